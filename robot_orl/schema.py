@@ -1,0 +1,51 @@
+"""Config fields that carry their own sentence, unit and range; every schema is a dataclass of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from omegaconf import MISSING
+
+from robot_orl.errors import UsageError
+
+
+def setting(
+    default: Any = NO_DEFAULT,
+    help: str = "",
+    *,
+    unit: str = "",
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: Sequence[str] = (),
+    factory: Callable[[], Any] | None = None,
+) -> Any:
+    """A documented dataclass field. Without a default and a factory it is required.
+
+    low, high: inclusive range, checked when the config is built.  choices: the valid strings.
+    """
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices)}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=MISSING if default is NO_DEFAULT else default, metadata=metadata)
+
+
+@dataclass
+class Schema:
+    """Base of every config: checks each field against its declared range or choices."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            self._check(item.name, getattr(self, item.name), item.metadata)
+
+    def _check(self, name: str, value: Any, rule: Any) -> None:
+        if not rule or value is None or value == MISSING:
+            return
+        if rule["choices"] and value not in rule["choices"]:
+            raise UsageError(f"{name}={value} is not one of: {', '.join(rule['choices'])}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return
+        if not rule["low"] <= value <= rule["high"]:  # also catches NaN
+            unit = f" [{rule['unit']}]" if rule["unit"] else ""
+            raise UsageError(f"{name}={value} is outside {rule['low']} .. {rule['high']}{unit}")

@@ -1,0 +1,258 @@
+"""The nouns of the stack and the protocols at its seams. Imports nothing of the project but errors.
+
+A `Spec` says what a task or a robot shows and takes; an `Episode` is what was recorded; a `Batch` is
+what a learner sees. Arrays are NumPy everywhere outside `nn/` and `agents/`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_orl.errors import DataError
+
+Array = NDArray[Any]
+Observation = Mapping[str, Array]
+Metrics = dict[str, Any]
+
+
+class Actor(IntEnum):
+    """Who chose the executed action of a step."""
+
+    SCRIPT = 0
+    HUMAN = 1
+    POLICY = 2
+    INTERVENTION = 3
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One scalar that a robot shows or takes: its name, unit ('m', 'rad', '1' ...) and range."""
+
+    name: str
+    unit: str = "1"
+    low: float = -float("inf")
+    high: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a task or robot shows and takes; a policy made for one Spec runs only on an equal one.
+
+    observation: signals per key, in the order in which `flatten` concatenates them.
+    action: the A signals of an action, each in [-1, 1].
+    control_hz: ticks per second [Hz].  horizon: steps until truncation.
+    achieved_goal, desired_goal: observation keys of a goal task, else None.
+    """
+
+    task: str
+    observation: Mapping[str, tuple[Signal, ...]]
+    action: tuple[Signal, ...]
+    control_hz: float
+    horizon: int
+    achieved_goal: str | None = None
+    desired_goal: str | None = None
+
+    @property
+    def observation_size(self) -> int:
+        return sum(len(signals) for signals in self.observation.values())
+
+    @property
+    def action_size(self) -> int:
+        return len(self.action)
+
+    def slice_of(self, key: str) -> slice:
+        """Columns of observation `key` in the flat observation."""
+        start = 0
+        for name, signals in self.observation.items():
+            if name == key:
+                return slice(start, start + len(signals))
+            start += len(signals)
+        raise DataError(f"no observation '{key}'; {self.task} has: {', '.join(self.observation)}")
+
+    def flatten(self, obs: Observation) -> Array:
+        """Concatenate a dict observation, (..., n) per key, into (..., D) float32."""
+        parts = [np.asarray(obs[key], np.float32) for key in self.observation]
+        return np.concatenate(parts, axis=-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; infinite bounds become null."""
+        raw = asdict(self)
+        for signal in [*raw["action"], *(s for key in raw["observation"].values() for s in key)]:
+            for bound in ("low", "high"):
+                signal[bound] = signal[bound] if np.isfinite(signal[bound]) else None
+        return raw
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Spec":
+        """Inverse of `to_dict`. Raises: DataError: fields are missing or malformed."""
+
+        def signal(item: Mapping[str, Any]) -> Signal:
+            low = -np.inf if item["low"] is None else float(item["low"])
+            high = np.inf if item["high"] is None else float(item["high"])
+            return Signal(item["name"], item["unit"], float(low), float(high))
+
+        try:
+            return cls(
+                task=raw["task"],
+                observation={k: tuple(map(signal, v)) for k, v in raw["observation"].items()},
+                action=tuple(map(signal, raw["action"])),
+                control_hz=float(raw["control_hz"]),
+                horizon=int(raw["horizon"]),
+                achieved_goal=raw["achieved_goal"],
+                desired_goal=raw["desired_goal"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"malformed spec: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class EpisodeMeta:
+    """What is known about an episode as a whole.
+
+    success: at the last step; success_any: at any step.  quality: label in [0, 1], or None.
+    end_reason: horizon, terminated, interrupt, fault, discard ...  operator: who drove.
+    """
+
+    seed: int | None = None
+    reset_options: Mapping[str, Any] = field(default_factory=dict)
+    success: bool = False
+    success_any: bool = False
+    end_reason: str = "horizon"
+    quality: float | None = None
+    operator: str = "unknown"
+    policy_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One recorded episode of T steps. Step i has s = obs[i] and s' = obs[i + 1].
+
+    obs: per key (T+1, ...) float32.  sim_state: (T+1, S) float64, or None.
+    action: what was executed, (T, A) float32; action_policy, action_operator: what was proposed, NaN
+    where nobody did.  reward: (T,) float32.  terminated, truncated: (T,) bool.
+    t_ns: when the action was sent [ns, monotonic from the episode's start], (T,) int64.
+    actor: (T,) uint8, see Actor.
+    """
+
+    obs: Mapping[str, Array]
+    action: Array
+    action_policy: Array
+    action_operator: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    t_ns: Array
+    actor: Array
+    sim_state: Array | None
+    meta: EpisodeMeta
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a learner sees: flat observations and n-step targets' ingredients.
+
+    obs, next_obs: (B, D) float32; next_obs lies n steps ahead (fewer at an episode's end).
+    action: (B, A).  reward: (B,) sum of gamma^k r_k over those steps.
+    discount: (B,) gamma^n * (1 - terminated): derived, so a truncated episode still bootstraps.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    discount: Array
+    next_obs: Array
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An action (A,) in [-1, 1] to execute, and who chose it. policy, operator: what each proposed."""
+
+    action: Array
+    actor: Actor
+    policy: Array | None = None
+    operator: Array | None = None
+
+
+class TaskEnv(Protocol):
+    """What every task offers beyond Gymnasium's API; reached as `env.unwrapped`."""
+
+    task_spec: Spec
+
+    def get_sim_state(self) -> Array:
+        """(S,) float64: everything that the next step depends on, the goal and step count included."""
+
+    def set_sim_state(self, state: Array) -> dict[str, Array]:
+        """Restore `get_sim_state` bitwise and return the observation there."""
+
+    def reward_for(self, achieved: Array, desired: Array) -> Array:
+        """Goal tasks only: (..., G), (..., G) -> (...) float32 in {-1, 0}; as `step` would pay."""
+
+
+class Operator(Protocol):
+    """Someone or something that proposes actions: a script, a person, a policy."""
+
+    name: str
+    actor: Actor
+    policy_hash: str | None
+
+    def begin(self, rng: np.random.Generator) -> float | None:
+        """Start an episode; returns its quality label in [0, 1], or None if not known."""
+
+    def action(self, obs: Observation) -> Array | None:
+        """(A,) float32 in [-1, 1], or None: hands off."""
+
+
+@dataclass(frozen=True)
+class RobotObservation:
+    """An observation and when it was taken [ns, CLOCK_MONOTONIC]."""
+
+    obs: Observation
+    t_ns: int
+
+
+class Robot(Protocol):
+    """A robot behind one interface, simulated or real. `spec` is readable while disconnected."""
+
+    spec: Spec
+
+    def connect(self) -> None:
+        """Open the connection. Raises: RunError: it cannot be had."""
+
+    def home(self, seed: int) -> None:
+        """Bring the robot to a start pose and begin an episode; may take seconds."""
+
+    def observe(self) -> RobotObservation:
+        """The latest observation; never blocks for longer than a tick."""
+
+    def send(self, action: Array) -> Array:
+        """Command an action (A,) in [-1, 1]; returns what was really executed."""
+
+    def outcome(self) -> "Outcome":
+        """How the last `send` went, as far as the robot or its task can tell."""
+
+    def stop(self) -> None:
+        """Bring the robot to a safe stop and hold. Must work from any state, more than once."""
+
+    def close(self) -> None:
+        """Release everything. Must work from any state."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """reward in {-1, 0}, success and end flags of the last step; None: the robot cannot tell.
+
+    sim_state: (S,) float64 where a simulator is behind the robot.
+    """
+
+    reward: float | None = None
+    success: bool | None = None
+    terminated: bool = False
+    truncated: bool = False
+    sim_state: Array | None = None
