@@ -1,0 +1,112 @@
+"""How a person falls short of a script. Drawn once per episode; severity = 1 - skill scales every flaw.
+
+flaw            what is drawn, at severity v in [0, 1]
+gain            factor on the hand's motion, log-normal with sigma 0.8 v: below 1 it is slow and falls
+                short, above 1 it overshoots and hunts around the target
+speed           cap on the hand's motion as a share of full speed, uniform in [1 - 0.85 v, 1]
+tremor          correlated noise on every action, standard deviation uniform in [0, 0.9 v]
+misjudgement    constant error in where the hand is believed to be, normal with sigma 0.012 v [m]
+pauses          Poisson(3 v) times the hand stops for 2 .. 8 steps
+wandering       Poisson(3 v) times it drifts in one random direction for 3 .. 8 steps
+drops           Poisson(3 v) times the gripper opens for 2 .. 6 steps while it carries something
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_collection.scripts.fetch import OPEN
+from robot_orl.types import Array
+
+GAIN_SIGMA = 0.8
+SPEED_LOSS = 0.85
+TREMOR = 0.9
+TREMOR_CORRELATION = 0.6  # between neighbouring steps: a hand does not shake independently 25 times a second
+MISJUDGEMENT_M = 0.012
+PAUSES = 3.0
+WANDERINGS = 3.0
+DROPS = 3.0
+
+
+@dataclass(frozen=True)
+class Flaws:
+    """One episode's flaws, see the module's table. Spans are (first step, end step)."""
+
+    gain: float
+    speed: float
+    tremor: float
+    misjudgement: Array
+    pauses: tuple[tuple[int, int], ...]
+    wanderings: tuple[tuple[int, int], ...]
+    drops: tuple[tuple[int, int], ...]  # counted in steps of carrying
+
+    @classmethod
+    def draw(cls, skill: float, rng: np.random.Generator, horizon: int) -> "Flaws":
+        """Args: skill: in [0, 1]; 1 draws no flaw at all.  horizon: steps of the episode."""
+        severity = 1.0 - skill
+
+        def spans(count: int, shortest: int, longest: int, latest: int) -> tuple[tuple[int, int], ...]:
+            starts = rng.integers(0, latest, count)
+            lengths = rng.integers(shortest, longest + 1, count)
+            return tuple((int(s), int(s + n)) for s, n in zip(starts, lengths, strict=True))
+
+        return cls(
+            gain=float(np.exp(severity * GAIN_SIGMA * rng.standard_normal())),
+            speed=1.0 - severity * SPEED_LOSS * rng.random(),
+            tremor=severity * TREMOR * rng.random(),
+            misjudgement=severity * MISJUDGEMENT_M * rng.standard_normal(3),
+            pauses=spans(rng.poisson(PAUSES * severity), 2, 8, horizon),
+            wanderings=spans(rng.poisson(WANDERINGS * severity), 3, 8, horizon),
+            drops=spans(rng.poisson(DROPS * severity), 2, 6, horizon),
+        )
+
+
+class FlawedHand:
+    """Carries out intended actions with an episode's flaws. `rng` gives the tremor and the drifts."""
+
+    def __init__(self, flaws: Flaws, rng: np.random.Generator) -> None:
+        self.flaws, self.rng = flaws, rng
+        self.step, self.carried = 0, 0
+        self.tremor = np.zeros(4)
+        self.last = np.zeros(4)
+        self.drift = np.zeros(4)
+
+    def is_pausing(self) -> bool:
+        return _inside(self.flaws.pauses, self.step)
+
+    def pause(self) -> Array:
+        """The action of a step without an intention: stand still, keep the fingers as they were."""
+        self.step += 1
+        self.last = np.array([0.0, 0.0, 0.0, self.last[3]])
+        return self.last
+
+    def execute(self, intended: Array, carrying: bool) -> Array:
+        """The action (4,) in [-1, 1] that comes of `intended` (4,).  carrying: it holds an object."""
+        flaws = self.flaws
+        self.carried = self.carried + int(carrying)
+        action = np.array(intended, np.float64)
+        action[:3] = np.clip(flaws.gain * action[:3], -flaws.speed, flaws.speed)
+        if _inside(flaws.wanderings, self.step):
+            action = self._wander()
+        if _inside(flaws.drops, self.carried):
+            action[3] = OPEN
+        action += self._next_tremor()
+        self.step += 1
+        self.last = np.clip(action, -1.0, 1.0)
+        return self.last
+
+    def _wander(self) -> Array:
+        if any(self.step == start for start, _ in self.flaws.wanderings) or not self.drift.any():
+            self.drift = self.rng.uniform(-1.0, 1.0, 4)
+        return self.drift.copy()
+
+    def _next_tremor(self) -> Array:
+        """One step of a stationary AR(1) process of standard deviation `tremor`."""
+        rho = TREMOR_CORRELATION
+        fresh = self.flaws.tremor * np.sqrt(1.0 - rho**2) * self.rng.standard_normal(4)
+        self.tremor = rho * self.tremor + fresh
+        return self.tremor
+
+
+def _inside(spans: tuple[tuple[int, int], ...], step: int) -> bool:
+    return any(start <= step < end for start, end in spans)

@@ -1,0 +1,25 @@
+"""Scripted controllers of skill 1, one readable state machine per task. How people fall short: flaws.py."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from data_collection.scripts.fetch import FetchView
+from data_collection.scripts.pick_and_place import PickAndPlace
+from robot_orl.types import Array
+
+
+class Script(Protocol):
+    """A state machine that plays one episode; a new one is made for each."""
+
+    @property
+    def carrying(self) -> bool:
+        """Does the hand hold something that it could drop?"""
+
+    def action(self, view: FetchView) -> Array:
+        """The intended action (A,), not clipped."""
+
+
+SCRIPTS: dict[str, Callable[[], Script]] = {
+    "fetch_pick_and_place": PickAndPlace,
+}
+"""Task -> its script."""
