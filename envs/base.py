@@ -1,0 +1,227 @@
+"""What all tasks share: one convention around a gymnasium-robotics simulation, see `SimulatedTask`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from farama_notifications import notifications
+from gymnasium import spaces
+
+from robot_orl.errors import DataError, UsageError, unknown
+from robot_orl.types import Array, Signal, Spec
+
+# The notice about its dense Adroit rewards, printed on import; only sparse success is used here.
+notifications.pop("gymnasium_robotics", None)
+
+_INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION
+
+
+def signals(
+    names: Iterable[str], unit: str, low: float = -np.inf, high: float = np.inf
+) -> tuple[Signal, ...]:
+    """One signal per name, all of one unit and range."""
+    return tuple(Signal(name, unit, low, high) for name in names)
+
+
+def xyz(prefix: str, unit: str) -> tuple[Signal, ...]:
+    """`prefix_x`, `prefix_y`, `prefix_z`."""
+    return signals((f"{prefix}_{axis}" for axis in "xyz"), unit)
+
+
+class SimulatedTask(gymnasium.Env):
+    """A task with sparse reward, without termination, whose every moment can be saved and restored.
+
+    observation: dict of float32 copies.  action: (A,) in [-1, 1], clipped.  reward: success - 1.
+    truncated at `task_spec.horizon` steps.  info: {"success": bool}.
+
+    The simulator state is flat float64:
+
+        | mj_getState(INTEGRATION) | model parts | attributes | step count | observation |
+
+    Model parts and attributes are what the wrapped class keeps elsewhere and the next step reads. The
+    observation is stored too, because MuJoCo computes positions before it integrates: they lag the state
+    by one substep and cannot be computed from it.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+
+    def __init__(
+        self,
+        sim: Any,
+        spec: Spec,
+        *,
+        views: Sequence[Array] = (),
+        attributes: Mapping[str, int] | None = None,
+        camera_pose: Mapping[str, Any],
+        render_mode: str | None = None,
+        width: int = 320,
+        height: int = 240,
+        camera: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Args:
+        sim: a gymnasium-robotics environment, made without a render mode.
+        views: arrays inside sim.model or sim.data that the next step reads and mj_getState leaves out.
+        attributes: sizes of the attributes of `sim` that the next step reads.
+        camera_pose: lookat [m], distance [m], azimuth and elevation [deg] of the default view.
+        width, height: size of a rendered frame [pixels].  camera: a camera of the model, or None.
+        """
+        for name in options:
+            raise unknown("task option", name, ["width", "height", "camera"])
+        for name, value in {"width": width, "height": height}.items():
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name}={value!r} is not a positive number of pixels")
+        cameras = [sim.model.camera(i).name for i in range(sim.model.ncam)]
+        if camera is not None and camera not in cameras:
+            raise unknown("camera", camera, cameras)
+        self.task_spec = spec
+        self.render_mode = render_mode
+        self.action_space = spaces.Box(-1.0, 1.0, (spec.action_size,), np.float32)
+        self.observation_space = spaces.Dict(
+            {key: spaces.Box(-np.inf, np.inf, (len(s),), np.float32) for key, s in spec.observation.items()}
+        )
+        self._sim = sim
+        self._views = list(views)
+        self._original_views = [view.copy() for view in views]
+        self._attributes = dict(attributes or {})
+        self._integration_size = mujoco.mj_stateSize(sim.model, _INTEGRATION)
+        self._state_size = (
+            self._integration_size
+            + sum(view.size for view in self._views)
+            + sum(self._attributes.values())
+            + 1
+            + spec.observation_size
+        )
+        self._step_count: int | None = None  # None until the first reset
+        self._flat_obs = np.zeros(spec.observation_size, np.float32)
+        self._size = (width, height)
+        self._camera_id = -1 if camera is None else cameras.index(camera)
+        self._camera_pose = camera_pose
+        self._viewer: Any = None
+
+    # What a family defines
+
+    def _observation(self, raw: Any) -> dict[str, Array]:
+        """The wrapped class's observation as float32 copies, keyed as in the spec."""
+        raise NotImplementedError
+
+    def _is_success(self, obs: dict[str, Array], info: Mapping[str, Any]) -> bool:
+        raise NotImplementedError
+
+    def _reset_sim(self, seed: int | None, options: Mapping[str, Any]) -> Any:
+        """Reset the wrapped class and return its raw observation."""
+        for name in options:
+            raise UsageError(f"{self.task_spec.task} takes no reset options, but got '{name}'")
+        return self._sim.reset(seed=seed)[0]
+
+    def _before_render(self) -> None:
+        """Draw what is not simulated; must leave everything that a step reads as it is."""
+
+    # Gymnasium's API
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Begin an episode; with a seed it depends on that seed and the options only."""
+        super().reset(seed=seed)
+        for view, original in zip(self._views, self._original_views, strict=True):
+            view[:] = original
+        obs = self._observation(self._reset_sim(seed, options or {}))
+        self._flat_obs = self.task_spec.flatten(obs)
+        self._step_count = 0
+        return obs, {}
+
+    def step(self, action: Any) -> tuple[dict[str, Array], float, bool, bool, dict[str, Any]]:
+        """Raises: UsageError: the action has another shape or is not finite; no episode has begun."""
+        if self._step_count is None:
+            raise UsageError(f"{self.task_spec.task}: call reset or set_sim_state before step")
+        raw, _, _, _, raw_info = self._sim.step(self._checked(action))
+        obs = self._observation(raw)
+        self._flat_obs = self.task_spec.flatten(obs)
+        self._step_count += 1
+        success = self._is_success(obs, raw_info)
+        truncated = self._step_count >= self.task_spec.horizon
+        return obs, float(success) - 1.0, False, truncated, {"success": success}
+
+    def _checked(self, action: Any) -> Array:
+        """The action that is executed: float32, as it is stored, and within [-1, 1]."""
+        size = self.task_spec.action_size
+        array = np.asarray(action, np.float32)
+        if array.shape != (size,):
+            raise UsageError(f"{self.task_spec.task}: action has shape {array.shape}, not ({size},)")
+        if not np.isfinite(array).all():
+            raise UsageError(f"{self.task_spec.task}: action is not finite: {array.tolist()}")
+        return np.clip(array, -1.0, 1.0)
+
+    def render(self) -> Any:
+        """A frame, (height, width, 3) uint8, or None without a render mode. Never changes the episode."""
+        if self.render_mode is None:
+            return None
+        if self._viewer is None:
+            self._viewer = self._make_viewer()
+        self._before_render()
+        self._viewer.make_context_current()
+        return np.ascontiguousarray(self._viewer.render(self.render_mode, camera_id=self._camera_id))
+
+    def _make_viewer(self) -> Any:
+        from gymnasium.envs.mujoco.mujoco_rendering import OffScreenViewer
+
+        width, height = self._size
+        offscreen = self._sim.model.vis.global_
+        offscreen.offwidth, offscreen.offheight = width, height
+        viewer = OffScreenViewer(self._sim.model, self._sim.data, width, height)
+        for name, value in self._camera_pose.items():
+            setattr(viewer.cam, name, value)
+        return viewer
+
+    def close(self) -> None:
+        if self._viewer is not None:
+            self._viewer.free()
+            self._viewer = None
+
+    # TaskEnv
+
+    def get_sim_state(self) -> Array:
+        """(S,) float64: see the class for the layout."""
+        if self._step_count is None:
+            raise UsageError(f"{self.task_spec.task}: call reset or set_sim_state before get_sim_state")
+        integration = np.empty(self._integration_size)
+        mujoco.mj_getState(self._sim.model, self._sim.data, integration, _INTEGRATION)
+        kept = [np.ravel(getattr(self._sim, name)) for name in self._attributes]
+        return np.concatenate(
+            [integration, *map(np.ravel, self._views), *kept, [self._step_count], self._flat_obs],
+            dtype=np.float64,
+        )
+
+    def set_sim_state(self, state: Array) -> dict[str, Array]:
+        """Raises: DataError: not a state of this task."""
+        state = np.asarray(state, np.float64)
+        task = self.task_spec.task
+        if state.shape != (self._state_size,):
+            raise DataError(f"{task}: simulator state has shape {state.shape}, not ({self._state_size},)")
+        if not np.isfinite(state).all():
+            raise DataError(f"{task}: simulator state is not finite")
+        sizes = [self._integration_size, *(v.size for v in self._views), *self._attributes.values(), 1]
+        integration, *parts, count, flat_obs = np.split(state, np.cumsum(sizes))
+        views, attributes = parts[: len(self._views)], parts[len(self._views) :]
+        for (name, size), value in zip(self._attributes.items(), attributes, strict=True):
+            setattr(self._sim, name, value.copy() if size > 1 else value[0])
+        self._restore(integration, views)
+        self._step_count = int(count[0])
+        self._flat_obs = flat_obs.astype(np.float32)
+        return {
+            key: self._flat_obs[self.task_spec.slice_of(key)].copy() for key in self.task_spec.observation
+        }
+
+    def _restore(self, integration: Array, views: Sequence[Array]) -> None:
+        model, data = self._sim.model, self._sim.data
+        # mj_forward places what is drawn, but overwrites the solver's warm start and the views into
+        # data: so both are written before it and again after it.
+        for last in (False, True):
+            for view, value in zip(self._views, views, strict=True):
+                view[:] = value.reshape(view.shape)
+            mujoco.mj_setState(model, data, integration, _INTEGRATION)
+            if not last:
+                mujoco.mj_forward(model, data)
