@@ -8,16 +8,21 @@ import sys
 from typing import Any
 
 import gymnasium
+from farama_notifications import notifications  # type: ignore[import-untyped]
 
 from robot_orl.errors import unknown
 
 _FAMILIES = {
     "envs.fetch:FetchTask": ("fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place"),
+    "envs.adroit:AdroitTask": ("adroit_door", "adroit_hammer", "adroit_pen", "adroit_relocate"),
 }
 
 # MuJoCo picks its OpenGL backend when it is imported; without a display only EGL can render.
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("MUJOCO_GL", "egl")
+
+# gymnasium-robotics prints a notice about its dense Adroit rewards on import; these tasks use none.
+notifications.pop("gymnasium_robotics", None)
 
 for _entry_point, _tasks in _FAMILIES.items():
     for _task in _tasks:

@@ -6,14 +6,10 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
-from farama_notifications import notifications
 from gymnasium import spaces
 
 from robot_orl.errors import DataError, UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
-
-# The notice about its dense Adroit rewards, printed on import; only sparse success is used here.
-notifications.pop("gymnasium_robotics", None)
 
 _INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION
 

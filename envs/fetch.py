@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-from envs.base import SimulatedTask, signals, xyz
 from gymnasium_robotics.envs.fetch.pick_and_place import MujocoFetchPickAndPlaceEnv
 from gymnasium_robotics.envs.fetch.push import MujocoFetchPushEnv
 from gymnasium_robotics.envs.fetch.reach import MujocoFetchReachEnv
 from gymnasium_robotics.envs.fetch.slide import MujocoFetchSlideEnv
+
+from envs.base import SimulatedTask, signals, xyz
 from robot_orl.types import Array, Signal, Spec
 
 _SIMULATIONS = {
