@@ -44,6 +44,11 @@ class FetchView:
         return cls(x[0:3], x[3:6], goal, x[9:11], velocity, x[14:17] / STEP_S + velocity)
 
 
-def move(displacement: Array, gripper: float) -> Array:
-    """The action (4,) that moves the hand by `displacement` (3,) [m], as fast as it can; not clipped."""
-    return np.append(np.asarray(displacement) / REACH_PER_ACTION, gripper)
+def move(displacement: Array, gripper: float, speed: float = np.inf) -> Array:
+    """The action (4,), not clipped, that moves the hand by `displacement` (3,) [m] in one step.
+
+    speed: longest hand motion of the action as a share of a full one; its direction is kept.
+    """
+    motion = np.asarray(displacement) / REACH_PER_ACTION
+    length = float(np.linalg.norm(motion))
+    return np.append(motion * min(1.0, speed / max(length, 1e-9)), gripper)
