@@ -1,0 +1,123 @@
+"""Deployed ticks become episodes. The store's writer works in its own thread, never in a tick."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from robot_orl.data.buffer import EpisodeBuffer
+from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Outcome, Proposal, Spec
+
+
+class EpisodeWriter(Protocol):
+    """What the recorder needs of `robot_orl.data`'s background writer."""
+
+    def append(self, episode: Episode) -> None: ...
+
+
+@dataclass
+class _Pending:
+    """An action that was sent and whose result has not been observed yet."""
+
+    proposed: Array
+    executed: Array
+    sent_ns: int
+
+
+@dataclass
+class Tally:
+    """How the episodes went. whole: those that ended by themselves.  judged: of those, the ones whose
+    success the robot could tell."""
+
+    whole: int = 0
+    cut_short: int = 0
+    judged: int = 0
+    successes: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Recorder:
+    """Collects the steps of one episode after another and hands each to the writer, if there is one.
+
+    A step is complete when its next observation has come. The last action before an interrupt or a fault
+    has none, and is left out.
+    """
+
+    def __init__(self, spec: Spec, policy_hash: str, writer: EpisodeWriter | None) -> None:
+        self.tally = Tally()
+        self._spec = spec
+        self._policy_hash = policy_hash
+        self._writer = writer
+        self._buffer = EpisodeBuffer(spec, spec.horizon)
+        self._seed: int | None = None
+
+    def home(self, seed: int) -> None:
+        """The robot has been homed with `seed`; the next observation is the first of an episode."""
+        self._seed = seed
+        self._pending: _Pending | None = None
+        self._begun = False
+        self._start_ns = 0
+        self._success: bool | None = None
+        self._success_any = False
+
+    def observed(self, obs: Observation, outcome: Outcome, now_ns: int) -> str | None:
+        """Complete the step under way with its next observation.
+
+        outcome: how it went.  Returns: why the episode ends here ('terminated', 'horizon'), or None.
+        """
+        if not self._begun:
+            self._begun = True
+            self._start_ns = now_ns
+            self._buffer.begin(obs, outcome.sim_state)
+            return None
+        if self._pending is None:
+            return None
+        sent = self._pending
+        self._pending = None
+        at_horizon = len(self._buffer) + 1 == self._spec.horizon
+        truncated = outcome.truncated or (at_horizon and not outcome.terminated)
+        self._buffer.append(
+            Proposal(sent.executed, Actor.POLICY, policy=sent.proposed),
+            obs,
+            outcome.reward,
+            outcome.terminated,
+            truncated,
+            sent.sent_ns - self._start_ns,
+            outcome.sim_state,
+            sent.executed,
+        )
+        self._success = outcome.success
+        self._success_any |= bool(outcome.success)
+        if outcome.terminated:
+            return "terminated"
+        return "horizon" if truncated else None
+
+    def sent(self, proposed: Array, executed: Array, sent_ns: int) -> None:
+        """An action was sent: what the policy proposed, (A,), and what was executed, (A,)."""
+        self._pending = _Pending(proposed, executed, sent_ns)
+
+    def finish(self, end_reason: str, whole: bool) -> None:
+        """End the episode; a part of one is stored as well, an empty one is not.
+
+        whole: it ended by itself, so its success counts.
+        """
+        if not len(self._buffer):
+            return
+        episode = self._buffer.finish(self._meta(end_reason))
+        self.tally.reasons[end_reason] = self.tally.reasons.get(end_reason, 0) + 1
+        if whole:
+            self.tally.whole += 1
+            self.tally.judged += self._success is not None
+            self.tally.successes += bool(self._success)
+        else:
+            self.tally.cut_short += 1
+        if self._writer is not None:
+            self._writer.append(episode)
+
+    def _meta(self, end_reason: str) -> EpisodeMeta:
+        return EpisodeMeta(
+            seed=self._seed,
+            success=bool(self._success),
+            success_any=self._success_any,
+            end_reason=end_reason,
+            operator="policy",
+            policy_hash=self._policy_hash,
+        )

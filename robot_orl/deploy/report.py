@@ -1,0 +1,75 @@
+"""What a deployed run was like: the contents of deploy.json."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from robot_orl.data.provenance import package_versions
+from robot_orl.deploy.realtime import RealtimeStatus
+from robot_orl.deploy.recorder import Tally
+from robot_orl.deploy.timing import TimingLog
+from robot_orl.statistics import wilson_interval
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """stopped_by: duration, interrupt or fault.  fault: its name and sentence, or None.
+
+    slots: control periods that passed; ticks: those in which an action was sent; the rest was missed.
+    """
+
+    robot: str
+    bundle: str
+    policy_hash: str
+    task: str
+    control_hz: float
+    slots: int
+    ticks: int
+    missed_slots: int
+    timing: TimingLog
+    clock: str
+    realtime: RealtimeStatus
+    safety: dict[str, int]
+    tally: Tally
+    homing_s: float
+    wall_s: float
+    stopped_by: str
+    fault: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        tally = self.tally
+        judged = tally.judged
+        return {
+            "robot": self.robot,
+            "task": self.task,
+            "bundle": self.bundle,
+            "policy_hash": self.policy_hash,
+            "stopped_by": self.stopped_by,
+            "fault": self.fault,
+            "control_hz": self.control_hz,
+            "period_ms": 1e3 / self.control_hz,
+            "slots": self.slots,
+            "ticks": self.ticks,
+            "missed_slots": self.missed_slots,
+            "period_error_us": self.timing.summary("period_error"),
+            "inference_us": self.timing.summary("inference"),
+            "work_us": self.timing.summary("work"),
+            "histograms": {
+                "period_error": self.timing.histogram("period_error"),
+                "inference": self.timing.histogram("inference"),
+            },
+            "clock": self.clock,
+            "realtime": self.realtime.to_dict(),
+            "safety": self.safety,
+            "episodes": {"whole": tally.whole, "cut_short": tally.cut_short, "end_reasons": tally.reasons},
+            "success": {
+                "episodes": judged,
+                "successes": tally.successes,
+                "rate": tally.successes / judged if judged else None,
+                "wilson95": list(wilson_interval(tally.successes, judged)),
+            },
+            "homing_s": self.homing_s,
+            "wall_s": self.wall_s,
+            "packages": package_versions() | {"onnxruntime": version("onnxruntime")},
+        }

@@ -1,0 +1,115 @@
+"""`robot=sim`: any task as a robot, behind the protocol that hardware uses."""
+
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
+from robot_orl.errors import RunError
+from robot_orl.registry import register
+from robot_orl.schema import Schema, setting
+from robot_orl.tasks import TaskConfig, make_env, task_env
+from robot_orl.types import Array, Observation, Outcome, RobotObservation
+
+
+@dataclass
+class SimConfig(Schema):
+    """A simulated task in real time."""
+
+    name: str = setting("sim", "name of this robot in the report")
+    max_action_delta: float = setting(
+        2.0,
+        "largest change of an action signal per tick that the robot executes; 2 = no limit",
+        low=0,
+        high=2,
+    )
+    freeze_after_s: float | None = setting(
+        None, "drill: observations stop being renewed after this time", unit="s", low=0
+    )
+
+
+@register("robot", "sim", SimConfig)
+class SimRobot:
+    """A task run as a robot: one step of the task per `send`.
+
+    Physics steps inside `send`, so a command takes as long as the simulation of one control period; when
+    that is longer than the period, slots are missed and the simulation runs slower than real time.
+    An observation carries the time at which its step was finished.
+    """
+
+    def __init__(self, cfg: SimConfig, task: TaskConfig, clock: Clock | None = None) -> None:
+        """Raises: UsageError: no such task. Whoever calls has imported what registers it."""
+        self.cfg = cfg
+        self.name = cfg.name
+        self._clock = clock or RealClock()
+        self._env: gymnasium.Env = make_env(task)
+        self._task = task_env(self._env)
+        self.spec = self._task.task_spec
+        self._connected_ns: int | None = None
+        self._holding = True  # nothing moves before `home` and after `stop`
+        self._latest: RobotObservation | None = None
+        self._outcome = Outcome()
+        self._executed: Array | None = None
+
+    def connect(self) -> None:
+        self._connected_ns = self._clock.now_ns()
+
+    def home(self, seed: int) -> None:
+        """Reset the task to the start that `seed` gives."""
+        if self._connected_ns is None:
+            raise RunError(f"{self.name}: connect before home")
+        obs, _ = self._env.reset(seed=seed)
+        self._renew(obs)
+        self._outcome = Outcome(sim_state=self._task.get_sim_state())
+        self._executed = None
+        self._holding = False
+
+    def observe(self) -> RobotObservation:
+        if self._latest is None:
+            raise RunError(f"{self.name}: home before observe")
+        return self._latest
+
+    def send(self, action: Array) -> Array:
+        """Step the task; returns the action after the robot's own range and rate limits, (A,) float32."""
+        if self._holding:
+            raise RunError(f"{self.name}: is stopped; home it first")
+        executed = np.clip(np.asarray(action, np.float32), -1, 1)
+        if self._executed is not None:
+            delta = np.float32(self.cfg.max_action_delta)
+            executed = np.clip(executed, self._executed - delta, self._executed + delta)
+        self._executed = executed
+        obs, reward, terminated, truncated, info = self._env.step(executed)
+        self._renew(obs)
+        self._outcome = Outcome(
+            reward=float(reward),
+            success=bool(info["success"]),
+            terminated=terminated,
+            truncated=truncated,
+            sim_state=self._task.get_sim_state(),
+        )
+        return executed
+
+    def outcome(self) -> Outcome:
+        return self._outcome
+
+    def stop(self) -> None:
+        """Hold: the simulation stands still until the next `home`."""
+        self._holding = True
+
+    def close(self) -> None:
+        self.stop()
+        self._env.close()
+
+    def _renew(self, obs: Observation) -> None:
+        now_ns = self._clock.now_ns()
+        if self._latest is None or not self._is_frozen(now_ns):
+            self._latest = RobotObservation(obs, now_ns)
+
+    def _is_frozen(self, now_ns: int) -> bool:
+        after_s = self.cfg.freeze_after_s
+        return (
+            after_s is not None
+            and self._connected_ns is not None
+            and now_ns - self._connected_ns >= after_s * NS_PER_S
+        )
