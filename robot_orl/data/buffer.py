@@ -1,0 +1,115 @@
+"""Collects one episode in RAM: cheap enough for the inside of a control loop."""
+
+import numpy as np
+
+from robot_orl.types import Array, Episode, EpisodeMeta, Observation, Proposal, Spec
+
+
+class EpisodeBuffer:
+    """Preallocated arrays for one episode; `append` costs some microseconds and allocates nothing.
+
+    capacity: steps that fit before the arrays must double; the task's horizon by default.
+    """
+
+    def __init__(self, spec: Spec, capacity: int | None = None) -> None:
+        self.spec = spec
+        self._capacity = max(1, capacity or spec.horizon)
+        self._length = 0
+        self._sim_state: Array | None = None
+        width = spec.action_size
+        self._obs = {k: self._rows(1, (len(v),), "f4") for k, v in spec.observation.items()}
+        self._action = self._rows(0, (width,), "f4")
+        self._policy = self._rows(0, (width,), "f4")
+        self._operator = self._rows(0, (width,), "f4")
+        self._reward = self._rows(0, (), "f4")
+        self._terminated = self._rows(0, (), "?")
+        self._truncated = self._rows(0, (), "?")
+        self._t_ns = self._rows(0, (), "i8")
+        self._actor = self._rows(0, (), "u1")
+
+    def _rows(self, extra: int, row: tuple[int, ...], dtype: str) -> Array:
+        return np.zeros((self._capacity + extra, *row), dtype)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def begin(self, obs: Observation, sim_state: Array | None = None) -> None:
+        """Start an episode at `obs`; whatever was collected before is dropped.
+
+        sim_state: (S,) float64; without one here none is kept for this episode.
+        """
+        self._length = 0
+        for key, rows in self._obs.items():
+            rows[0] = obs[key]
+        if sim_state is None:
+            self._sim_state = None
+            return
+        if self._sim_state is None or self._sim_state.shape[1:] != sim_state.shape:
+            self._sim_state = self._rows(1, sim_state.shape, "f8")
+        self._sim_state[0] = sim_state
+
+    def append(
+        self,
+        proposal: Proposal,
+        next_obs: Observation,
+        reward: float | None,
+        terminated: bool,
+        truncated: bool,
+        t_ns: int,
+        sim_state: Array | None = None,
+        executed: Array | None = None,
+    ) -> None:
+        """Add one step.
+
+        reward: None: not known, kept as NaN.  t_ns: when the action was sent [ns from the episode's
+        start].  sim_state: (S,) after the step.  executed: (A,) what was really sent, where that is
+        not the proposed action.
+        """
+        i = self._length
+        if i == self._capacity:
+            self._grow()
+        self._action[i] = proposal.action if executed is None else executed
+        self._policy[i] = np.nan if proposal.policy is None else proposal.policy
+        self._operator[i] = np.nan if proposal.operator is None else proposal.operator
+        self._reward[i] = np.nan if reward is None else reward
+        self._terminated[i] = terminated
+        self._truncated[i] = truncated
+        self._t_ns[i] = t_ns
+        self._actor[i] = proposal.actor
+        for key, rows in self._obs.items():
+            rows[i + 1] = next_obs[key]
+        if self._sim_state is not None:
+            self._sim_state[i + 1] = np.nan if sim_state is None else sim_state
+        self._length = i + 1
+
+    def finish(self, meta: EpisodeMeta) -> Episode:
+        """The collected steps as an Episode of its own (copies); the buffer is empty afterwards."""
+        steps = self._length
+        self._length = 0
+        return Episode(
+            obs={key: rows[: steps + 1].copy() for key, rows in self._obs.items()},
+            action=self._action[:steps].copy(),
+            action_policy=self._policy[:steps].copy(),
+            action_operator=self._operator[:steps].copy(),
+            reward=self._reward[:steps].copy(),
+            terminated=self._terminated[:steps].copy(),
+            truncated=self._truncated[:steps].copy(),
+            t_ns=self._t_ns[:steps].copy(),
+            actor=self._actor[:steps].copy(),
+            sim_state=None if self._sim_state is None else self._sim_state[: steps + 1].copy(),
+            meta=meta,
+        )
+
+    def _grow(self) -> None:
+        """Double the capacity, for episodes longer than expected."""
+        more = self._capacity
+        self._capacity += more
+
+        def longer(rows: Array) -> Array:
+            return np.concatenate([rows, np.zeros((more, *rows.shape[1:]), rows.dtype)])
+
+        self._obs = {key: longer(rows) for key, rows in self._obs.items()}
+        if self._sim_state is not None:
+            self._sim_state = longer(self._sim_state)
+        for name in ("action", "policy", "operator", "reward", "terminated", "truncated", "t_ns", "actor"):
+            setattr(self, f"_{name}", longer(getattr(self, f"_{name}")))

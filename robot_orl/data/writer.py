@@ -1,0 +1,297 @@
+"""Appends episodes to a dataset, each writer to a segment of its own: arrays first, then one commit line.
+
+A kill, a full disk or a lost permission at any instant leaves every committed episode readable: chunks
+and metadata are replaced by renaming a complete new file (Zarr's LocalStore), rows past the last commit
+line are nobody's, and the line itself counts only once it is complete and synced.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from robot_orl.data import layout, lock
+from robot_orl.data.layout import DATASET_FILE, LOG_FILE, SEGMENTS, Field
+from robot_orl.data.provenance import git_revision, package_versions
+from robot_orl.data.records import EpisodeRecord, to_line
+from robot_orl.errors import DataError, RunError
+from robot_orl.types import Array, Episode, Spec
+
+
+class SegmentWriter:
+    """One recording session. Nothing is made on disk before the first `append`.
+
+    root: the dataset's folder, new or of the same spec.  source: who writes, a word for the folder's
+    name.  config, env_kwargs: kept in the segment's attributes.
+    Raises: DataError: root holds something else, or episodes of another task.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        spec: Spec,
+        source: str,
+        config: Mapping[str, Any] | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.spec = spec
+        self._source = re.sub(r"[^A-Za-z0-9-]+", "-", source).strip("-") or "unnamed"
+        self._attributes = {"config": dict(config or {}), "env_kwargs": dict(env_kwargs or {})}
+        self._segment: _Segment | None = None
+        self._is_closed = False
+        _check_root(self.root, spec)
+
+    @property
+    def segment(self) -> str | None:
+        """Name of the segment's folder; None before the first append."""
+        return self._segment.path.name if self._segment else None
+
+    def append(self, episode: Episode) -> EpisodeRecord:
+        """Commit an episode; once this returns, it survives whatever happens to this process.
+
+        Raises: DataError: it does not fit the spec.  RunError: the disk is full or refuses.
+        """
+        if self._is_closed:
+            raise RunError(f"writer of {self.root} is closed")
+        sim_state_size = None if episode.sim_state is None else episode.sim_state.shape[-1]
+        fields = self._segment.fields if self._segment else layout.fields_of(self.spec, sim_state_size)
+        columns = layout.to_columns(episode, fields)
+        try:
+            if self._segment is None:
+                self._segment = self._open(fields)
+            return self._segment.append(columns, episode)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Seal the segment: complete, and nobody will write it again."""
+        self._is_closed = True
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        try:
+            segment.seal()
+        except OSError as error:
+            raise self._failure(error) from error
+        finally:
+            segment.release()
+
+    def __enter__(self) -> "SegmentWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(RunError):  # the first failure is the one to tell
+                self.close()
+
+    def _failure(self, error: OSError) -> RunError:
+        return RunError(f"cannot write {self.root}: {error.strerror or error}; committed episodes are safe")
+
+    def _open(self, fields: Mapping[str, Field]) -> "_Segment":
+        (self.root / SEGMENTS).mkdir(parents=True, exist_ok=True)
+        _write_dataset_file(self.root, self.spec)
+        _check_root(self.root, self.spec)  # somebody else may have begun it meanwhile
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        path = self.root / SEGMENTS / f"{moment}_{self._source}_{uuid4().hex[:8]}"
+        path.mkdir()
+        attributes = {
+            "format_version": layout.FORMAT_VERSION,
+            "task": self.spec.task,
+            "spec": self.spec.to_dict(),
+            "control_hz": self.spec.control_hz,
+            "source": self._source,
+            "packages": package_versions(),
+            "git_revision": git_revision(),
+            "created": moment,
+            "sealed": False,
+            "sim_state_size": fields["sim/state"].row[0] if "sim/state" in fields else None,
+            **self._attributes,
+        }
+        try:
+            return _Segment(path, fields, attributes)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)  # nothing was committed in it
+            raise
+
+
+class _Segment:
+    """The open files of one segment."""
+
+    def __init__(self, path: Path, fields: Mapping[str, Field], attributes: Mapping[str, Any]) -> None:
+        self.path = path
+        self.fields = fields
+        self._episodes = 0
+        self._steps = 0
+        self._is_writing = False
+        self._lock = lock.hold(path)
+        self._log = -1
+        try:
+            self._group = zarr.create_group(path, zarr_format=3)
+            self._columns = {name: _Column(self._group, field) for name, field in fields.items()}
+            nodes = {str(file.parent.relative_to(path)): file for file in path.glob("*/**/zarr.json")}
+            checksums = {name: layout.node_checksum(layout.read_json(nodes[name])) for name in sorted(nodes)}
+            self._attributes = {**attributes, "nodes": checksums}
+            self._group.update_attributes(layout.guarded(self._attributes))
+            self._log = os.open(path / LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            for folder in (path, path.parent, path.parent.parent):
+                _sync_folder(folder)
+        except BaseException:
+            self.release()
+            raise
+
+    def append(self, columns: Mapping[str, Array], episode: Episode) -> EpisodeRecord:
+        self._is_writing = True
+        for name, rows in columns.items():
+            self._columns[name].write(rows)
+        record = EpisodeRecord(
+            segment=self.path.name,
+            index=self._episodes,
+            start=self._steps,
+            length=len(episode),
+            episode_return=float(np.sum(episode.reward, dtype=np.float64)),
+            meta=episode.meta,
+            crc32c={name: layout.crc32c(rows) for name, rows in columns.items()},
+        )
+        append_lines(self._log, [record.to_dict()])
+        for column in self._columns.values():
+            column.commit()
+        self._episodes += 1
+        self._steps += len(episode)
+        self._is_writing = False
+        return record
+
+    def seal(self) -> None:
+        """Cut off the rows of an append that failed, and say that the segment is complete.
+
+        After an append that was interrupted (Ctrl-C) Zarr's own thread may still be writing, so the
+        segment stays as a kill would have left it.
+        """
+        if self._is_writing:
+            return
+        for column in self._columns.values():
+            column.trim()
+        sealed = {"sealed": True, "episodes": self._episodes, "steps": self._steps}
+        self._group.update_attributes(layout.guarded({**self._attributes, **sealed}))
+
+    def release(self) -> None:
+        for descriptor in (self._log, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+class _Column:
+    """Appends rows to one array; keeps its last, unfilled chunk in RAM so as not to read it back."""
+
+    def __init__(self, group: zarr.Group, field: Field) -> None:
+        self._array = group.create_array(
+            field.name,
+            shape=(0, *field.row),
+            chunks=(field.chunk_rows, *field.row),
+            dtype=field.dtype,
+            fill_value=field.fill_value,
+            compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
+            config={"write_empty_chunks": True},  # so a chunk that is not there is always damage
+        )
+        self._field = field
+        self._committed = 0
+        self._tail = np.empty((0, *field.row), field.dtype)  # committed rows of the last chunk
+        self._block = self._tail
+
+    def write(self, rows: Array) -> None:
+        """Put rows behind the committed ones; a second call before `commit` replaces them."""
+        self._block = np.concatenate([self._tail, rows])
+        self._array.resize((self._committed + len(rows), *self._field.row))
+        self._array[self._committed - len(self._tail) :] = self._block
+
+    def commit(self) -> None:
+        self._committed += len(self._block) - len(self._tail)
+        full = len(self._block) // self._field.chunk_rows * self._field.chunk_rows
+        self._tail = self._block[full:]
+
+    def trim(self) -> None:
+        if self._array.shape[0] != self._committed:
+            self._array.resize((self._committed, *self._field.row))
+
+
+def append_lines(log: int, contents: Iterable[Mapping[str, Any]]) -> None:
+    """Append lines to an open log and sync it; on failure the log is as it was before."""
+    size = os.fstat(log).st_size
+    rest = memoryview(b"".join(map(to_line, contents)))
+    try:
+        while rest:
+            rest = rest[os.write(log, rest) :]
+        os.fsync(log)
+    except BaseException:
+        os.ftruncate(log, size)
+        raise
+
+
+def _write_dataset_file(root: Path, spec: Spec) -> None:
+    """Make dataset.json unless it exists; of several writers that begin at once, one wins."""
+    file = root / DATASET_FILE
+    if file.exists():
+        return
+    fields = {
+        name: {"row": field.row, "dtype": field.dtype, "rows_per_episode": "T+1" if field.extra_row else "T"}
+        for name, field in layout.fields_of(spec, None).items()
+    }
+    document = {
+        "format": layout.FORMAT,
+        "format_version": layout.FORMAT_VERSION,
+        "spec": spec.to_dict(),
+        "fields": fields,
+    }
+    draft = root / f".{DATASET_FILE}.{uuid4().hex}"
+    try:
+        with draft.open("wb") as out:
+            out.write(layout.to_json(layout.guarded(document)) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _check_root(root: Path, spec: Spec) -> None:
+    """Raises: DataError: episodes of this spec cannot be added to what is at root."""
+    try:
+        if root.exists() and not root.is_dir():
+            raise DataError(f"{root} is a file, not a dataset's folder")
+        content = {entry.name for entry in root.iterdir()} if root.exists() else set()
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {error.strerror}") from error
+    if DATASET_FILE not in content:
+        if any(name != SEGMENTS and not name.startswith(".") for name in content):
+            raise DataError(f"{root} is not empty and not a dataset: choose another folder")
+        return
+    found = layout.read_dataset_file(root)
+    if found.task != spec.task:
+        raise DataError(f"{root} holds episodes of task {found.task}, not of {spec.task}")
+    old, new = found.to_dict(), spec.to_dict()
+    differing = [key for key in new if layout.to_json(old[key]) != layout.to_json(new[key])]  # in order, too
+    if differing:
+        raise DataError(f"{root} holds {spec.task} episodes of another spec: {', '.join(differing)} differ")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
