@@ -5,6 +5,9 @@ from typing import Protocol
 
 from data_collection.scripts.fetch import FetchView
 from data_collection.scripts.pick_and_place import PickAndPlace
+from data_collection.scripts.push import Push
+from data_collection.scripts.reach import Reach
+from data_collection.scripts.slide import Slide
 from robot_orl.types import Array
 
 
@@ -20,6 +23,9 @@ class Script(Protocol):
 
 
 SCRIPTS: dict[str, Callable[[], Script]] = {
+    "fetch_reach": Reach,
+    "fetch_push": Push,
+    "fetch_slide": Slide,
     "fetch_pick_and_place": PickAndPlace,
 }
 """Task -> its script."""
