@@ -101,19 +101,19 @@ _VARIANTS = {
         AdroitHandDoorEnv,
         _door,
         moved=(("body_pos", "body", "frame"),),
-        camera={"lookat": (-0.1, 0.0, 0.3), "distance": 1.5, "azimuth": 90.0, "elevation": -30.0},
+        camera={"lookat": (-0.1, 0.05, 0.25), "distance": 1.1, "azimuth": 65.0, "elevation": -25.0},
     ),
     "adroit_hammer": _Variant(
         AdroitHandHammerEnv,
         _hammer,
         moved=(("body_pos", "body", "nail_board"),),
-        camera={"lookat": (0.0, -0.2, 0.2), "distance": 1.3, "azimuth": 45.0, "elevation": -30.0},
+        camera={"lookat": (0.0, -0.12, 0.12), "distance": 0.85, "azimuth": 45.0, "elevation": -30.0},
     ),
     "adroit_pen": _Variant(
         AdroitHandPenEnv,
         _pen,
         moved=(("body_quat", "body", "target"),),
-        camera={"lookat": (0.0, -0.15, 0.25), "distance": 1.0, "azimuth": -45.0, "elevation": -30.0},
+        camera={"lookat": (-0.03, -0.2, 0.24), "distance": 0.6, "azimuth": -45.0, "elevation": -35.0},
         attributes={"pen_length": 1, "tar_length": 1},
         horizon=100,
     ),
@@ -121,7 +121,7 @@ _VARIANTS = {
         AdroitHandRelocateEnv,
         _relocate,
         moved=(("body_pos", "body", "Object"), ("site_pos", "site", "target")),
-        camera={"lookat": (0.0, 0.0, 0.15), "distance": 1.5, "azimuth": 90.0, "elevation": -30.0},
+        camera={"lookat": (0.0, 0.0, 0.12), "distance": 1.1, "azimuth": 90.0, "elevation": -30.0},
     ),
 }
 

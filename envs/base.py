@@ -1,5 +1,7 @@
 """What all tasks share: one convention around a gymnasium-robotics simulation, see `SimulatedTask`."""
 
+import atexit
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +26,11 @@ def signals(
 def xyz(prefix: str, unit: str) -> tuple[Signal, ...]:
     """`prefix_x`, `prefix_y`, `prefix_z`."""
     return signals((f"{prefix}_{axis}" for axis in "xyz"), unit)
+
+
+def _free(viewer_ref: weakref.ref[Any]) -> None:
+    if (viewer := viewer_ref()) is not None:
+        viewer.free()
 
 
 class SimulatedTask(gymnasium.Env):
@@ -82,14 +89,13 @@ class SimulatedTask(gymnasium.Env):
         self._views = list(views)
         self._original_views = [view.copy() for view in views]
         self._attributes = dict(attributes or {})
-        self._integration_size = mujoco.mj_stateSize(sim.model, _INTEGRATION)
-        self._state_size = (
-            self._integration_size
-            + sum(view.size for view in self._views)
-            + sum(self._attributes.values())
-            + 1
-            + spec.observation_size
-        )
+        self._state_sizes = [
+            mujoco.mj_stateSize(sim.model, _INTEGRATION),
+            *(view.size for view in self._views),
+            *self._attributes.values(),
+            1,
+            spec.observation_size,
+        ]
         self._step_count: int | None = None  # None until the first reset
         self._flat_obs = np.zeros(spec.observation_size, np.float32)
         self._size = (width, height)
@@ -122,8 +128,7 @@ class SimulatedTask(gymnasium.Env):
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         """Begin an episode; with a seed it depends on that seed and the options only."""
         super().reset(seed=seed)
-        for view, original in zip(self._views, self._original_views, strict=True):
-            view[:] = original
+        self._write_views(self._original_views)
         obs = self._observation(self._reset_sim(seed, options or {}))
         self._flat_obs = self.task_spec.flatten(obs)
         self._step_count = 0
@@ -170,6 +175,8 @@ class SimulatedTask(gymnasium.Env):
         viewer = OffScreenViewer(self._sim.model, self._sim.data, width, height)
         for name, value in self._camera_pose.items():
             setattr(viewer.cam, name, value)
+        # Registered after EGL's own exit handler, so run before it: freed later, it would print errors.
+        atexit.register(_free, weakref.ref(viewer))
         return viewer
 
     def close(self) -> None:
@@ -183,7 +190,7 @@ class SimulatedTask(gymnasium.Env):
         """(S,) float64: see the class for the layout."""
         if self._step_count is None:
             raise UsageError(f"{self.task_spec.task}: call reset or set_sim_state before get_sim_state")
-        integration = np.empty(self._integration_size)
+        integration = np.empty(self._state_sizes[0])
         mujoco.mj_getState(self._sim.model, self._sim.data, integration, _INTEGRATION)
         kept = [np.ravel(getattr(self._sim, name)) for name in self._attributes]
         return np.concatenate(
@@ -195,29 +202,26 @@ class SimulatedTask(gymnasium.Env):
         """Raises: DataError: not a state of this task."""
         state = np.asarray(state, np.float64)
         task = self.task_spec.task
-        if state.shape != (self._state_size,):
-            raise DataError(f"{task}: simulator state has shape {state.shape}, not ({self._state_size},)")
+        if state.shape != (sum(self._state_sizes),):
+            raise DataError(
+                f"{task}: simulator state has shape {state.shape}, not ({sum(self._state_sizes)},)"
+            )
         if not np.isfinite(state).all():
             raise DataError(f"{task}: simulator state is not finite")
-        sizes = [self._integration_size, *(v.size for v in self._views), *self._attributes.values(), 1]
-        integration, *parts, count, flat_obs = np.split(state, np.cumsum(sizes))
+        integration, *parts, count, flat_obs = np.split(state, np.cumsum(self._state_sizes[:-1]))
         views, attributes = parts[: len(self._views)], parts[len(self._views) :]
         for (name, size), value in zip(self._attributes.items(), attributes, strict=True):
             setattr(self._sim, name, value.copy() if size > 1 else value[0])
-        self._restore(integration, views)
+        self._write_views(views)
+        mujoco.mj_setState(self._sim.model, self._sim.data, integration, _INTEGRATION)
+        mujoco.mj_forward(self._sim.model, self._sim.data)  # places what is drawn
+        self._write_views(views)  # those into data have just been computed anew, without the lag
         self._step_count = int(count[0])
         self._flat_obs = flat_obs.astype(np.float32)
         return {
             key: self._flat_obs[self.task_spec.slice_of(key)].copy() for key in self.task_spec.observation
         }
 
-    def _restore(self, integration: Array, views: Sequence[Array]) -> None:
-        model, data = self._sim.model, self._sim.data
-        # mj_forward places what is drawn, but overwrites the solver's warm start and the views into
-        # data: so both are written before it and again after it.
-        for last in (False, True):
-            for view, value in zip(self._views, views, strict=True):
-                view[:] = value.reshape(view.shape)
-            mujoco.mj_setState(model, data, integration, _INTEGRATION)
-            if not last:
-                mujoco.mj_forward(model, data)
+    def _write_views(self, values: Sequence[Array]) -> None:
+        for view, value in zip(self._views, values, strict=True):
+            view[:] = value.reshape(view.shape)

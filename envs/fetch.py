@@ -22,7 +22,8 @@ _SIMULATIONS = {
     "fetch_pick_and_place": MujocoFetchPickAndPlaceEnv,
 }
 _HORIZON = 50  # steps
-_CAMERA = {"lookat": (1.3, 0.75, 0.55), "distance": 1.7, "azimuth": 132.0, "elevation": -22.0}
+_CAMERA = {"lookat": (1.25, 0.75, 0.52), "distance": 1.25, "azimuth": 140.0, "elevation": -22.0}
+_SLIDE_CAMERA = {"lookat": (1.4, 0.75, 0.4), "distance": 1.8, "azimuth": 125.0, "elevation": -28.0}
 _FINGERS = ("right_finger", "left_finger")
 
 
@@ -76,7 +77,7 @@ class FetchTask(SimulatedTask):
             # A step moves the mocap body from where the gripper was found to be in the last substep.
             views=(sim.data.xpos[gripper], sim.data.xquat[gripper]),
             attributes={"goal": 3},
-            camera_pose=_CAMERA,
+            camera_pose=_SLIDE_CAMERA if task == "fetch_slide" else _CAMERA,
             **options,
         )
         self._threshold = float(sim.distance_threshold)  # [m]
