@@ -1,6 +1,6 @@
-"""How a person falls short of a script. Drawn once per episode; severity = 1 - skill scales every flaw.
+"""How a person falls short of a script. Drawn once per episode and scaled by a severity v = 1 - skill.
 
-flaw            what is drawn, at severity v in [0, 1]
+flaw            what is drawn
 gain            factor on the hand's motion, log-normal with sigma 0.8 v: below 1 it is slow and falls
                 short, above 1 it overshoots and hunts around the target
 speed           cap on the hand's motion as a share of full speed, uniform in [1 - 0.85 v, 1]
@@ -41,9 +41,8 @@ class Flaws:
     drops: tuple[tuple[int, int], ...]  # counted in steps of carrying
 
     @classmethod
-    def draw(cls, skill: float, rng: np.random.Generator, horizon: int) -> "Flaws":
-        """Args: skill: in [0, 1]; 1 draws no flaw at all.  horizon: steps of the episode."""
-        severity = 1.0 - skill
+    def draw(cls, severity: float, rng: np.random.Generator, horizon: int) -> "Flaws":
+        """Args: severity: in [0, 1]; 0 draws no flaw at all.  horizon: steps of the episode."""
 
         def spans(count: int, shortest: int, longest: int, latest: int) -> tuple[tuple[int, int], ...]:
             starts = rng.integers(0, latest, count)

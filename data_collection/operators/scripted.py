@@ -47,7 +47,7 @@ class ScriptedOperator:
         """Draw the episode's skill and flaws; returns the skill. `rng` is used until the next `begin`."""
         skill = float(rng.uniform(self.cfg.skill_low, self.cfg.skill_high))
         self.script = SCRIPTS[self.spec.task]()
-        self.flaws = Flaws.draw(skill, rng, self.spec.horizon)
+        self.flaws = Flaws.draw((1.0 - skill) * self.script.flaw_share, rng, self.spec.horizon)
         self.hand = FlawedHand(self.flaws, rng)
         return skill
 

@@ -14,6 +14,9 @@ from robot_orl.types import Array
 class Script(Protocol):
     """A state machine that plays one episode; a new one is made for each."""
 
+    flaw_share: float
+    """How much of the flaws in flaws.py a person shows at this task: 1, or less where one takes care."""
+
     @property
     def carrying(self) -> bool:
         """Does the hand hold something that it could drop?"""

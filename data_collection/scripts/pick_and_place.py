@@ -24,6 +24,8 @@ class Phase(Enum):
 class PickAndPlace:
     """approach -> descend -> grasp -> carry; a block that is lost sends it back to approach."""
 
+    flaw_share = 1.0
+
     def __init__(self) -> None:
         self.phase = Phase.APPROACH
         self.table_m: float | None = None

@@ -28,6 +28,7 @@ class Push:
     """go behind -> descend -> push -> done; slipping off the line sends it back to go behind."""
 
     carrying = False
+    flaw_share = 1.0
 
     def __init__(self) -> None:
         self.phase = Phase.GO_BEHIND

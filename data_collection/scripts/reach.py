@@ -19,6 +19,7 @@ class Reach:
     """move -> hold, and back when the hand has drifted away."""
 
     carrying = False
+    flaw_share = 1.0
 
     def __init__(self) -> None:
         self.phase = Phase.MOVE

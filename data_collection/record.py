@@ -1,0 +1,75 @@
+"""The recording session: an operator acts in a task, and every episode is committed as it ends."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from robot_orl.data.reader import Dataset
+from robot_orl.data.writer import SegmentWriter
+from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
+from robot_orl.errors import UsageError
+from robot_orl.interrupt import StopFlag
+from robot_orl.progress import Bar
+from robot_orl.rollout import Pace, rollout
+from robot_orl.seeds import collection_seed
+from robot_orl.tasks import spec_of
+from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
+
+
+class RealTime:
+    """A rollout's pace by the clock: absolute deadlines, missed slots skipped."""
+
+    def __init__(self, control_hz: float) -> None:
+        self._clock = RealClock()
+        self._ticker = Ticker(round(NS_PER_S / control_hz), self._clock)
+        self._start_ns = 0
+
+    def start(self) -> int:
+        self._start_ns = self._ticker.start()
+        return 0
+
+    def wait(self) -> int:
+        return self._ticker.wait() - self._start_ns
+
+
+def missing_seeds(dataset: Dataset | None, operator: str, seed: int, episodes: int) -> list[int]:
+    """The start seeds of episodes 0 .. episodes-1 that this operator has not recorded yet."""
+    wanted = [collection_seed(seed, episode) for episode in range(episodes)]
+    if dataset is None:
+        return wanted
+    recorded = {record.meta.seed for record in dataset.episodes if record.meta.operator == operator}
+    return [start for start in wanted if start not in recorded]
+
+
+def record(
+    env: gymnasium.Env[Any, Any],
+    operator: Operator,
+    writer: SegmentWriter,
+    seeds: list[int],
+    bar: Bar,
+    stop: StopFlag,
+    realtime: bool = False,
+) -> None:
+    """One episode per start seed. Raises: Interrupted: between two episodes; all of them are committed."""
+    pace = RealTime(spec_of(env).control_hz) if realtime else None
+    for seed in seeds:
+        stop.check(f"{bar.done} of {bar.total} episodes are committed; the same command goes on")
+        writer.append(record_episode(env, operator, seed, pace))
+        bar.advance()
+
+
+def record_episode(
+    env: gymnasium.Env[Any, Any], operator: Operator, seed: int, pace: Pace | None = None
+) -> Episode:
+    """The operator's randomness and the start state both follow from `seed`."""
+    quality = operator.begin(np.random.default_rng(seed))
+    meta = EpisodeMeta(quality=quality, operator=operator.name, policy_hash=operator.policy_hash)
+
+    def choose(obs: Observation) -> Proposal:
+        action = operator.action(obs)
+        if action is None:
+            raise UsageError(f"operator '{operator.name}' took its hands off; collecting needs one that acts")
+        return Proposal(action, operator.actor, operator=action)
+
+    return rollout(env, choose, seed=seed, meta=meta, pace=pace)
