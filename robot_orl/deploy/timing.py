@@ -93,7 +93,7 @@ class Ticker:
         self.start()
 
     def start(self) -> int:
-        """Anchor anew after a pause that is no part of control; returns now, one period before the next tick."""
+        """Anchor anew after a pause that is no part of control. Returns now; a period on is the next tick."""
         now_ns = self._clock.now_ns()
         self._deadline_ns = now_ns + self.period_ns
         return now_ns

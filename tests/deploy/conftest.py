@@ -1,54 +1,15 @@
-"""A small policy in ONNX and bundles made of it; the graph is built here, so no torch is needed."""
+"""Fixtures of the deploy tests; what they are made of lies in deploy_toys.py."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from deploy_toys import FakeClock, ToyRobot, write_bundle
 
-from robot_orl.deploy.bundle import Bundle, write_manifest
+from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.safety import Limits
 from robot_orl.types import Array, Signal, Spec
-
-
-def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:
-    """action = clip(obs @ weight + bias, -1, 1); weight: (D, A)."""
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", size])]
-        for name, size in zip(("obs", "action"), weight.shape, strict=True)
-    )
-    constants = {"w": weight, "b": bias, "low": np.array(-1), "high": np.array(1)}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gemm", ["obs", "w", "b"], ["y"]),
-            helper.make_node("Clip", ["y", "low", "high"], ["action"]),
-        ],
-        "policy",
-        inputs,
-        outputs,
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def write_bundle(folder: Path, spec: Spec, limits: Limits, weight: Array, bias: Array) -> Path:
-    folder.mkdir(parents=True)
-    onnx.save(linear_policy(weight, bias), folder / "policy.onnx")
-    (folder / "policy.safetensors").write_bytes(b"weights")
-    obs = np.random.default_rng(0).normal(size=(5, spec.observation_size)).astype(np.float32)
-    write_manifest(
-        folder,
-        spec=spec,
-        limits=limits,
-        task=spec.task,
-        task_kwargs={},
-        dataset_fingerprint="abc",
-        parity_obs=obs,
-        parity_action=np.clip(obs @ weight + bias, -1, 1),
-    )
-    return folder
 
 
 @pytest.fixture
@@ -75,3 +36,13 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return Bundle.load(write_bundle(folder, spec, limits or Limits(), weight, bias))
 
     return make
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def robot(spec: Spec, clock: FakeClock) -> ToyRobot:
+    return ToyRobot(spec, clock)

@@ -1,0 +1,122 @@
+"""A small policy in ONNX, bundles made of it, a clock moved by hand and a robot that can fail."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from robot_orl.deploy.bundle import write_manifest
+from robot_orl.deploy.safety import Limits
+from robot_orl.types import Array, Outcome, RobotObservation, Spec
+
+
+def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:
+    """action = clip(obs @ weight + bias, -1, 1); weight: (D, A)."""
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", size])]
+        for name, size in zip(("obs", "action"), weight.shape, strict=True)
+    )
+    constants = {"w": weight, "b": bias, "low": np.array(-1), "high": np.array(1)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["obs", "w", "b"], ["y"]),
+            helper.make_node("Clip", ["y", "low", "high"], ["action"]),
+        ],
+        "policy",
+        inputs,
+        outputs,
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def write_bundle(folder: Path, spec: Spec, limits: Limits, weight: Array, bias: Array) -> Path:
+    folder.mkdir(parents=True)
+    onnx.save(linear_policy(weight, bias), folder / "policy.onnx")
+    (folder / "policy.safetensors").write_bytes(b"weights")
+    obs = np.random.default_rng(0).normal(size=(5, spec.observation_size)).astype(np.float32)
+    write_manifest(
+        folder,
+        spec=spec,
+        limits=limits,
+        task=spec.task,
+        task_kwargs={},
+        dataset_fingerprint="abc",
+        parity_obs=obs,
+        parity_action=np.clip(obs @ weight + bias, -1, 1),
+    )
+    return folder
+
+
+class FakeClock:
+    """Time that moves only when somebody sleeps or moves it."""
+
+    def __init__(self) -> None:
+        self.time_ns = 1_000_000_007  # odd on purpose: anchors are not round numbers
+
+    def now_ns(self) -> int:
+        return self.time_ns
+
+    def sleep_until(self, deadline_ns: int) -> None:
+        self.time_ns = max(self.time_ns, deadline_ns)
+
+
+class ToyRobot:
+    """Stands in for hardware that can be made to fail. The joints move by the action.
+
+    calls: what was called, in order.  before: called with (name, how many calls of that name came
+    earlier) at the start of each call; may raise, move the clock or set `frozen`.
+    """
+
+    name = "toy"
+
+    def __init__(self, spec: Spec, clock: FakeClock) -> None:
+        self.spec = spec
+        self.clock = clock
+        self.calls: list[str] = []
+        self.sent: list[Array] = []
+        self.seeds: list[int] = []
+        self.before: Callable[[str, int], None] = lambda name, count: None
+        self.result = Outcome(reward=-1.0, success=False)
+        self.joint = np.zeros(2, np.float32)
+        self.stamp_ns: int | None = None
+
+    def _call(self, name: str) -> None:
+        count = self.calls.count(name)
+        self.calls.append(name)
+        self.before(name, count)
+
+    def connect(self) -> None:
+        self._call("connect")
+
+    def home(self, seed: int) -> None:
+        self._call("home")
+        self.seeds.append(seed)
+        self.joint = np.full(2, seed, np.float32)
+
+    def freeze(self) -> None:
+        """From now on observations keep this moment's timestamp."""
+        self.stamp_ns = self.clock.now_ns()
+
+    def observe(self) -> RobotObservation:
+        self._call("observe")
+        obs = {"joint": self.joint.copy(), "goal": np.ones(1, np.float32)}
+        return RobotObservation(obs, self.stamp_ns or self.clock.now_ns())
+
+    def send(self, action: Array) -> Array:
+        self._call("send")
+        self.sent.append(action)
+        self.joint = self.joint + action
+        return action
+
+    def outcome(self) -> Outcome:
+        self._call("outcome")
+        return self.result
+
+    def stop(self) -> None:
+        self._call("stop")
+
+    def close(self) -> None:
+        self._call("close")
