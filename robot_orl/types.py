@@ -218,8 +218,9 @@ class RobotObservation:
 
 
 class Robot(Protocol):
-    """A robot behind one interface, simulated or real. `spec` is readable while disconnected."""
+    """A robot behind one interface, simulated or real. `name` and `spec` are readable while disconnected."""
 
+    name: str
     spec: Spec
 
     def connect(self) -> None:

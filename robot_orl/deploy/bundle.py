@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 POLICY = "policy.onnx"
 WEIGHTS = "policy.safetensors"
+PARTS = {"task": str, "task_kwargs": dict, "spec": dict, "limits": dict, "parity": dict, "sha256": dict}
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     if manifest.get("seal") != _seal(manifest):
         raise DataError(f"{file}: changed since it was exported; export again")
+    for key, kind in PARTS.items():
+        if not isinstance(manifest.get(key), kind):
+            raise DataError(f"{file}: '{key}' is missing or malformed; export again")
     return manifest
 
 

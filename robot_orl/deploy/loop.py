@@ -68,7 +68,7 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
 
 
 class _Deployment:
@@ -112,16 +112,16 @@ class _Deployment:
         self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
         self._attempt(self.robot.close)
         return DeployReport(
-            robot=getattr(self.robot, "name", type(self.robot).__name__),
+            robot=self.robot.name,
             bundle=str(self.bundle.path),
             policy_hash=self.bundle.policy_hash,
             task=self.bundle.task,
             control_hz=self.bundle.spec.control_hz,
-            slots=self.ticks + self.ticker.missed,
+            slots=self._slots_passed(),
             ticks=self.ticks,
             missed_slots=self.ticker.missed,
             timing=self.timing,
-            clock=getattr(self.clock, "method", type(self.clock).__name__),
+            clock=self.clock.method,
             realtime=realtime,
             safety={
                 **self.filter.counts,
@@ -137,19 +137,18 @@ class _Deployment:
 
     def _control(self, stop: threading.Event, on_tick: Progress | None) -> str:
         """Tick until the time is up or someone asks to stop; returns which."""
-        self._home()
+        if not stop.is_set():
+            self._home()
         while not stop.is_set():
             now_ns = self.ticker.wait()
             if stop.is_set():
                 break
             self.timing.tick(now_ns)
-            done = self.ticks + self.ticker.missed
             # One tick more than actions: it takes the observation that completes the last step.
-            if not self._tick(now_ns, act=done < self.slots):
+            if not self._tick(now_ns, act=self._slots_passed() < self.slots):
                 return "duration"
-            self.timing.work(self.clock.now_ns() - now_ns)
             if on_tick is not None:
-                on_tick(done, self.slots)
+                on_tick(min(self._slots_passed(), self.slots), self.slots)
         return "interrupt"
 
     def _tick(self, now_ns: int, act: bool) -> bool:
@@ -173,8 +172,12 @@ class _Deployment:
         sent_ns = self.clock.now_ns()
         executed = self.robot.send(allowed)
         self.recorder.sent(proposed, executed, sent_ns)
+        self.timing.work(self.clock.now_ns() - now_ns)
         self.ticks += 1
         return True
+
+    def _slots_passed(self) -> int:
+        return self.ticks + self.ticker.missed
 
     def _home(self) -> None:
         """Begin an episode. This takes the time it takes; the ticks are anchored anew afterwards."""

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import gc
+import logging
 import os
 import resource
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 # <sys/mman.h>: lock what is mapped now and later; ONFAULT locks a page when it is first touched, so that
 # address space that nobody uses (thread stacks, library tails) takes no memory.
@@ -55,11 +58,14 @@ def realtime_setup(priority: int | None) -> Iterator[RealtimeStatus]:
             skipped = Attempt(False, "not asked for")
             yield RealtimeStatus(skipped, skipped, skipped)
             return
-        yield RealtimeStatus(
+        status = RealtimeStatus(
             scheduling=_schedule_fifo(priority, undo),
             memory_locked=_lock_memory(undo),
             garbage_collector=_quiet_interpreter(undo),
         )
+        for complaint in status.complaints():
+            log.warning("no real-time %s", complaint)
+        yield status
 
 
 def _schedule_fifo(priority: int, undo: ExitStack) -> Attempt:

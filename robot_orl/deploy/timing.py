@@ -27,7 +27,12 @@ HISTOGRAM_EDGES_US = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4,
 
 
 class Clock(Protocol):
-    """Time as an argument: the real one below, or one that a test moves by hand."""
+    """Time as an argument: the real one below, or one that a test moves by hand.
+
+    method: how it sleeps, in words; goes into the report.
+    """
+
+    method: str
 
     def now_ns(self) -> int:
         """Monotonic time [ns]."""
@@ -41,10 +46,7 @@ class _Timespec(ctypes.Structure):
 
 
 class RealClock:
-    """CLOCK_MONOTONIC with `clock_nanosleep(TIMER_ABSTIME)`; `time.sleep` where that does not exist.
-
-    method: which of the two it is, in words; it goes into the report.
-    """
+    """CLOCK_MONOTONIC with `clock_nanosleep(TIMER_ABSTIME)`; `time.sleep` where that does not exist."""
 
     def __init__(self) -> None:
         self._nanosleep = _find_clock_nanosleep()

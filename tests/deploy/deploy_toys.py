@@ -13,16 +13,21 @@ from robot_orl.types import Array, Outcome, RobotObservation, Spec
 
 
 def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:
-    """action = clip(obs @ weight + bias, -1, 1); weight: (D, A)."""
+    """action = clip(y, -1, 1) + 0 * y with y = obs @ weight + bias, so an overflow of y gives NaN.
+
+    weight: (D, A).  bias: (A,).
+    """
     inputs, outputs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", size])]
         for name, size in zip(("obs", "action"), weight.shape, strict=True)
     )
-    constants = {"w": weight, "b": bias, "low": np.array(-1), "high": np.array(1)}
+    constants = {"w": weight, "b": bias, "low": np.array(-1), "high": np.array(1), "zero": np.array(0)}
     graph = helper.make_graph(
         [
             helper.make_node("Gemm", ["obs", "w", "b"], ["y"]),
-            helper.make_node("Clip", ["y", "low", "high"], ["action"]),
+            helper.make_node("Clip", ["y", "low", "high"], ["clipped"]),
+            helper.make_node("Mul", ["y", "zero"], ["nothing"]),
+            helper.make_node("Add", ["clipped", "nothing"], ["action"]),
         ],
         "policy",
         inputs,
@@ -52,6 +57,8 @@ def write_bundle(folder: Path, spec: Spec, limits: Limits, weight: Array, bias: 
 
 class FakeClock:
     """Time that moves only when somebody sleeps or moves it."""
+
+    method = "moved by hand"
 
     def __init__(self) -> None:
         self.time_ns = 1_000_000_007  # odd on purpose: anchors are not round numbers

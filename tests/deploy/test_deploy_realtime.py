@@ -43,9 +43,10 @@ def test_nothing_is_touched_when_nothing_is_asked_for() -> None:
 
 
 @linux_only
-def test_what_could_not_be_had_is_said_in_words() -> None:
+def test_what_could_not_be_had_is_said_in_words_at_once(caplog: pytest.LogCaptureFixture) -> None:
     with realtime_setup(100) as status:
         assert "scheduling: priority 100 is not in 1 .. 99" in status.complaints()
+        assert "no real-time scheduling: priority 100 is not in 1 .. 99" in caplog.text
 
 
 @linux_only
