@@ -17,6 +17,7 @@ PACKAGES = {
     "robot": "robot_orl.deploy.robots",
 }
 _factories: dict[tuple[str, str], Callable[..., Any]] = {}
+_schemas: dict[tuple[str, str], type] = {}
 
 
 def register(group: str, name: str, schema: type) -> Callable[[T], T]:
@@ -25,6 +26,7 @@ def register(group: str, name: str, schema: type) -> Callable[[T], T]:
     def decorate(factory: T) -> T:
         ConfigStore.instance().store(group=f"schema/{group}", name=name, node=schema)
         _factories[(group, name)] = factory
+        _schemas[(group, name)] = schema
         return factory
 
     return decorate
@@ -39,7 +41,16 @@ def discover(group: str) -> None:
 
 def factory(group: str, name: str) -> Callable[..., Any]:
     """The class registered as `group=name`. Raises: UsageError: names the valid ones."""
+    return _find(_factories, group, name)
+
+
+def schema_of(group: str, name: str) -> type:
+    """The dataclass that configures `group=name`. Raises: UsageError: names the valid ones."""
+    return _find(_schemas, group, name)
+
+
+def _find(table: dict[tuple[str, str], Any], group: str, name: str) -> Any:
     discover(group)
-    if (group, name) not in _factories:
-        raise unknown(group, name, sorted(n for g, n in _factories if g == group))
-    return _factories[(group, name)]
+    if (group, name) not in table:
+        raise unknown(group, name, sorted(n for g, n in table if g == group))
+    return table[(group, name)]

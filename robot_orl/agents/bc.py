@@ -1,0 +1,72 @@
+"""Behaviour cloning: the honest baseline. Maximises the likelihood of the recorded actions."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
+from robot_orl.data.normalizer import Normalizer
+from robot_orl.data.replay import Sampling
+from robot_orl.registry import register
+from robot_orl.schema import Schema, setting
+from robot_orl.types import Batch, Spec
+
+
+@dataclass
+class BCConfig(Schema):
+    name: str = setting("bc", "Algorithm.", choices=["bc"])
+    hidden: list[int] = setting(factory=lambda: [256, 256], help="Widths of the actor's hidden layers.")
+    learning_rate: float = setting(6e-4, "Adam's step size.", low=0, high=1)
+    weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
+    batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)
+    log_std_low: float = setting(-6.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
+    log_std_high: float = setting(0.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2)
+
+
+@register("agent", "bc", BCConfig)
+class BC:
+    def __init__(self, cfg: BCConfig, spec: Spec, normalizer: Normalizer, seed: int) -> None:
+        self.cfg = cfg
+        self.sampling = Sampling(cfg.batch_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)
+        self.optimizer = torch.optim.Adam(
+            self._policy.actor.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay, fused=True
+        )
+
+    def update(self, batch: Batch) -> TensorMetrics:
+        obs, action, *_ = tensors(batch)
+        loss, metrics = self.actor_loss(obs, action)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return metrics
+
+    def actor_loss(self, obs: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:
+        mean = self._policy(obs)
+        loss = -self._policy.actor.log_prob(mean, action).mean()
+        return loss, {
+            "actor/loss": loss.detach(),
+            "actor/std": self._policy.actor.log_std.detach().exp().mean(),
+        }
+
+    def start_online(self) -> None:
+        """Cloning what it does itself teaches nothing; finetuning BC only adds data."""
+
+    def policy(self) -> nn.Module:
+        return deepcopy(self._policy).eval()
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"policy": self._policy, "optimizer": self.optimizer}
+
+    def state_dict(self) -> dict[str, Any]:
+        return parts_state(self._parts)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        load_parts(self._parts, state)

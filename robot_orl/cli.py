@@ -1,0 +1,166 @@
+"""`robot-orl COMMAND key=value ...`: words to configs, errors to one line and an exit code.
+
+Exit codes: 0 done; 1 a failure while running; 2 wrong usage or input; 130 after Ctrl-C, state saved.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from robot_orl.errors import RobotOrlError, UsageError, unknown
+
+USAGE = """usage: robot-orl COMMAND key=value ...
+
+  collect    record demonstrations of a task into a dataset
+  pretrain   train an agent offline on datasets
+  finetune   go on learning online in the task
+  evaluate   measure a policy on the fixed evaluation seeds
+  export     write a policy as a bundle that runs without PyTorch
+  deploy     run a bundle on a robot in a real-time loop
+  dataset    dataset info PATH [--json]: what a dataset holds
+  report     write one HTML page about a run
+  demo       the whole path on one task
+
+`robot-orl COMMAND --help` shows the fields of a command; `--multirun` runs every combination of
+comma-separated values; `--config` prints the resolved configuration instead of running."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except RobotOrlError as error:
+        print(f"robot-orl: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("robot-orl: interrupted; what was committed is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, MemoryError) as error:
+        print(f"robot-orl: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0 if words else 2
+    command, rest = words[0], words[1:]
+    if command == "--version":
+        from robot_orl import __version__
+
+        print(f"robot-orl {__version__}")
+        return 0
+    if command == "dataset":
+        return _dataset(rest)
+    from robot_orl.config import COMMANDS
+
+    if command not in COMMANDS:
+        raise unknown("command", command, [*COMMANDS, "dataset"])
+    return _command(command, rest)
+
+
+def _command(command: str, words: list[str]) -> int:
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+    from robot_orl.help import help_text
+
+    flags = {word for word in words if word.startswith("-")}
+    words = [word for word in words if word not in flags]
+    known = {"-h", "--help", "-m", "--multirun", "--config"}
+    if flags - known:
+        raise unknown("option", sorted(flags - known)[0], sorted(known))
+    if flags & {"-h", "--help"}:
+        print(help_text(command, words))
+        return 0
+    if "--config" in flags:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(OmegaConf.structured(_config(command, words))), end="")
+        return 0
+    run = _runner(command)
+    if flags & {"-m", "--multirun"}:
+        _multirun(command, words, run)
+        return 0
+    from robot_orl.compose import sweep
+
+    if len(sweep(words)) > 1:
+        raise UsageError("several values for one field: add --multirun to run every combination")
+    run(_config(command, words))
+    return 0
+
+
+def _config(command: str, words: list[str]) -> Any:
+    """The checked config. Finetuning takes its agent from the run and lets words change its fields."""
+    from robot_orl.compose import build, parse
+
+    if command != "finetune":
+        return build(command, words)
+    from omegaconf import OmegaConf
+
+    from robot_orl.training.run import Run
+
+    overrides = {override.key_or_group: override.value() for override in parse(words)}
+    if "agent" in overrides:
+        raise UsageError(
+            "finetune goes on with the agent of the run; single fields can be set: agent.FIELD=..."
+        )
+    if not isinstance(path := overrides.get("run"), str):
+        raise UsageError("finetune needs run=..., a folder made by pretrain")
+    agent = OmegaConf.to_container(Run.open(path).config.agent)
+    assert isinstance(agent, dict)
+    return build(command, [f"agent={agent['name']}", *words], agent)  # type: ignore[arg-type]
+
+
+def _runner(command: str) -> Callable[[Any], None]:
+    if command == "demo":
+        from robot_orl.demo import demo
+
+        return demo
+    from robot_orl import commands
+
+    return commands.RUN[command]
+
+
+def _multirun(command: str, words: list[str], run: Callable[[Any], None]) -> None:
+    """Every combination, one after the other; each writes to a folder of its own below `out`."""
+    from robot_orl.compose import sweep
+
+    jobs = sweep(words)
+    for number, (job, name) in enumerate(jobs, 1):
+        varies_out = any(part.startswith("out=") for part in name.split(","))
+        if name and not varies_out:
+            job = [f"{word}/{name}" if word.startswith("out=") else word for word in job]
+        job = [_quoted(word) for word in job]
+        print(f"[{number}/{len(jobs)}] robot-orl {command} {' '.join(job)}", file=sys.stderr)
+        run(_config(command, job))
+
+
+def _quoted(word: str) -> str:
+    """A folder named after a combination holds `=` and `,`, which Hydra reads only in quotes."""
+    key, _, value = word.partition("=")
+    return f"{key}='{value}'" if key == "out" and ("=" in value or "," in value) else word
+
+
+def _dataset(words: list[str]) -> int:
+    from robot_orl.commands import dataset_info
+
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: robot-orl dataset info PATH [--json]")
+        return 0 if words else 2
+    if words[0] != "info":
+        raise unknown("dataset command", words[0], ["info"])
+    flags = [word for word in words[1:] if word.startswith("-")]
+    paths = [word for word in words[1:] if not word.startswith("-")]
+    if flags not in ([], ["--json"]):
+        raise unknown("option", next(flag for flag in flags if flag != "--json"), ["--json"])
+    if len(paths) != 1:
+        raise UsageError("dataset info takes one PATH")
+    dataset_info(paths[0], as_json=bool(flags))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

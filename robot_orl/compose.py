@@ -1,0 +1,147 @@
+"""From `key=value` words to a checked config object, through Hydra, with errors that help."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from robot_orl.config import COMMANDS
+from robot_orl.errors import UsageError, unknown
+from robot_orl.registry import PACKAGES, discover
+
+GROUPS_OF = {
+    "collect": ("task", "operator"),
+    "pretrain": ("agent",),
+    "finetune": ("agent",),
+    "deploy": ("robot",),
+    "demo": ("task",),
+}
+
+
+def config_folder() -> Path:
+    """The YAML files: beside the packages in a checkout, inside site-packages when installed."""
+    return Path(str(files("configs")))
+
+
+def choices(group: str) -> list[str]:
+    """The valid values of `group=`."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
+def parse(words: list[str]) -> list[Override]:
+    """Words of the command line as Hydra overrides. Raises: UsageError: not `key=value`, or adds keys."""
+    overrides = []
+    for word in words:
+        if word.startswith(("+", "~")):
+            raise UsageError(f"'{word}': fields can be set, not added or removed; write key=value")
+        try:
+            overrides += OverridesParser.create().parse_overrides([word])
+        except HydraException as error:
+            raise UsageError(f"'{word}' is not of the form key=value") from error
+    return overrides
+
+
+def build(command: str, words: list[str], base: dict[str, Any] | None = None) -> Any:
+    """The config object of a command, every field checked.
+
+    base: values under `agent` that replace the defaults but not what `words` say (a run's own).
+    Raises: UsageError: one line that names the valid choices.
+    """
+    config = resolve(command, words, base)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UsageError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
+    with _one_line():
+        return OmegaConf.to_object(config)
+
+
+def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) -> DictConfig:
+    """Like `build`, before it becomes objects; required fields may still be missing."""
+    overrides = parse(words)
+    groups = [o for o in overrides if o.key_or_group in GROUPS_OF.get(command, ())]
+    fields = [o for o in overrides if o not in groups]
+    for group in GROUPS_OF.get(command, ()):
+        if group in PACKAGES:
+            discover(group)
+    for override in groups:
+        if override.value() not in choices(override.key_or_group):
+            raise unknown(override.key_or_group, override.value(), choices(override.key_or_group))
+    if command == "collect" and not any(o.key_or_group == "task" for o in groups):
+        raise UsageError(f"collect needs task=..., one of: {', '.join(choices('task'))}")
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        words = [o.input_line or "" for o in groups]
+        with _one_line():
+            defaults = compose(command, words)
+        if base is not None:
+            OmegaConf.set_struct(defaults, False)
+            defaults.agent = OmegaConf.merge(defaults.agent, base)
+        for override in fields:
+            _check_key(command, defaults, override.key_or_group)
+        with _one_line():
+            for override in fields:
+                _set(defaults, override)
+    return defaults
+
+
+def _set(config: DictConfig, override: Override) -> None:
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{override.input_line}: {reason}") from error
+
+
+def _check_key(command: str, config: DictConfig, key: str) -> None:
+    """Every part of a dotted key must exist, except below a free-form mapping such as task.kwargs."""
+    node: Any = config
+    done: list[str] = []
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            raise UsageError(f"{'.'.join(done)} is a single value, so there is no {key}")
+        if OmegaConf.get_type(node) is dict and done:
+            return
+        names = [str(name) for name in node]
+        if part not in names:
+            where = f"field of {command}" if not done else f"field of {'.'.join(done)}"
+            raise unknown(where, part, names)
+        done.append(part)
+        node = None if OmegaConf.is_missing(node, part) else node[part]
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Hydra's and OmegaConf's own errors as one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise UsageError(" ".join(str(cause).split())) from error
+
+
+def sweep(words: list[str]) -> list[tuple[list[str], str]]:
+    """`--multirun`: each combination of the comma-separated values, with a name such as `seed=0,lr=1`."""
+    alternatives: list[list[tuple[str, bool]]] = []
+    for override in parse(words):
+        line = override.input_line or ""
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            alternatives.append([(f"{key}={value}", True) for value in override.sweep_string_iterator()])
+        else:
+            alternatives.append([(line, False)])
+    jobs = []
+    for combination in itertools.product(*alternatives):
+        name = ",".join(word for word, varies in combination if varies)
+        jobs.append(([word for word, _ in combination], name.replace("/", "_")))
+    return jobs
+
+
+__all__ = ["COMMANDS", "build", "choices", "config_folder", "parse", "resolve", "sweep"]

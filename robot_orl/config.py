@@ -1,0 +1,160 @@
+"""One dataclass per command: what it takes, its defaults, units and ranges."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from robot_orl.schema import Schema, setting
+from robot_orl.seeds import MAX_RUN_SEED
+from robot_orl.tasks import TaskConfig
+
+STEPS = 100_000_000
+
+
+@dataclass
+class CollectConfig(Schema):
+    """Record demonstrations of a task into a dataset."""
+
+    task: TaskConfig = setting(factory=TaskConfig, help="What is to be done; see below.")
+    operator: Any = setting(MISSING, "Who does it; see below.")
+    out: str = setting(help="Folder of the dataset; an existing one is added to.")
+    episodes: int = setting(
+        100, "Episodes that this operator and seed contribute in all.", low=1, high=499_999
+    )
+    seed: int = setting(0, "Seed of the start states and of the operator.", low=0, high=MAX_RUN_SEED)
+    realtime: bool = setting(False, "Wait for the clock at every step instead of running at full speed.")
+
+
+@dataclass
+class PretrainConfig(Schema):
+    """Train an agent offline on datasets; behaviour cloning is trained beside it as the baseline."""
+
+    agent: Any = setting(MISSING, "The algorithm; see below.")
+    data: Any = setting(MISSING, "Folder of a dataset, or a list of them: [data/a,data/b].")
+    out: str = setting(help="Run folder; an unfinished run there is continued.")
+    steps: int = setting(10_000, "Gradient updates.", unit="updates", low=1, high=STEPS)
+    seed: int = setting(0, "Seed of the weights and of sampling.", low=0, high=MAX_RUN_SEED)
+    baseline_steps: int = setting(
+        5_000, "Updates of the behaviour cloning baseline; 0 trains none.", unit="updates", low=0, high=STEPS
+    )
+    log_every: int = setting(100, "Updates between two lines of metrics.", unit="updates", low=1, high=STEPS)
+    eval_every: int = setting(
+        2_500, "Updates between two points of the learning curve.", unit="updates", low=1, high=STEPS
+    )
+    eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
+    checkpoint_every: int = setting(
+        1_000, "Updates between two checkpoints.", unit="updates", low=1, high=STEPS
+    )
+    final_episodes: int = setting(50, "Evaluation episodes at the end of a stage.", low=1, high=10_000)
+    threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+
+
+@dataclass
+class FinetuneConfig(Schema):
+    """Go on learning online: act in the task, record, update."""
+
+    run: str = setting(help="Run folder made by pretrain.")
+    agent: Any = setting(MISSING, "The run's own agent; single fields of it may be changed.")
+    data: Any = setting(None, "Offline dataset or list of them; null: those that the run was pretrained on.")
+    env_steps: int = setting(
+        10_000, "Environment steps in all; a finished run goes on with more.", unit="steps", low=1, high=STEPS
+    )
+    updates_per_step: int = setting(1, "Gradient updates per environment step.", low=1, high=1000)
+    offline_share: float = setting(
+        0.5, "Share of every batch that comes from the offline data.", low=0, high=1
+    )
+    noise: float = setting(
+        0.15, "Standard deviation of the exploration noise on actions in [-1, 1].", low=0, high=2
+    )
+    warmup_steps: int = setting(
+        500,
+        "Environment steps with the policy frozen before the first update.",
+        unit="steps",
+        low=0,
+        high=STEPS,
+    )
+    log_every: int = setting(
+        250, "Environment steps between two lines of metrics.", unit="steps", low=1, high=STEPS
+    )
+    eval_every: int = setting(
+        2_000, "Environment steps between two points of the learning curve.", unit="steps", low=1, high=STEPS
+    )
+    eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
+    final_episodes: int = setting(50, "Evaluation episodes at the end.", low=1, high=10_000)
+    threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+
+
+@dataclass
+class EvaluateConfig(Schema):
+    """Measure a run's deterministic policy on the fixed evaluation seeds."""
+
+    run: str = setting(help="Run folder.")
+    stage: str = setting("latest", "Which policy of the run.", choices=["latest", "bc", "offline", "online"])
+    episodes: int = setting(
+        50, "Evaluation episodes: the first so many evaluation seeds.", low=1, high=10_000
+    )
+
+
+@dataclass
+class ExportConfig(Schema):
+    """Write a run's policy as a bundle that is deployed without PyTorch."""
+
+    run: str = setting(help="Run folder.")
+    out: str = setting(help="Folder of the bundle; a bundle that is there is replaced.")
+    stage: str = setting("latest", "Which policy of the run.", choices=["latest", "bc", "offline", "online"])
+
+
+@dataclass
+class DeployConfig(Schema):
+    """Run a bundle's policy on a robot in a real-time loop."""
+
+    bundle: str = setting(help="Folder of the bundle.")
+    robot: Any = setting(MISSING, "The robot; see below.")
+    duration_s: float = setting(
+        20.0, "How long to run the policy, homing not counted.", unit="s", low=0.01, high=1e7
+    )
+    record: str | None = setting(None, "Dataset folder for the deployed episodes; null records nothing.")
+    out: str | None = setting(None, "Where the figures go; null: deploy.json in the bundle's folder.")
+    seed: int = setting(0, "Seed of the start states.", low=0, high=MAX_RUN_SEED)
+    priority: int = setting(20, "Real-time priority asked for (SCHED_FIFO); 0 asks for none.", low=0, high=99)
+
+
+@dataclass
+class ReportConfig(Schema):
+    """Write one self-contained HTML page about a run."""
+
+    run: str = setting(help="Run folder.")
+    out: str | None = setting(None, "The page; null: report.html in the run folder.")
+    deploy: str | None = setting(
+        None, "A deploy.json to show; null: that of the run's last exported bundle, if there is one."
+    )
+
+
+@dataclass
+class DemoConfig(Schema):
+    """The whole path on one task, from demonstrations to a deployed controller and a report."""
+
+    task: TaskConfig = setting(factory=TaskConfig, help="What is to be done; see below.")
+    out: str = setting("demo", "Folder for everything that the demo makes.")
+    episodes: int = setting(500, "Scripted episodes of mixed skill.", low=1, high=499_999)
+    steps: int = setting(5_000, "Offline updates.", unit="updates", low=1, high=STEPS)
+    env_steps: int = setting(10_000, "Online environment steps.", unit="steps", low=1, high=STEPS)
+    duration_s: float = setting(20.0, "How long to deploy.", unit="s", low=0.01, high=1e7)
+    seed: int = setting(0, "Seed of everything.", low=0, high=MAX_RUN_SEED)
+
+
+COMMANDS: dict[str, type[Schema]] = {
+    "collect": CollectConfig,
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+    "deploy": DeployConfig,
+    "report": ReportConfig,
+    "demo": DemoConfig,
+}
+
+for _name, _schema in COMMANDS.items():
+    ConfigStore.instance().store(group="schema", name=_name, node=_schema)

@@ -1,0 +1,53 @@
+"""Checkpoints: atomic, checksummed, and loaded without running anybody's code.
+
+File layout: 8 bytes magic | 32 bytes SHA-256 of the rest | a torch archive of tensors and plain values.
+"""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robot_orl.errors import DataError, RunError
+
+MAGIC = b"RORLCKP1"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write beside, sync, rename: after a kill there is the old file or the new one, whole."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    payload = stream.getbuffer()
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(f"cannot write checkpoint {path}: {error.strerror}") from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Raises: DataError: missing, damaged, or not a checkpoint; names the file."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read checkpoint {path}: {error.strerror}") from error
+    if raw[:8] != MAGIC:
+        raise DataError(f"{path} is not a robot_orl checkpoint")
+    if hashlib.sha256(memoryview(raw)[40:]).digest() != raw[8:40]:
+        raise DataError(f"checkpoint {path} is damaged (its checksum does not match)")
+    return torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
+
+
+def checkpoint_hash(path: Path) -> str:
+    """The first 12 hex digits of the file's SHA-256: names a policy in recorded data."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

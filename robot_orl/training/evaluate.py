@@ -1,0 +1,59 @@
+"""Evaluation: the deterministic policy on a fixed list of seeds that nothing was trained on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from robot_orl.rollout import rollout
+from robot_orl.statistics import wilson_interval
+from robot_orl.types import Actor, Array, Episode, Observation, Proposal
+
+Act = Callable[[Observation], Array]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """success: share of episodes successful at the last step, wilson95: its 95% interval.
+
+    success_any: at any step.  episode_return: mean undiscounted return.
+    """
+
+    success: float
+    wilson95: tuple[float, float]
+    success_any: float
+    episode_return: float
+    episodes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"wilson95": list(self.wilson95)}
+
+
+def evaluate(
+    env: gymnasium.Env[Any, Any],
+    act: Act,
+    seeds: Sequence[int],
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> Evaluation:
+    """Play one episode per seed. progress: wraps the seeds, to show how far it is."""
+    episodes = [play(env, act, seed) for seed in progress(seeds)]
+    successes = sum(episode.meta.success for episode in episodes)
+    return Evaluation(
+        success=successes / len(episodes),
+        wilson95=wilson_interval(successes, len(episodes)),
+        success_any=float(np.mean([episode.meta.success_any for episode in episodes])),
+        episode_return=float(np.mean([episode.reward.sum() for episode in episodes])),
+        episodes=len(episodes),
+    )
+
+
+def play(env: gymnasium.Env[Any, Any], act: Act, seed: int, keep_state: bool = False) -> Episode:
+    """One episode with the deterministic policy."""
+
+    def choose(obs: Observation) -> Proposal:
+        action = act(obs)
+        return Proposal(action, Actor.POLICY, policy=action)
+
+    return rollout(env, choose, seed=seed, keep_state=keep_state)

@@ -1,0 +1,185 @@
+"""A run folder: what was asked, what happened, and where to go on.
+
+config.yaml      the resolved configuration of pretraining
+metrics.jsonl    one line per log step: stage, step, env_steps, wall_s, metrics
+tensorboard/     the same for TensorBoard
+checkpoints/     bc.ckpt, offline.ckpt, online.ckpt
+online/          the dataset of finetuning
+summary.json     the figures of the run
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from omegaconf import DictConfig, OmegaConf
+
+from robot_orl.errors import DataError, RunError, UsageError
+from robot_orl.training.checkpoint import load_checkpoint, save_checkpoint
+from robot_orl.types import Metrics
+
+STAGES = ("bc", "offline", "online")
+
+
+class Run:
+    """One writer at a time: opening for writing takes a lock. Use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: TextIO | None = None
+        self._metrics: TextIO | None = None
+        self._board: Any = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """An existing run. Raises: UsageError: there is none at `path`."""
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise UsageError(f"no run at '{path}': it has no config.yaml; `pretrain out={path}` makes one")
+        return cls(path)
+
+    def __enter__(self) -> "Run":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise UsageError(f"cannot write run folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            owner = self._lock.read().strip() or "?"
+            raise UsageError(f"run {self.path} is being written by process {owner}") from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self._metrics, self._board, self._lock):
+            if stream is not None:
+                stream.close()
+        self._metrics = self._board = self._lock = None
+
+    # configuration
+
+    @property
+    def config(self) -> DictConfig:
+        try:
+            config = OmegaConf.load(self.path / "config.yaml")
+        except Exception as error:  # a damaged YAML raises many kinds
+            raise DataError(
+                f"{self.path / 'config.yaml'} cannot be read: {str(error).splitlines()[0]}"
+            ) from error
+        assert isinstance(config, DictConfig)
+        return config
+
+    def save_config(self, config: Any) -> None:
+        _write(self.path / "config.yaml", OmegaConf.to_yaml(config))
+
+    # checkpoints
+
+    def checkpoint_path(self, stage: str) -> Path:
+        return self.path / "checkpoints" / f"{stage}.ckpt"
+
+    def save(self, stage: str, state: dict[str, Any]) -> None:
+        save_checkpoint(self.checkpoint_path(stage), state)
+
+    def load(self, stage: str) -> dict[str, Any]:
+        return load_checkpoint(self.checkpoint_path(stage))
+
+    def has(self, stage: str) -> bool:
+        return self.checkpoint_path(stage).is_file()
+
+    def latest_stage(self) -> str:
+        """online, else offline, else bc. Raises: UsageError: nothing was trained."""
+        for stage in reversed(STAGES):
+            if self.has(stage):
+                return stage
+        raise UsageError(f"run {self.path} has no checkpoint yet; run `pretrain out={self.path}` first")
+
+    # metrics
+
+    def start_log(self, stage: str, step: int) -> None:
+        """Go on logging `stage` from `step`: lines beyond it, of a killed process, are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = self.path / "metrics.jsonl"
+        kept = [row for row in read_metrics(self.path) if row["stage"] != stage or row["step"] <= step]
+        _write(path, "".join(json.dumps(row) + "\n" for row in kept))
+        if self._metrics is not None:
+            self._metrics.close()
+            self._board.close()
+        self._metrics = path.open("a")
+        board = self.path / "tensorboard" / stage
+        self._board = SummaryWriter(str(board), purge_step=step + 1)
+
+    def log(self, stage: str, step: int, env_steps: int, wall_s: float, metrics: Metrics) -> None:
+        """metrics: numbers or one-element tensors."""
+        assert self._metrics is not None, "start_log first"
+        values = {name: float(value) for name, value in metrics.items()}
+        row = {"stage": stage, "step": step, "env_steps": env_steps, "wall_s": round(wall_s, 3), **values}
+        try:
+            self._metrics.write(json.dumps(row) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / 'metrics.jsonl'}: {error.strerror}") from error
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    # summary
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "summary.json").read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise DataError(f"{self.path / 'summary.json'} is damaged: {error}") from error
+
+    def update_summary(self, values: Mapping[str, Any]) -> None:
+        """Replace top-level entries; `wall_s` is merged stage by stage."""
+        summary = self.summary
+        wall_s = summary.get("wall_s", {}) | values.get("wall_s", {})
+        summary.update(values)
+        summary["wall_s"] = wall_s
+        _write(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+class StageClock:
+    """Seconds spent in a stage, earlier processes included."""
+
+    def __init__(self, before_s: float = 0.0) -> None:
+        self._start = time.monotonic() - before_s
+
+    def __call__(self) -> float:
+        return time.monotonic() - self._start
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every whole line of a run's metrics.jsonl; a torn last one is left out."""
+    try:
+        lines = (path / "metrics.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
