@@ -79,11 +79,12 @@ class Spec:
         return np.concatenate(parts, axis=-1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; infinite bounds become null."""
+        """Plain JSON; infinite bounds become null. Equal specs give equal text: 1 is written as 1.0."""
         raw = asdict(self)
+        raw["control_hz"] = float(self.control_hz)
         for signal in [*raw["action"], *(s for key in raw["observation"].values() for s in key)]:
             for bound in ("low", "high"):
-                signal[bound] = signal[bound] if np.isfinite(signal[bound]) else None
+                signal[bound] = float(signal[bound]) if np.isfinite(signal[bound]) else None
         return raw
 
     @classmethod
