@@ -37,7 +37,7 @@ class DatasetInfo:
     """Figures of the episodes in use.
 
     success: share at the last step; success_any: at any step; None without episodes.  writers: who
-    adds episodes now.  unsealed: segments whose writer was killed.  size_bytes: on disk, of everything.
+    adds episodes now.  unsealed: segments whose writer was killed or failed.  size_bytes: on disk.
     """
 
     path: str
@@ -69,7 +69,7 @@ class DatasetInfo:
 
     def rows(self) -> list[tuple[str, str]]:
         """Names and readable values, for a table."""
-        state = "complete" if not self.unsealed else f"{self.unsealed} not sealed (writer was killed)"
+        state = "complete" if not self.unsealed else f"{self.unsealed} not sealed (its writer was cut off)"
         if self.writers:
             state = f"being written by {', '.join(self.writers)}"
         return [

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from robot_orl.data.info import DatasetInfo
 
 
+_BAD_CHUNK = (ValueError, RuntimeError, OSError)  # what Zarr's checksum, Blosc and the disk raise
+
+
 @dataclass(frozen=True)
 class Segment:
     """One recording session: its attributes and committed episodes."""
@@ -41,17 +44,26 @@ class Segment:
         return bool(self.attributes["sealed"])
 
     def read(self, item: Field, rows: slice) -> Array:
-        """Rows of an array. Raises: DataError: its metadata is damaged.  ValueError, RuntimeError,
-        OSError: a chunk is."""
+        """Rows of an array. Raises: DataError: its metadata is damaged.  _BAD_CHUNK: a chunk is."""
         if item.name not in self._checked:
             self._check_node(item.name.partition("/")[0])
             self._check_node(item.name)
             self._checked.add(item.name)
+        for _, file in self.chunks(item, rows):
+            os.stat(file)  # Zarr would take a missing chunk for one of fill values
         store = LocalStore(self.path, read_only=True)
         array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
         if array.shape[0] < rows.stop:
             raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
         return np.asarray(array[rows])
+
+    def chunks(self, item: Field, rows: slice) -> list[tuple[slice, Path]]:
+        """The chunks that hold these rows: which of the rows, and in which file."""
+        size, folder = item.chunk_rows, self.path / item.name / "c"
+        return [
+            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), folder / _chunk_key(item, i))
+            for i in range(rows.start // size, (rows.stop - 1) // size + 1)
+        ]
 
     def _check_node(self, name: str) -> None:
         file = self.path / name / "zarr.json"
@@ -104,18 +116,16 @@ class Dataset:
         """The episodes that are not deleted."""
         return [record for record in self.records if not record.deleted]
 
-    def load(self, record: EpisodeRecord, verify: bool = True) -> Episode:
+    def load(self, record: EpisodeRecord, verify: bool = True, sim_state: bool = True) -> Episode:
         """Read one episode. Raises: DataError: names the file that is damaged."""
         segment = self._segment_of(record)
         columns = {}
-        for item in _fields(segment, self.spec, sim_state=True).values():
+        for item in _fields(segment, self.spec, sim_state):
             try:
                 rows = segment.read(item, item.rows(record.start, record.index, record.length))
-            except (ValueError, RuntimeError, OSError) as error:
+            except _BAD_CHUNK as error:
                 raise _damage(segment, item, record) from error
-            if verify and layout.crc32c(rows) != record.crc32c[item.name]:
-                raise _damage(segment, item, record)
-            columns[item.name] = rows
+            columns[item.name] = _verified(rows, segment, item, record) if verify else rows
         return layout.from_columns(columns, record.meta)
 
     def load_all(self, verify: bool = True, sim_state: bool = True) -> Iterator[Episode]:
@@ -128,24 +138,20 @@ class Dataset:
             records = [record for record in segment.records if not record.deleted]
             if not records:
                 continue
-            items = _fields(segment, self.spec, sim_state).values()
-            last = records[-1]
-            columns: dict[str, Array] = {}
+            items, last = _fields(segment, self.spec, sim_state), records[-1]
             try:
-                for item in items:
-                    stop = item.rows(last.start, last.index, last.length).stop
-                    columns[item.name] = segment.read(item, slice(0, stop))
-            except (ValueError, RuntimeError, OSError):
-                for record in records:
-                    self.load(record)  # raises, naming the file and the first episode that it spoils
-                raise
+                columns = [
+                    segment.read(item, slice(0, item.rows(last.start, last.index, last.length).stop))
+                    for item in items
+                ]
+            except _BAD_CHUNK:  # singly: names the first episode it spoils, or spoils only deleted ones
+                yield from (self.load(record, verify, sim_state) for record in records)
+                continue
             for record in records:
                 parts = {}
-                for item in items:
-                    rows = columns[item.name][item.rows(record.start, record.index, record.length)]
-                    if verify and layout.crc32c(rows) != record.crc32c[item.name]:
-                        raise _damage(segment, item, record)
-                    parts[item.name] = rows
+                for item, column in zip(items, columns, strict=True):
+                    rows = column[item.rows(record.start, record.index, record.length)]
+                    parts[item.name] = _verified(rows, segment, item, record) if verify else rows
                 yield layout.from_columns(parts, record.meta)
 
     def delete(self, records: Iterable[EpisodeRecord], reason: str) -> None:
@@ -172,7 +178,7 @@ class Dataset:
         digest = sha256(layout.to_json(self.spec.to_dict()))
         for record in self.episodes:
             content = record.to_dict()
-            del content["id"]  # where it lies does not matter
+            del content["id"], content["start"]  # where it lies does not matter
             digest.update(layout.to_json(content, sort_keys=True))
         return digest.hexdigest()
 
@@ -223,24 +229,34 @@ def _read_segment(path: Path, spec: Spec) -> Segment | None:
     return Segment(path, attributes, records, lock.holder(path))
 
 
-def _fields(segment: Segment, spec: Spec, sim_state: bool) -> dict[str, Field]:
-    return layout.fields_of(spec, segment.attributes["sim_state_size"] if sim_state else None)
+def _fields(segment: Segment, spec: Spec, sim_state: bool) -> list[Field]:
+    size = segment.attributes["sim_state_size"] if sim_state else None
+    return list(layout.fields_of(spec, size).values())
+
+
+def _verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) -> Array:
+    """The rows of one episode, if they are those that were committed."""
+    if layout.crc32c(rows) != record.crc32c[item.name]:
+        raise _damage(segment, item, record)
+    return rows
+
+
+def _chunk_key(item: Field, number: int) -> str:
+    return "/".join([str(number), *["0"] * len(item.row)])  # only rows are divided
 
 
 def _damage(segment: Segment, item: Field, record: EpisodeRecord) -> DataError:
     """What is wrong with the rows of one episode in one array, down to the file."""
     rows = item.rows(record.start, record.index, record.length)
     where = f"episode {record.index} cannot be read"
-    for chunk in range(rows.start // item.chunk_rows, (rows.stop - 1) // item.chunk_rows + 1):
-        file = segment.path / item.name / "c" / "/".join([str(chunk), *["0"] * len(item.row)])
+    for part, file in segment.chunks(item, rows):
         if not file.exists():
             return DataError(f"{file} is missing: {where}")
-        start = chunk * item.chunk_rows
         try:
-            segment.read(item, slice(max(start, rows.start), min(start + item.chunk_rows, rows.stop)))
+            segment.read(item, part)
         except OSError as error:
             return DataError(f"cannot read {file}: {error.strerror}: {where}")
-        except (ValueError, RuntimeError):
+        except _BAD_CHUNK:
             return DataError(f"{file} is damaged: {where}")
     return DataError(f"{segment.path / item.name} does not match its checksum: {where}")
 

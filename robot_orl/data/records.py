@@ -106,7 +106,7 @@ def _apply(content: dict[str, Any], records: list[EpisodeRecord], segment: str) 
             start=start,
             length=int(content["length"]),
             episode_return=math.nan if known is None else float(known),
-            meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS}),
+            meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS if key in content}),
             crc32c=content["crc32c"],
         )
     )

@@ -2,7 +2,9 @@
 
 A kill, a full disk or a lost permission at any instant leaves every committed episode readable: chunks
 and metadata are replaced by renaming a complete new file (Zarr's LocalStore), rows past the last commit
-line are nobody's, and the line itself counts only once it is complete and synced.
+line are nobody's, and the line itself counts only once it is complete and synced. Syncing each of some
+25 files too would cost 40-90 ms an episode; what a power cut leaves is the file system's promise (ext4
+as shipped writes a file that was renamed over another before the log's sync returns) and is checksummed.
 """
 
 import os
@@ -71,8 +73,11 @@ class SegmentWriter:
             if self._segment is None:
                 self._segment = self._open(fields)
             return self._segment.append(columns, episode)
-        except OSError as error:
-            raise self._failure(error) from error
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, OSError):
+                raise self._failure(error) from error
+            raise
 
     def close(self) -> None:
         """Seal the segment: complete, and nobody will write it again."""
@@ -102,6 +107,16 @@ class SegmentWriter:
     def _failure(self, error: OSError) -> RunError:
         return RunError(f"cannot write {self.root}: {error.strerror or error}; committed episodes are safe")
 
+    def _abandon(self) -> None:
+        """Leave the segment as a kill would; another append begins a new one.
+
+        After a failure or Ctrl-C one of Zarr's own threads may still be writing a chunk, which must not
+        land upon later rows.
+        """
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            segment.release()
+
     def _open(self, fields: Mapping[str, Field]) -> "_Segment":
         (self.root / SEGMENTS).mkdir(parents=True, exist_ok=True)
         _write_dataset_file(self.root, self.spec)
@@ -124,7 +139,7 @@ class SegmentWriter:
         }
         try:
             return _Segment(path, fields, attributes)
-        except OSError:
+        except BaseException:
             shutil.rmtree(path, ignore_errors=True)  # nothing was committed in it
             raise
 
@@ -137,7 +152,6 @@ class _Segment:
         self.fields = fields
         self._episodes = 0
         self._steps = 0
-        self._is_writing = False
         self._lock = lock.hold(path)
         self._log = -1
         try:
@@ -155,7 +169,6 @@ class _Segment:
             raise
 
     def append(self, columns: Mapping[str, Array], episode: Episode) -> EpisodeRecord:
-        self._is_writing = True
         for name, rows in columns.items():
             self._columns[name].write(rows)
         record = EpisodeRecord(
@@ -172,19 +185,10 @@ class _Segment:
             column.commit()
         self._episodes += 1
         self._steps += len(episode)
-        self._is_writing = False
         return record
 
     def seal(self) -> None:
-        """Cut off the rows of an append that failed, and say that the segment is complete.
-
-        After an append that was interrupted (Ctrl-C) Zarr's own thread may still be writing, so the
-        segment stays as a kill would have left it.
-        """
-        if self._is_writing:
-            return
-        for column in self._columns.values():
-            column.trim()
+        """Say that the segment is complete."""
         sealed = {"sealed": True, "episodes": self._episodes, "steps": self._steps}
         self._group.update_attributes(layout.guarded({**self._attributes, **sealed}))
 
@@ -213,19 +217,16 @@ class _Column:
         self._block = self._tail
 
     def write(self, rows: Array) -> None:
-        """Put rows behind the committed ones; a second call before `commit` replaces them."""
+        """Put rows behind the committed ones; nobody reads them before `commit`."""
         self._block = np.concatenate([self._tail, rows])
         self._array.resize((self._committed + len(rows), *self._field.row))
         self._array[self._committed - len(self._tail) :] = self._block
 
     def commit(self) -> None:
+        """The episode's line is in the log: the rows written last are there to stay."""
         self._committed += len(self._block) - len(self._tail)
         full = len(self._block) // self._field.chunk_rows * self._field.chunk_rows
         self._tail = self._block[full:]
-
-    def trim(self) -> None:
-        if self._array.shape[0] != self._committed:
-            self._array.resize((self._committed, *self._field.row))
 
 
 def append_lines(log: int, contents: Iterable[Mapping[str, Any]]) -> None:
@@ -262,8 +263,12 @@ def _write_dataset_file(root: Path, spec: Spec) -> None:
             out.write(layout.to_json(layout.guarded(document)) + b"\n")
             out.flush()
             os.fsync(out.fileno())
-        with suppress(FileExistsError):
+        try:
             os.link(draft, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            os.replace(draft, file)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -1,0 +1,118 @@
+"""Later lines of the log override earlier ones; the figures of `info` follow them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_episodes import assert_same_bits, made_episode, made_spec, segment_folders
+
+from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.errors import DataError
+from robot_orl.types import Episode, EpisodeMeta
+
+SPEC = made_spec()
+METAS = [
+    EpisodeMeta(seed=1, success=True, success_any=True, quality=0.25, operator="ann"),
+    EpisodeMeta(
+        seed=2, success=False, success_any=True, quality=0.75, operator="bob", end_reason="interrupt"
+    ),
+    EpisodeMeta(seed=3, success=False, success_any=False, operator="ann"),
+]
+LENGTHS = [4, 8, 6]
+REWARDS = [[-1, -1, 0, 0], [-1] * 8, [0] * 6]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    with SegmentWriter(tmp_path / "set", SPEC, "test") as writer:
+        for seed, (meta, length, reward) in enumerate(zip(METAS, LENGTHS, REWARDS, strict=True)):
+            made = vars(made_episode(seed, length))
+            writer.append(Episode(**{**made, "meta": meta, "reward": np.array(reward, "f4")}))
+    return Dataset.open(tmp_path / "set")
+
+
+def test_info_counts_what_is_in_use(dataset: Dataset) -> None:
+    info = dataset.info().to_dict()
+    expected = {
+        "task": "toy_push",
+        "episodes": 3,
+        "transitions": 18,
+        "success": 1 / 3,
+        "success_any": 2 / 3,
+        "control_hz": 25.0,
+        "horizon": 50,
+        "segments": 1,
+        "writers": (),
+        "unsealed": 0,
+        "deleted": 0,
+        "operators": {"ann": 2, "bob": 1},
+        "end_reasons": {"horizon": 2, "interrupt": 1},
+        "quality": {"min": 0.25, "mean": 0.5, "max": 0.75},
+        "lengths": {"min": 4, "mean": 6.0, "max": 8},
+        "returns": {"min": -8.0, "mean": -10 / 3, "max": 0.0},
+        "format_version": 1,
+    }
+    assert {key: info[key] for key in expected} == expected
+    files = [file for file in dataset.path.rglob("*") if file.is_file()]
+    assert info["size_bytes"] == sum(file.stat().st_size for file in files)
+    assert dict(dataset.info().rows())["operators"] == "ann 2, bob 1"
+    assert dict(dataset.info().rows())["success at the last step"] == "33.3%"
+
+
+def test_a_deleted_episode_is_out_of_use_until_that_is_overridden_again(dataset: Dataset) -> None:
+    first, second, third = dataset.episodes
+    dataset.delete([first, third], "arm hit the table")
+    for seen in (dataset, Dataset.open(dataset.path)):
+        assert [record.id for record in seen.episodes] == [second.id]
+        assert [record.deleted for record in seen.records] == [True, False, True]
+        assert [len(episode) for episode in seen.load_all()] == [8]
+        assert (seen.info().episodes, seen.info().deleted, seen.info().success) == (1, 2, 0.0)
+    dataset.relabel([third], "looked again", deleted=False)
+    assert [record.id for record in Dataset.open(dataset.path).episodes] == [second.id, third.id]
+
+
+def test_a_relabelled_episode_has_its_last_label_and_its_old_arrays(dataset: Dataset) -> None:
+    second = dataset.episodes[1]
+    before = dataset.load(second)
+    dataset.relabel([second], "video seen", success=True, quality=0.5)
+    dataset.relabel([second], "video seen twice", quality=0.9)
+    reopened = Dataset.open(dataset.path)
+    meta = reopened.episodes[1].meta
+    assert (meta.success, meta.quality, meta.operator, meta.seed) == (True, 0.9, "bob", 2)
+    assert_same_bits(
+        reopened.load(reopened.episodes[1]), Episode(**{**vars(before), "meta": reopened.episodes[1].meta})
+    )
+    log = (segment_folders(dataset.path)[0] / "episodes.jsonl").read_text().splitlines()
+    assert len(log) == 5  # the history stays
+    assert '"reason":"video seen twice"' in log[4]
+
+
+def test_the_fingerprint_follows_data_and_labels_but_not_the_place(dataset: Dataset, tmp_path: Path) -> None:
+    print_before = dataset.fingerprint()
+    assert Dataset.open(dataset.path).fingerprint() == print_before == dataset.info().fingerprint
+    with SegmentWriter(tmp_path / "copy", SPEC, "elsewhere") as writer:
+        for episode in dataset.load_all():
+            writer.append(episode)
+    assert Dataset.open(tmp_path / "copy").fingerprint() == print_before
+    dataset.relabel(dataset.episodes[:1], "doubt", quality=0.1)
+    relabelled = dataset.fingerprint()
+    dataset.delete(dataset.episodes[:1], "worse than thought")
+    assert len({print_before, relabelled, dataset.fingerprint()}) == 3
+
+
+def test_labels_wait_until_the_segment_is_no_longer_written(dataset: Dataset) -> None:
+    with SegmentWriter(dataset.path, SPEC, "test") as writer:
+        writer.append(made_episode(9, 4))
+        during = Dataset.open(dataset.path)
+        with pytest.raises(DataError, match=r"is being written by process \d+: wait for it"):
+            during.delete(during.episodes[-1:], "too early")
+        during.delete(during.episodes[:1], "another segment: fine")
+    assert len(Dataset.open(dataset.path).episodes) == 3
+
+
+def test_an_override_repairs_a_torn_line_before_it_adds_its_own(dataset: Dataset) -> None:
+    log = segment_folders(dataset.path)[0] / "episodes.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"id":"torn')
+    dataset.delete(dataset.episodes[:1], "slipped")
+    assert len(Dataset.open(dataset.path).episodes) == 2
+    assert b"torn" not in log.read_bytes()
