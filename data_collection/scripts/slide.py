@@ -6,6 +6,7 @@ A puck that starts with v_x >= v_y >= 0 therefore slides (v_x^2 + v_y^2) / 2D al
 y. Inverted: v_x + v_y = sqrt(2D (x + y)) and v_x - v_y = sqrt(2D (x - y)), see `launch_velocity`.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -38,6 +39,41 @@ class Phase(Enum):
     WATCH = "stand still"
 
 
+@dataclass(frozen=True)
+class Shot:
+    """What it takes to send the puck to the goal from where both are now.
+
+    launch: velocity that the puck needs [m/s], (2,).  direction: of what it still lacks, (2,) unit.
+    to_touch, to_aim, to_start: from the hand to where it touches the puck, to where it takes aim (farther
+    back where the hit needs a run-up), and to where it comes down behind the puck [m], (3,) each.
+    """
+
+    launch: Array
+    direction: Array
+    to_touch: Array
+    to_aim: Array
+    to_start: Array
+
+    @classmethod
+    def plan(cls, view: FetchView) -> "Shot":
+        to_goal = (view.goal - view.object)[:2]
+        # Within the step of the hit itself the puck already moves at the launch velocity.
+        launch = launch_velocity(to_goal - STEP_S * launch_velocity(to_goal))
+        lacking = launch - view.object_velocity[:2]
+        direction = lacking / max(float(np.linalg.norm(lacking)), 1e-6)
+        to_touch = touching_place(view.object, direction) - view.grip
+        run_up = RUN_UP_M if np.abs(launch).max() > HIT_SPEED_M_S else 0.0
+        to_aim = to_touch - np.append(run_up * direction, 0.0)
+        to_start = to_touch - np.append(WIND_UP_M * direction, 0.0)
+        return cls(launch, direction, to_touch, to_aim, to_start)
+
+    def is_out_of_touch(self) -> bool:
+        """Is the puck too far ahead of the hand, or too far beside it, to be hit in the next step?"""
+        ahead = float(self.to_touch[:2] @ self.direction)
+        beside = float(abs(self.to_touch[0] * self.direction[1] - self.to_touch[1] * self.direction[0]))
+        return ahead > IN_TOUCH_M or beside > 0.5 * PUCK_RADIUS_M
+
+
 class Slide:
     """go behind -> descend -> aim -> hit -> watch; a puck that stopped short in reach is hit again."""
 
@@ -50,52 +86,36 @@ class Slide:
 
     def action(self, view: FetchView) -> Array:
         """The intended action (4,), unclipped."""
-        to_goal = (view.goal - view.object)[:2]
-        # Within the step of the hit itself the puck already moves at the launch velocity.
-        launch = launch_velocity(to_goal - STEP_S * launch_velocity(to_goal))
-        lacking = launch - view.object_velocity[:2]
-        direction = lacking / max(float(np.linalg.norm(lacking)), 1e-6)
-        to_touch = touching_place(view.object, direction) - view.grip
-        to_start = to_touch - np.append(WIND_UP_M * direction, 0.0)
-        needs_run_up = np.abs(launch).max() > HIT_SPEED_M_S
-        to_aim = to_touch - np.append((RUN_UP_M if needs_run_up else 0.0) * direction, 0.0)
+        shot = Shot.plan(view)
         self.aiming = self.aiming + 1 if self.phase is Phase.AIM else 0
-        self.phase = self._next_phase(view, to_start, to_aim, to_touch, direction)
+        self.phase = self._next_phase(view, shot)
 
         if self.phase is Phase.GO_BEHIND:
-            return move(self._around(to_start, view), CLOSE)
+            return move(self._around(shot.to_start, view), CLOSE)
         if self.phase is Phase.DESCEND:
-            return move(to_start, CLOSE)
+            return move(shot.to_start, CLOSE)
         if self.phase is Phase.AIM:
-            return move(to_aim, CLOSE)
+            return move(shot.to_aim, CLOSE)
         if self.phase is Phase.HIT:
-            return self._hit(view, launch, to_touch)
+            return self._hit(view, shot)
         return move(np.zeros(3), CLOSE)
 
-    def _next_phase(
-        self, view: FetchView, to_start: Array, to_aim: Array, to_touch: Array, direction: Array
-    ) -> Phase:
-        miss = float(np.linalg.norm((view.goal - resting_place(view))[:2]))
-        speed = float(np.linalg.norm(view.object_velocity[:2]))
-        if self.phase is Phase.GO_BEHIND and np.hypot(*to_start[:2]) < 0.01:
+    def _next_phase(self, view: FetchView, shot: Shot) -> Phase:
+        if self.phase is Phase.GO_BEHIND and np.hypot(*shot.to_start[:2]) < 0.01:
             return Phase.DESCEND
-        if self.phase is Phase.DESCEND and abs(to_start[2]) < 0.01:
+        if self.phase is Phase.DESCEND and abs(shot.to_start[2]) < 0.01:
             return Phase.AIM
-        settled = np.linalg.norm(view.grip_velocity) < SETTLED_M_S
-        aimed = settled and np.hypot(*to_aim[:2]) < AIMED_M
-        if self.phase is Phase.AIM and (aimed or self.aiming > PATIENCE):
-            return Phase.HIT
-        if self.phase is Phase.HIT and speed > 0.05:
-            gap = float(to_touch[:2] @ direction)
-            aside = float(abs(to_touch[0] * direction[1] - to_touch[1] * direction[0]))
-            if miss < TOLERANCE_M or gap > IN_TOUCH_M or aside > 0.5 * PUCK_RADIUS_M:
-                return Phase.WATCH
-        if (
-            self.phase is Phase.WATCH
-            and speed < 0.05
-            and miss > 2 * TOLERANCE_M
-            and view.object[0] < REACH_X_M
-        ):
+        if self.phase is Phase.AIM:
+            settled = np.linalg.norm(view.grip_velocity) < SETTLED_M_S
+            aimed = settled and np.hypot(*shot.to_aim[:2]) < AIMED_M
+            return Phase.HIT if aimed or self.aiming > PATIENCE else Phase.AIM
+
+        miss = float(np.linalg.norm((view.goal - resting_place(view))[:2]))
+        is_sliding = np.linalg.norm(view.object_velocity[:2]) > 0.05
+        if self.phase is Phase.HIT and is_sliding and (miss < TOLERANCE_M or shot.is_out_of_touch()):
+            return Phase.WATCH
+        in_reach = view.object[0] < REACH_X_M
+        if self.phase is Phase.WATCH and not is_sliding and in_reach and miss > 2 * TOLERANCE_M:
             return Phase.GO_BEHIND
         return self.phase
 
@@ -106,10 +126,10 @@ class Slide:
             path[:2] = 0.0
         return path
 
-    def _hit(self, view: FetchView, launch: Array, to_touch: Array) -> Array:
+    def _hit(self, view: FetchView, shot: Shot) -> Array:
         in_motion = np.linalg.norm(view.object_velocity[:2]) > 0.3
-        motion = launch / (RUN_SPEED_M_S if in_motion else HIT_SPEED_M_S)
-        action = move(to_touch, CLOSE)
+        motion = shot.launch / (RUN_SPEED_M_S if in_motion else HIT_SPEED_M_S)
+        action = move(shot.to_touch, CLOSE)
         action[:2] = motion / max(1.0, np.abs(motion).max())  # scaled, not clipped: it must not turn
         return action
 
