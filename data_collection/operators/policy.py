@@ -33,7 +33,7 @@ class PolicyOperator:
         """Raises: UsageError: no path.  DataError: what lies there is no policy for this task."""
         if not cfg.path or cfg.path == MISSING:
             raise UsageError("operator=policy needs path=<run folder, checkpoint or bundle>")
-        # Here, not above: loading brings in torch, which the other operators do without.
+        # Here, not above: loading may bring in torch, which the other operators do without.
         from robot_orl.policies import load_policy
 
         self.cfg = cfg
