@@ -1,0 +1,6 @@
+"""One thread per library: small networks are fastest on one, and figures do not depend on the machine."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
