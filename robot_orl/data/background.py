@@ -1,7 +1,7 @@
 """Writes episodes from a thread of its own, so that whoever records them never waits for the disk."""
 
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 
 from robot_orl.data.writer import SegmentWriter
@@ -18,7 +18,7 @@ class BackgroundWriter:
 
     def __init__(self, writer: SegmentWriter) -> None:
         self.writer = writer
-        self._queue: SimpleQueue[Episode | None] = SimpleQueue()
+        self._queue: SimpleQueue[Episode | Event | None] = SimpleQueue()
         self._error: BaseException | None = None
         self._lost = 0
         self._is_closed = False
@@ -31,6 +31,14 @@ class BackgroundWriter:
         if self._is_closed:
             raise RunError(f"writer of {self.writer.root} is closed")
         self._queue.put(episode)
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until what is queued is written, so that the thread idles; False: it takes longer."""
+        if self._is_closed:
+            return True
+        reached = Event()
+        self._queue.put(reached)
+        return reached.wait(timeout_s)
 
     def close(self) -> None:
         """Write what is queued and seal the segment. Raises: RunError: something was not written."""
@@ -54,6 +62,9 @@ class BackgroundWriter:
 
     def _write(self) -> None:
         while (episode := self._queue.get()) is not None:
+            if isinstance(episode, Event):
+                episode.set()
+                continue
             if self._error is not None:
                 self._lost += 1
                 continue

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from robot_orl.deploy.bundle import write_manifest
 from robot_orl.deploy.safety import Limits
-from robot_orl.types import Array, Outcome, RobotObservation, Spec
+from robot_orl.types import Array, Episode, Outcome, RobotObservation, Spec
 
 
 def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:
@@ -68,6 +68,21 @@ class FakeClock:
 
     def sleep_until(self, deadline_ns: int) -> None:
         self.time_ns = max(self.time_ns, deadline_ns)
+
+
+class Kept(list[Episode]):
+    """An episode writer that keeps the episodes.
+
+    settled_at: how many there were at each wait for the disk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settled_at: list[int] = []
+
+    def settle(self, timeout_s: float) -> bool:
+        self.settled_at.append(len(self))
+        return True
 
 
 class ToyRobot:

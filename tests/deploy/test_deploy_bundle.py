@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,9 @@ def test_a_bundle_without_a_parity_sample_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("key", ["spec", "limits", "task", "task_kwargs", "sha256", "parity"])
 def test_a_manifest_with_a_part_missing_or_of_a_wrong_kind_is_refused(folder: Path, key: str) -> None:
-    for value in (None, 3, [1]):
-        reseal(folder, lambda manifest, value=value: manifest.update({key: value}))
+    wrong: tuple[Any, ...] = (None, 3, [1])
+    for value in wrong:
+        reseal(folder, partial(dict.update, **{key: value}))
         assert f"{folder / 'manifest.json'}: '{key}' is missing or malformed" in refusal(folder)
     reseal(folder, lambda manifest: manifest.pop(key))
     assert f"{folder / 'manifest.json'}: '{key}' is missing or malformed" in refusal(folder)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import MakeBundle
-from deploy_toys import FakeClock, ToyRobot
+from deploy_toys import FakeClock, Kept, ToyRobot
 
 from robot_orl.deploy.loop import run
 from robot_orl.deploy.safety import Limits
@@ -68,7 +68,7 @@ def test_episodes_hold_what_was_executed_beside_what_was_proposed(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     bundle = make_bundle(spec, Limits(max_action_delta=0.25))
-    episodes: list[Episode] = []
+    episodes = Kept()
     run(robot, bundle, duration_s=0.5, clock=clock, writer=episodes, seed=1)
     (episode,) = episodes
     flat = np.concatenate([episode.obs["joint"], episode.obs["goal"]], axis=1)
@@ -89,7 +89,7 @@ def test_what_the_robot_executed_is_recorded_where_it_differs(
 ) -> None:
     monkeypatch.setattr(robot, "send", lambda action: action / 2)
     bundle = make_bundle(spec, weight=np.zeros((3, 2)), bias=np.array([0.5, -0.25]))
-    episodes: list[Episode] = []
+    episodes = Kept()
     run(robot, bundle, duration_s=0.5, clock=clock, writer=episodes)
     assert episodes[0].action.tolist() == [[0.25, -0.125]] * 5
     assert episodes[0].action_policy.tolist() == [[0.5, -0.25]] * 5
@@ -112,7 +112,7 @@ def test_a_robot_that_cannot_tell_gives_unknown_rewards_and_no_success_rate(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     robot.result = Outcome()
-    episodes: list[Episode] = []
+    episodes = Kept()
     report = run(robot, make_bundle(spec), duration_s=0.5, clock=clock, writer=episodes).to_dict()
     assert np.isnan(episodes[0].reward).all()
     assert report["success"] == {"episodes": 0, "successes": 0, "rate": None, "wilson95": [0.0, 1.0]}
@@ -125,7 +125,7 @@ def test_termination_ends_an_episode_early_and_is_no_truncation(
         robot.result = Outcome(reward=0.0, success=True, terminated=True)
 
     robot.before = at("outcome", 2, terminate)  # 0 is the start; 2 completes the second step
-    episodes: list[Episode] = []
+    episodes = Kept()
     run(robot, make_bundle(spec), duration_s=0.2, clock=clock, writer=episodes)
     assert episodes[0].terminated.tolist() == [False, True]
     assert not episodes[0].truncated.any()
@@ -137,7 +137,7 @@ def test_a_stale_observation_stops_the_robot_before_anything_else(
 ) -> None:
     robot.before = at("send", 2, robot.freeze)
     bundle = make_bundle(spec, Limits(max_observation_age_s=0.15))
-    episodes: list[Episode] = []
+    episodes = Kept()
     report = run(robot, bundle, duration_s=9, clock=clock, writer=episodes).to_dict()
     # frozen at the third send: one tick later 100 ms old, two ticks later 200 ms
     assert robot.calls[-3:] == ["observe", "stop", "close"]
@@ -229,10 +229,18 @@ def test_homing_takes_no_control_time(
     assert report["period_error_us"]["max"] == 0
 
 
+def test_an_episode_is_committed_while_the_next_one_has_not_begun(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    episodes = Kept()
+    run(robot, make_bundle(spec), duration_s=1.2, clock=clock, writer=episodes)
+    assert episodes.settled_at == [0, 1, 2]
+
+
 def test_a_recording_that_fails_is_a_fault_and_stops_the_robot(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
-    class FullDisk:
+    class FullDisk(Kept):
         def append(self, episode: Episode) -> None:
             raise RunError("the disk is full")
 
@@ -248,7 +256,7 @@ def test_a_signal_in_the_middle_of_a_command_lets_it_finish_and_then_stops(
 ) -> None:
     handler = signal.getsignal(number)
     robot.before = at("send", 2, lambda: os.kill(os.getpid(), number))
-    episodes: list[Episode] = []
+    episodes = Kept()
     report = run(robot, make_bundle(spec), duration_s=9, clock=clock, writer=episodes)
     assert len(robot.sent) == 3  # the one under way was completed
     assert robot.calls[-3:] == ["send", "stop", "close"]

@@ -33,6 +33,13 @@ class Both:
         self.writer.append(episode)
         self.kept.append(episode)
 
+    def settle(self, timeout_s: float) -> bool:
+        """As in a run; what was appended so far is then committed."""
+        assert self.writer.settle(PATIENCE_S)
+        if self.kept:
+            assert len(Dataset.open(self.writer.writer.root).records) == len(self.kept)
+        return True
+
 
 def test_deployed_episodes_read_back_equal(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, tmp_path: Path

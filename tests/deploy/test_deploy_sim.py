@@ -2,7 +2,7 @@ import gymnasium
 import numpy as np
 import pytest
 from conftest import MakeBundle
-from deploy_toys import FakeClock
+from deploy_toys import FakeClock, Kept
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.deploy.loop import run
@@ -10,7 +10,6 @@ from robot_orl.deploy.robots.sim import SimConfig, SimRobot
 from robot_orl.errors import RunError, UsageError
 from robot_orl.registry import factory
 from robot_orl.tasks import TaskConfig, make_env
-from robot_orl.types import Episode
 
 REACH = TaskConfig("fetch_reach")
 
@@ -27,7 +26,7 @@ def test_the_registry_knows_the_simulated_robot() -> None:
 def test_a_deployed_episode_is_what_the_task_itself_would_have_done(
     sim: SimRobot, clock: FakeClock, make_bundle: MakeBundle
 ) -> None:
-    episodes: list[Episode] = []
+    episodes = Kept()
     bundle = make_bundle(sim.spec)
     report = run(sim, bundle, duration_s=2.0, clock=clock, writer=episodes, seed=3)
     (episode,) = episodes
@@ -45,7 +44,7 @@ def test_a_deployed_episode_is_what_the_task_itself_would_have_done(
 def test_recorded_simulator_states_restore_their_step(
     sim: SimRobot, clock: FakeClock, make_bundle: MakeBundle
 ) -> None:
-    episodes: list[Episode] = []
+    episodes = Kept()
     run(sim, make_bundle(sim.spec), duration_s=0.4, clock=clock, writer=episodes)
     episode = episodes[0]
     assert episode.sim_state is not None
@@ -60,6 +59,7 @@ def test_observations_carry_the_time_of_their_step(sim: SimRobot, clock: FakeClo
     sim.connect()
     sim.home(0)
     clock.time_ns += 500
+    assert sim.observe().t_ns == clock.now_ns()  # nothing moves yet: a look is a new observation
     stepped_ns = clock.now_ns()
     sim.send(np.zeros(4, np.float32))
     clock.time_ns += 500

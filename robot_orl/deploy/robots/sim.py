@@ -35,7 +35,8 @@ class SimRobot:
 
     Physics steps inside `send`, so a command takes as long as the simulation of one control period; when
     that is longer than the period, slots are missed and the simulation runs slower than real time.
-    An observation carries the time at which its step was finished.
+    An observation carries the time at which its step was finished. Before the first command of an episode
+    the world stands still, and each look at it is a new observation.
     """
 
     def __init__(self, cfg: SimConfig, task: TaskConfig, clock: Clock | None = None) -> None:
@@ -68,6 +69,8 @@ class SimRobot:
     def observe(self) -> RobotObservation:
         if self._latest is None:
             raise RunError(f"{self.name}: home before observe")
+        if self._executed is None:
+            self._renew(self._latest.obs)
         return self._latest
 
     def send(self, action: Array) -> Array:
