@@ -1,0 +1,190 @@
+"""The whole path in one command: each stage is an ordinary command, run as a process of its own.
+
+A stage that is finished is not repeated: every command knows what of its work is there already, and
+`stages.json` remembers the ones that would otherwise measure again.
+"""
+
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from robot_orl.config import DemoConfig
+from robot_orl.errors import RunError
+from robot_orl.interrupt import Interrupted
+
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+AGAIN_STEPS = 500  # updates on demonstrations and deployed episodes together
+out = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command of the path. about_s: what it takes on two cores, for the estimate [s]."""
+
+    name: str
+    words: list[str]
+    about_s: float
+
+
+def stages(cfg: DemoConfig) -> list[Stage]:
+    root = Path(cfg.out) / cfg.task.name
+    data, deployed, run, bundle = root / "data", root / "deployed", root / "run", root / "bundle"
+    seed = f"seed={cfg.seed}"
+    return [
+        Stage(
+            "collect",
+            [
+                "collect",
+                f"task={cfg.task.name}",
+                "operator=scripted",
+                f"episodes={cfg.episodes}",
+                f"out={data}",
+                seed,
+            ],
+            cfg.episodes * 0.06,
+        ),
+        Stage(
+            "pretrain",
+            ["pretrain", "agent=awac", f"data={data}", f"out={run}", f"steps={cfg.steps}", seed],
+            25 + cfg.steps * 0.012,
+        ),
+        Stage(
+            "finetune", ["finetune", f"run={run}", f"env_steps={cfg.env_steps}"], 10 + cfg.env_steps * 0.014
+        ),
+        Stage("evaluate", ["evaluate", f"run={run}"], 6),
+        Stage("export", ["export", f"run={run}", f"out={bundle}"], 4),
+        Stage(
+            "deploy",
+            ["deploy", f"bundle={bundle}", "robot=sim", f"duration_s={cfg.duration_s}", f"record={deployed}"],
+            4 + cfg.duration_s,
+        ),
+        Stage("learn from what was deployed", _again(cfg, root), 10 + AGAIN_STEPS * 0.012),
+        Stage("report", ["report", f"run={run}"], 20),
+    ]
+
+
+def _again(cfg: DemoConfig, root: Path) -> list[str]:
+    """Deployed episodes are data: a short training run on both shows that they are accepted as such."""
+    return [
+        "pretrain",
+        "agent=awac",
+        f"data=[{root / 'data'},{root / 'deployed'}]",
+        f"out={root / 'run_with_deployed'}",
+        f"steps={AGAIN_STEPS}",
+        "baseline_steps=0",
+        "final_episodes=10",
+        f"seed={cfg.seed}",
+    ]
+
+
+def demo(cfg: DemoConfig) -> None:
+    """Raises: Interrupted: stopped by Ctrl-C; the same command goes on.  RunError: a stage failed."""
+    root = Path(cfg.out) / cfg.task.name
+    path = stages(cfg)
+    done = _Done(root / "stages.json")
+    began = time.monotonic()
+    for number, stage in enumerate(path, 1):
+        words = " ".join(stage.words)
+        left_s = sum(later.about_s for later in path[number - 1 :] if not done.has(later))
+        out.print(f"\n[{number}/{len(path)}] {stage.name}: robot-orl {words}", style="bold")
+        if done.has(stage):
+            out.print("      done before")
+            continue
+        out.print(f"      about {stage.about_s:.0f} s, {left_s / 60:.0f} min until the end")
+        start = time.monotonic()
+        _run(stage)
+        done.add(stage, time.monotonic() - start)
+    _summary(root, done, time.monotonic() - began)
+
+
+class _Done:
+    """Which stages are finished, by their exact words, and how long each took [s]."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.seconds: dict[str, float] = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            self.seconds = {}
+
+    def has(self, stage: Stage) -> bool:
+        return " ".join(stage.words) in self.seconds
+
+    def add(self, stage: Stage, seconds: float) -> None:
+        self.seconds[" ".join(stage.words)] = round(seconds, 1)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.seconds, indent=2) + "\n")
+        partial.replace(self.path)
+
+
+def _run(stage: Stage) -> None:
+    """Run the stage in a process group of its own, so that a Ctrl-C reaches it once, through us."""
+    interrupted = False
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        process.send_signal(signal.SIGINT)
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robot_orl.cli", *stage.words], process_group=0, preexec_fn=_die_with_parent
+    )
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if interrupted or code == 130:
+        raise Interrupted("the demo is interrupted; the same command goes on where it was")
+    if code:
+        raise RunError(f"stage '{stage.name}' failed with exit code {code}; the same command goes on from it")
+
+
+def _die_with_parent() -> None:
+    """In the child: stop, state saved, when the demo itself is killed (Linux; elsewhere it runs on)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _summary(root: Path, done: _Done, seconds: float) -> None:
+    summary = json.loads((root / "run" / "summary.json").read_text())
+    deployed = json.loads((root / "bundle" / "deploy.json").read_text())
+    table = Table(title=f"{summary['task']}: success at the last step of the episode", title_justify="left")
+    for column in ("what", "success", "95% interval", "episodes", "environment steps"):
+        table.add_column(column, justify="left" if column == "what" else "right", no_wrap=True)
+    data = summary["data"]
+    table.add_row(
+        "demonstrations", f"{data['success']:.0%}", "", str(data["episodes"]), str(data["transitions"])
+    )
+    names = {"bc": "behaviour cloning", "offline": "AWAC, offline", "online": "AWAC, finetuned"}
+    for stage, name in names.items():
+        entry = summary[stage]
+        low, high = entry["wilson95"]
+        interval = f"{low:.0%} .. {high:.0%}"
+        table.add_row(
+            name, f"{entry['success']:.0%}", interval, str(entry["episodes"]), f"+{entry['env_steps']}"
+        )
+    success = deployed["success"]
+    low, high = success["wilson95"]
+    table.add_row(
+        f"deployed at {deployed['control_hz']:g} Hz",
+        f"{success['rate']:.0%}",
+        f"{low:.0%} .. {high:.0%}",
+        str(success["episodes"]),
+        str(deployed["ticks"]),
+    )
+    out.print()
+    out.print(table)
+    spent = sum(done.seconds.values())
+    out.print(f"{spent / 60:.1f} min of stages, {seconds / 60:.1f} min of them now")
+    out.print(f"report: {root / 'run' / 'report.html'}")
