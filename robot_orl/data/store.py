@@ -10,8 +10,9 @@
 
 from robot_orl.data.background import BackgroundWriter
 from robot_orl.data.info import DatasetInfo, Range
-from robot_orl.data.reader import Dataset, Segment
+from robot_orl.data.reader import Dataset
 from robot_orl.data.records import EpisodeRecord
+from robot_orl.data.segment import Segment
 from robot_orl.data.writer import SegmentWriter
 
 __all__ = [

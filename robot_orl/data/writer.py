@@ -23,10 +23,11 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from robot_orl.data import layout, lock
-from robot_orl.data.layout import DATASET_FILE, LOG_FILE, SEGMENTS, Field
+from robot_orl.data.layout import LOG_FILE, SEGMENTS, Field
 from robot_orl.data.provenance import git_revision, package_versions
 from robot_orl.data.records import EpisodeRecord, to_line
-from robot_orl.errors import DataError, RunError
+from robot_orl.data.root import check_writable, write_dataset_file
+from robot_orl.errors import RunError
 from robot_orl.types import Array, Episode, Spec
 
 
@@ -52,7 +53,7 @@ class SegmentWriter:
         self._attributes = {"config": dict(config or {}), "env_kwargs": dict(env_kwargs or {})}
         self._segment: _Segment | None = None
         self._is_closed = False
-        _check_root(self.root, spec)
+        check_writable(self.root, spec)
 
     @property
     def segment(self) -> str | None:
@@ -119,8 +120,8 @@ class SegmentWriter:
 
     def _open(self, fields: Mapping[str, Field]) -> "_Segment":
         (self.root / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        _write_dataset_file(self.root, self.spec)
-        _check_root(self.root, self.spec)  # somebody else may have begun it meanwhile
+        write_dataset_file(self.root, self.spec)
+        check_writable(self.root, self.spec)  # somebody else may have begun it meanwhile
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         path = self.root / SEGMENTS / f"{moment}_{self._source}_{uuid4().hex[:8]}"
         path.mkdir()
@@ -240,58 +241,6 @@ def append_lines(log: int, contents: Iterable[Mapping[str, Any]]) -> None:
     except BaseException:
         os.ftruncate(log, size)
         raise
-
-
-def _write_dataset_file(root: Path, spec: Spec) -> None:
-    """Make dataset.json unless it exists; of several writers that begin at once, one wins."""
-    file = root / DATASET_FILE
-    if file.exists():
-        return
-    fields = {
-        name: {"row": field.row, "dtype": field.dtype, "rows_per_episode": "T+1" if field.extra_row else "T"}
-        for name, field in layout.fields_of(spec, None).items()
-    }
-    document = {
-        "format": layout.FORMAT,
-        "format_version": layout.FORMAT_VERSION,
-        "spec": spec.to_dict(),
-        "fields": fields,
-    }
-    draft = root / f".{DATASET_FILE}.{uuid4().hex}"
-    try:
-        with draft.open("wb") as out:
-            out.write(layout.to_json(layout.guarded(document)) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _check_root(root: Path, spec: Spec) -> None:
-    """Raises: DataError: episodes of this spec cannot be added to what is at root."""
-    try:
-        if root.exists() and not root.is_dir():
-            raise DataError(f"{root} is a file, not a dataset's folder")
-        content = {entry.name for entry in root.iterdir()} if root.exists() else set()
-    except OSError as error:
-        raise DataError(f"cannot read {root}: {error.strerror}") from error
-    if DATASET_FILE not in content:
-        if any(name != SEGMENTS and not name.startswith(".") for name in content):
-            raise DataError(f"{root} is not empty and not a dataset: choose another folder")
-        return
-    found = layout.read_dataset_file(root)
-    if found.task != spec.task:
-        raise DataError(f"{root} holds episodes of task {found.task}, not of {spec.task}")
-    old, new = found.to_dict(), spec.to_dict()
-    differing = [key for key in new if layout.to_json(old[key]) != layout.to_json(new[key])]  # in order, too
-    if differing:
-        raise DataError(f"{root} holds {spec.task} episodes of another spec: {', '.join(differing)} differ")
 
 
 def _sync_folder(folder: Path) -> None:

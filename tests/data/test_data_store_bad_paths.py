@@ -1,12 +1,16 @@
 """What a user may point at by mistake gets one line that says what is there instead."""
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from made_episodes import made_episode, made_spec
 
 from robot_orl.data.store import Dataset, SegmentWriter
-from robot_orl.errors import DataError, UsageError
+from robot_orl.errors import DataError, RunError, UsageError
 
 SPEC = made_spec()
 
@@ -77,3 +81,54 @@ def test_a_label_that_episodes_do_not_have_is_refused_with_the_valid_names(tmp_p
     dataset = Dataset.open(tmp_path / "set")
     with pytest.raises(UsageError, match="no episode field 'qualty'; did you mean 'quality'"):
         dataset.relabel(dataset.episodes, "typo", qualty=1.0)
+
+
+@pytest.fixture
+def stranger_folder() -> Iterator[Path]:
+    """A folder everybody may enter, used as somebody who is not root (root may do everything)."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    user = os.geteuid()
+    with SegmentWriter(folder / "set", SPEC, "test") as writer:
+        writer.append(made_episode(0, 3))
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        for locked in (folder / "set", folder / "set" / "segments"):
+            locked.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def become_a_stranger() -> None:
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+
+
+def test_no_permission_to_write_is_one_line_and_reading_still_works(stranger_folder: Path) -> None:
+    root = stranger_folder / "set"
+    for folder, _, _ in os.walk(root):
+        os.chmod(folder, 0o555)
+    become_a_stranger()
+    with pytest.raises(RunError, match=r"cannot write .*set: Permission denied") as caught:
+        SegmentWriter(root, SPEC, "test").append(made_episode(1, 3))
+    assert "\n" not in str(caught.value)
+    dataset = Dataset.open(root)
+    assert len(list(dataset.load_all())) == 1
+
+
+def test_no_permission_to_read_is_one_line(stranger_folder: Path) -> None:
+    root = stranger_folder / "set"
+    root.chmod(0)
+    become_a_stranger()
+    with pytest.raises(DataError, match=r"cannot read .*set.*: Permission denied"):
+        Dataset.open(root)
+    with pytest.raises(DataError, match=r"cannot read .*set.*: Permission denied"):
+        SegmentWriter(root, SPEC, "test")
+
+
+def test_a_segment_that_may_not_be_read_is_not_taken_for_an_empty_one(stranger_folder: Path) -> None:
+    (stranger_folder / "set" / "segments").chmod(0)
+    become_a_stranger()
+    with pytest.raises(DataError, match=r"cannot read .*set/segments.*: Permission denied"):
+        Dataset.open(stranger_folder / "set")

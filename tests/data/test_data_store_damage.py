@@ -100,6 +100,19 @@ def test_a_file_truncated_or_lost_is_found_and_named(root: Path, name: str) -> N
     assert name.split("/c/")[0] in message_of_failed_read(root)
 
 
+def test_a_wrong_number_of_rows_in_a_sealed_array_is_found(root: Path) -> None:
+    for name, rows in {"steps/reward": 32, "obs/observation": 32 + 3}.items():
+        file = file_of(root, f"{name}/zarr.json")
+        whole = file.read_text()
+        document = json.loads(whole)
+        assert document["shape"][0] == rows
+        for wrong in (rows - 1, rows + 1, 10**12):
+            document["shape"][0] = wrong
+            file.write_text(json.dumps(document))
+            assert f"{name}/zarr.json is damaged: it says {wrong} rows" in message_of_failed_read(root)
+        file.write_text(whole)
+
+
 def test_damage_of_a_chunk_names_the_first_episode_it_spoils(root: Path) -> None:
     chunk = file_of(root, "steps/reward/c/0")
     chunk.unlink()
@@ -133,11 +146,11 @@ def test_a_damaged_chunk_of_deleted_episodes_only_spoils_nothing(tmp_path: Path)
     assert_same_bits(found, short)
 
 
-def test_a_line_torn_at_any_byte_is_no_episode_and_no_error(tmp_path: Path) -> None:
+def test_a_line_torn_anywhere_is_no_episode_and_no_error(tmp_path: Path) -> None:
     log = file_of(unsealed(tmp_path / "set"), "episodes.jsonl")
     whole = log.read_bytes()
     last = whole[:-1].rindex(b"\n") + 1
-    for size in range(last, len(whole)):
+    for size in [*range(last, len(whole), 9), len(whole) - 2, len(whole) - 1]:
         log.write_bytes(whole[:size])
         assert [record.length for record in Dataset.open(tmp_path / "set").episodes] == [5, 20]
     found = read(tmp_path / "set")
@@ -148,7 +161,8 @@ def test_any_flipped_byte_of_the_log_of_a_killed_writer_is_found(tmp_path: Path)
     """Also the newline of the last line: what looks torn there was committed."""
     log = file_of(unsealed(tmp_path / "set"), "episodes.jsonl")
     whole = log.read_bytes()
-    for place in range(len(whole)):
+    newlines = [place for place, byte in enumerate(whole) if byte == ord("\n")]
+    for place in [*range(0, len(whole), 7), *newlines]:
         flipped = bytearray(whole)
         flipped[place] ^= 0x01
         log.write_bytes(flipped)
@@ -214,4 +228,4 @@ def test_a_segment_of_another_task_put_into_a_dataset_is_found(root: Path, tmp_p
         writer.append(made_episode(0, 3, spec=other))
     [segment] = segment_folders(tmp_path / "other")
     segment.rename(root / "segments" / segment.name)
-    assert "holds toy_slide, which is not its dataset's toy_push" in message_of_failed_read(root)
+    assert "holds toy_slide of another spec than its dataset, toy_push" in message_of_failed_read(root)

@@ -94,6 +94,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_half_dataset(disk: Path) -
 
 
 def test_the_background_writer_tells_of_a_full_disk_at_the_next_append_and_at_close(disk: Path) -> None:
+    (disk / "ballast").write_bytes(bytes(600_000))
     writer = BackgroundWriter(SegmentWriter(disk / "set", SPEC, "test"))
     for seed in range(200):
         try:

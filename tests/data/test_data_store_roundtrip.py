@@ -23,7 +23,7 @@ def write(root: Path, episodes: list[Episode], source: str = "test") -> None:
             writer.append(episode)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     segments=st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=4), min_size=1, max_size=3),
     seed=st.integers(0, 2**31),

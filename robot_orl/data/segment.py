@@ -1,0 +1,148 @@
+"""One segment as readers see it: its attributes, its committed episodes, and rows of its arrays."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from robot_orl.data import layout, lock
+from robot_orl.data.layout import LOG_FILE, Field
+from robot_orl.data.records import EpisodeRecord, read_log
+from robot_orl.data.writer import append_lines
+from robot_orl.errors import DataError, RunError
+from robot_orl.types import Array, Spec
+
+BAD_CHUNK = (ValueError, RuntimeError, OSError)  # what Zarr's checksum, Blosc and the disk raise
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One recording session: its attributes and committed episodes."""
+
+    path: Path
+    attributes: Mapping[str, Any]
+    records: list[EpisodeRecord]
+    writer: str | None
+    _checked: set[str] = field(default_factory=set)
+
+    @property
+    def is_sealed(self) -> bool:
+        return bool(self.attributes["sealed"])
+
+    def read(self, item: Field, rows: slice) -> Array:
+        """Rows of an array. Raises: DataError: its metadata is damaged.  BAD_CHUNK: a chunk is."""
+        if item.name not in self._checked:
+            self._check_node(item.name.partition("/")[0])
+            self._check_node(item.name)
+            self._checked.add(item.name)
+        for _, file in self.chunks(item, rows):
+            os.stat(file)  # Zarr would take a missing chunk for one of fill values
+        store = LocalStore(self.path, read_only=True)
+        array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
+        if array.shape[0] < rows.stop:
+            raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
+        return np.asarray(array[rows])
+
+    def chunks(self, item: Field, rows: slice) -> list[tuple[slice, Path]]:
+        """The chunks that hold these rows: which of the rows, and in which file."""
+        size, folder = item.chunk_rows, self.path / item.name / "c"
+        return [
+            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), folder / _chunk_key(item, i))
+            for i in range(rows.start // size, (rows.stop - 1) // size + 1)
+        ]
+
+    def _check_node(self, name: str) -> None:
+        file = self.path / name / "zarr.json"
+        document = layout.read_json(file)
+        shape = document.get("shape", [None])[0]
+        extra = self.attributes.get("episodes", 0) if not name.startswith("steps") else 0
+        if self.is_sealed and shape not in (None, self.attributes["steps"] + extra):
+            raise DataError(f"{file} is damaged: it says {shape} rows")
+        if layout.node_checksum(document) != self.attributes["nodes"].get(name):
+            raise DataError(f"{file} is damaged: its content does not match its checksum")
+
+
+def read_segment(path: Path, spec: Spec) -> Segment | None:
+    """A segment with what is committed in it; None: its writer did not come that far."""
+    log, metadata = path / LOG_FILE, path / "zarr.json"
+    if not metadata.exists() and not log.exists():
+        return None
+    document = layout.read_json(metadata)  # before the log: once this says sealed, the log is complete
+    attributes = document.get("attributes")
+    if attributes == {} and not log.exists():
+        return None
+    if isinstance(attributes, dict) and "format_version" in attributes:
+        layout.check_version(metadata, attributes["format_version"])
+    if not isinstance(attributes, dict) or not layout.is_intact(attributes):
+        raise DataError(f"{metadata} is damaged: its content does not match its checksum")
+    if (document.get("zarr_format"), document.get("node_type")) != (3, "group"):
+        raise DataError(f"{metadata} is damaged: it is not a Zarr v3 group")
+    if layout.to_json(attributes["spec"]) != layout.to_json(spec.to_dict()):
+        raise DataError(f"{path} holds {attributes['task']} of another spec than its dataset, {spec.task}")
+    if not log.exists() and not attributes["sealed"]:
+        return None
+    records, _ = read_log(log)
+    if attributes["sealed"] and len(records) != attributes["episodes"]:
+        raise DataError(f"{log} is cut off: {len(records)} of {attributes['episodes']} episodes are left")
+    return Segment(path, attributes, records, lock.holder(path))
+
+
+def fields(segment: Segment, spec: Spec, sim_state: bool) -> list[Field]:
+    """The arrays of a segment; without the simulator's states unless they are wanted and there."""
+    size = segment.attributes["sim_state_size"] if sim_state else None
+    return list(layout.fields_of(spec, size).values())
+
+
+def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) -> Array:
+    """The rows of one episode, if they are those that were committed."""
+    if layout.crc32c(rows) != record.crc32c[item.name]:
+        raise damage(segment, item, record)
+    return rows
+
+
+def _chunk_key(item: Field, number: int) -> str:
+    return "/".join([str(number), *["0"] * len(item.row)])  # only rows are divided
+
+
+def damage(segment: Segment, item: Field, record: EpisodeRecord) -> DataError:
+    """What is wrong with the rows of one episode in one array, down to the file."""
+    rows = item.rows(record.start, record.index, record.length)
+    where = f"episode {record.index} cannot be read"
+    for part, file in segment.chunks(item, rows):
+        if not file.exists():
+            return DataError(f"{file} is missing: {where}")
+        try:
+            segment.read(item, part)
+        except OSError as error:
+            return DataError(f"cannot read {file}: {error.strerror}: {where}")
+        except BAD_CHUNK:
+            return DataError(f"{file} is damaged: {where}")
+    return DataError(f"{segment.path / item.name} does not match its checksum: {where}")
+
+
+def override(segment: Segment, lines: list[dict[str, Any]]) -> None:
+    """Append lines to the log of a segment that nobody writes."""
+    file = segment.path / LOG_FILE
+    try:
+        held = lock.hold(segment.path)
+    except BlockingIOError as error:
+        raise DataError(
+            f"{segment.path} is being written by {lock.holder(segment.path)}: wait for it"
+        ) from error
+    except OSError as error:
+        raise RunError(f"cannot write {segment.path}: {error.strerror}") from error
+    try:
+        _, torn = read_log(file)
+        with file.open("ab", buffering=0) as log:
+            os.ftruncate(log.fileno(), file.stat().st_size - torn)
+            append_lines(log.fileno(), lines)
+        segment.records[:] = read_log(file)[0]
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror}") from error
+    finally:
+        os.close(held)
