@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from robot_orl.agents.base import Agent, act
+from robot_orl.data.layout import DATASET_FILE
 from robot_orl.data.mixture import Mixture
 from robot_orl.data.reader import Dataset
 from robot_orl.data.replay import Replay
@@ -108,9 +109,9 @@ def _committed(work: Online, episodes: int) -> Replay:
     """
     replay = Replay(work.offline.spec, work.offline.reward_for)
     folder = work.run.path / "online"
-    if not folder.exists():
+    if not (folder / DATASET_FILE).exists():  # killed before the first episode was committed
         return replay
-    dataset = Dataset.open(folder)
+    dataset = Dataset.open(folder, allow_empty=True)
     beyond = dataset.episodes[episodes:]
     if beyond:
         dataset.delete(beyond, "collected after the last checkpoint; collected again on resume")
