@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
 from robot_orl.data.normalizer import Normalizer
 from robot_orl.data.replay import Sampling
+from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
 from robot_orl.types import Batch, Spec
@@ -23,6 +24,9 @@ class BCConfig(Schema):
     learning_rate: float = setting(6e-4, "Adam's step size.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
     batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)
+    actor_average: float = setting(
+        5e-3, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
+    )
     log_std_low: float = setting(-6.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
     log_std_high: float = setting(0.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2)
 
@@ -35,6 +39,7 @@ class BC:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)
+        self.average = deepcopy(self._policy).requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             self._policy.actor.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay, fused=True
         )
@@ -45,6 +50,7 @@ class BC:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        soft_update(self.average, self._policy, self.cfg.actor_average)
         return metrics
 
     def actor_loss(self, obs: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:
@@ -59,11 +65,11 @@ class BC:
         """Cloning what it does itself teaches nothing; finetuning BC only adds data."""
 
     def policy(self) -> nn.Module:
-        return deepcopy(self._policy).eval()
+        return deepcopy(self.average).eval()
 
     @property
     def _parts(self) -> dict[str, Any]:
-        return {"policy": self._policy, "optimizer": self.optimizer}
+        return {"policy": self._policy, "average": self.average, "optimizer": self.optimizer}
 
     def state_dict(self) -> dict[str, Any]:
         return parts_state(self._parts)
