@@ -81,9 +81,14 @@ def parts_state(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_parts(parts: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Inverse of `parts_state`."""
+    """Inverse of `parts_state`, but optimisers keep the settings that they were made with."""
     for name, part in parts.items():
         if isinstance(part, torch.Generator):
             part.set_state(state[name])
+        elif isinstance(part, torch.optim.Optimizer):
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in part.param_groups]
+            part.load_state_dict(state[name])
+            for group, own in zip(part.param_groups, settings, strict=True):
+                group.update(own)  # finetuning may change a learning rate
         else:
             part.load_state_dict(state[name])

@@ -6,7 +6,9 @@ File layout: 8 bytes magic | 32 bytes SHA-256 of the rest | a torch archive of t
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -31,7 +33,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise RunError(f"cannot write checkpoint {path}: {error.strerror}") from error
 
 
@@ -45,7 +48,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not a robot_orl checkpoint")
     if hashlib.sha256(memoryview(raw)[40:]).digest() != raw[8:40]:
         raise DataError(f"checkpoint {path} is damaged (its checksum does not match)")
-    return torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
+    try:
+        return torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise DataError(f"checkpoint {path} holds more than tensors and plain values") from error
 
 
 def checkpoint_hash(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from robot_orl.agents.base import Agent
 from robot_orl.data.normalizer import Normalizer
@@ -84,6 +85,10 @@ def unpack(state: Mapping[str, Any], agent_config: Any | None = None) -> Trainin
 
 
 def config_object(values: Mapping[str, Any]) -> Any:
-    """A saved agent configuration as its dataclass, checked."""
+    """A saved agent configuration as its dataclass, checked. Raises: DataError: of another version."""
     schema = schema_of("agent", values["name"])
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values)))
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), dict(values)))
+    except OmegaConfBaseException as error:
+        first = str(error.__cause__ or error).splitlines()[0]
+        raise DataError(f"the saved settings of agent '{values['name']}' do not fit: {first}") from error

@@ -58,6 +58,6 @@ def test_awac_finds_the_good_actions(demonstrations: Replay, settings: dict[str,
 
 
 def test_bc_stays_at_the_mean_of_the_data(demonstrations: Replay) -> None:
-    cfg = BCConfig(hidden=[16, 16], batch_size=128, learning_rate=5e-3)
+    cfg = BCConfig(hidden=[16, 16], batch_size=128, learning_rate=5e-3, actor_average=1.0)
     agent = BC(cfg, point_spec(), identity(point_spec()), seed=0)
     assert trained(agent, demonstrations, 500) == pytest.approx(0.2 * 0.8 - 0.8 * 0.8, abs=0.1)
