@@ -108,6 +108,19 @@ def test_success_counts_whole_episodes_only(
     assert report["success"]["rate"] == 0.5
 
 
+def test_success_that_was_lost_again_is_told_apart(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    def before(name: str, count: int) -> None:
+        if name == "outcome":
+            robot.result = Outcome(success=count == 3)
+
+    robot.before = before
+    episodes = Kept()
+    run(robot, make_bundle(spec), duration_s=1.0, clock=clock, writer=episodes)
+    assert [(e.meta.success, e.meta.success_any) for e in episodes] == [(False, True), (False, False)]
+
+
 def test_a_robot_that_cannot_tell_gives_unknown_rewards_and_no_success_rate(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
@@ -265,6 +278,22 @@ def test_a_signal_in_the_middle_of_a_command_lets_it_finish_and_then_stops(
     assert signal.getsignal(number) == handler
 
 
+def test_a_stop_that_comes_while_waiting_for_the_tick_is_obeyed_at_once(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+
+    def sleep_until(deadline_ns: int) -> None:
+        clock.time_ns = deadline_ns
+        if len(robot.sent) == 2:
+            stop.set()
+
+    monkeypatch.setattr(clock, "sleep_until", sleep_until)
+    run(robot, make_bundle(spec), duration_s=9, clock=clock, stop=stop)
+    assert robot.calls[-3:] == ["send", "stop", "close"]
+    assert len(robot.sent) == 2
+
+
 def test_the_stop_flag_ends_a_run_from_another_thread(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
@@ -325,3 +354,14 @@ def test_no_action_leaves_the_limits_of_the_bundle(
     run(robot, bundle, duration_s=0.5, clock=clock)
     sent: Array = np.array(robot.sent)
     assert (np.abs(np.diff(sent, axis=0)) <= 0.125).all()
+
+
+def test_the_rate_limit_starts_afresh_after_homing(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    # the action is the joint itself, which homing puts at the seed: 1, then -1
+    bundle = make_bundle(spec, Limits(max_action_delta=0), weight=np.array([[1, 0], [0, 1], [0, 0]]))
+    home = robot.home
+    robot.home = lambda seed: home(1 - 2 * seed)  # type: ignore[method-assign]
+    run(robot, bundle, duration_s=1.0, clock=clock)
+    assert [action[0] for action in robot.sent] == [1] * 5 + [-1] * 5
