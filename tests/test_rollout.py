@@ -1,0 +1,106 @@
+"""The one loop that steps a task: what it records is what happened."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import envs  # noqa: F401  registers the tasks
+from robot_orl.rollout import rollout
+from robot_orl.tasks import TaskConfig, make_env, task_env
+from robot_orl.types import Actor, EpisodeMeta, Observation, Proposal
+
+Env = gymnasium.Env[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def env() -> Env:
+    return make_env(TaskConfig("fetch_reach"))
+
+
+def wave(obs: Observation) -> Proposal:
+    """Depends on the observation alone."""
+    action = np.sin(40 * obs["observation"][:4]).astype(np.float32)
+    return Proposal(action, Actor.POLICY, policy=action / 2)
+
+
+def test_an_episode_is_what_the_task_did(env: Env) -> None:
+    episode = rollout(env, wave, seed=11)
+    obs, _ = env.reset(seed=11)
+    for step in range(50):
+        for key, value in obs.items():
+            assert episode.obs[key][step].tobytes() == value.tobytes()
+        action = wave(obs).action
+        np.testing.assert_array_equal(episode.action[step], action)
+        np.testing.assert_array_equal(episode.action_policy[step], action / 2)
+        obs, reward, terminated, truncated, info = env.step(action)
+        assert (episode.reward[step], episode.terminated[step], episode.truncated[step]) == (
+            reward,
+            terminated,
+            truncated,
+        )
+    np.testing.assert_array_equal(episode.obs["observation"][50], obs["observation"])
+    assert truncated
+    assert len(episode) == 50
+    assert np.isnan(episode.action_operator).all()
+    assert (episode.actor == Actor.POLICY).all()
+    assert (episode.meta.seed, episode.meta.end_reason) == (11, "horizon")
+    assert episode.meta.success == info["success"]
+    assert episode.meta.success_any == bool((episode.reward == 0).any())
+
+
+def test_the_same_seed_gives_the_same_episode_whatever_came_before(env: Env) -> None:
+    first = rollout(env, wave, seed=3)
+    rollout(env, wave, seed=4)
+    again = rollout(env, wave, seed=3)
+    assert again.action.tobytes() == first.action.tobytes()
+    assert again.sim_state is not None
+    assert first.sim_state is not None
+    assert again.sim_state.tobytes() == first.sim_state.tobytes()
+
+
+def test_a_recorded_simulator_state_leads_to_the_next_observation(env: Env) -> None:
+    episode = rollout(env, wave, seed=5)
+    assert episode.sim_state is not None
+    assert len(episode.sim_state) == 51
+    task = task_env(env)
+    env.reset(seed=99)
+    task.set_sim_state(episode.sim_state[20])
+    obs, *_ = env.step(episode.action[20])
+    assert obs["observation"].tobytes() == episode.obs["observation"][21].tobytes()
+
+
+def test_keeping_no_states_changes_nothing_else(env: Env) -> None:
+    with_states, without = rollout(env, wave, seed=6), rollout(env, wave, seed=6, keep_state=False)
+    assert without.sim_state is None
+    assert without.action.tobytes() == with_states.action.tobytes()
+
+
+def test_what_is_known_about_the_operator_is_kept(env: Env) -> None:
+    meta = EpisodeMeta(operator="wave", quality=0.25, policy_hash="abc", seed=-1, end_reason="?")
+    episode = rollout(env, wave, seed=7, meta=meta)
+    assert (episode.meta.operator, episode.meta.quality, episode.meta.policy_hash) == ("wave", 0.25, "abc")
+    assert (episode.meta.seed, episode.meta.end_reason) == (7, "horizon")
+
+
+def test_simulated_time_passes_by_one_control_period_a_step(env: Env) -> None:
+    episode = rollout(env, wave, seed=8)
+    assert task_env(env).task_spec.control_hz == 25
+    np.testing.assert_array_equal(episode.t_ns, np.arange(50) * 40_000_000)
+
+
+def test_real_time_is_what_the_pace_says(env: Env) -> None:
+    class Late:
+        """Starts at 5 ns and is 3 ns later at each tick."""
+
+        def start(self) -> int:
+            self.now_ns = 5
+            return self.now_ns
+
+        def wait(self) -> int:
+            self.now_ns += 3
+            return self.now_ns
+
+    episode = rollout(env, wave, seed=9, pace=Late())
+    np.testing.assert_array_equal(episode.t_ns, 5 + 3 * np.arange(50))
