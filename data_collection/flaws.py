@@ -1,14 +1,14 @@
 """How a person falls short of a script. Drawn once per episode and scaled by a severity v = 1 - skill.
 
 flaw            what is drawn
-gain            factor on the hand's motion, log-normal with sigma 0.8 v: below 1 it is slow and falls
+gain            factor on the hand's motion, log-normal with sigma 0.6 v: below 1 it is slow and falls
                 short, above 1 it overshoots and hunts around the target
-speed           cap on the hand's motion as a share of full speed, uniform in [1 - 0.85 v, 1]
-tremor          correlated noise on every action, standard deviation uniform in [0, 0.9 v]
+speed           cap on the hand's motion as a share of full speed, uniform in [1 - 0.6 v, 1]
+tremor          correlated noise on every action, standard deviation uniform in [0, 0.6 v]
 misjudgement    constant error in where the hand is believed to be, normal with sigma 0.012 v [m]
 pauses          Poisson(3 v) times the hand stops for 2 .. 8 steps
-wandering       Poisson(3 v) times it drifts in one random direction for 3 .. 8 steps
-drops           Poisson(3 v) times the gripper opens for 2 .. 6 steps while it carries something
+wandering       Poisson(4 v) times it drifts in one random direction for 3 .. 8 steps
+drops           Poisson(4 v) times the gripper opens for 2 .. 6 steps while it carries something
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ import numpy as np
 from data_collection.scripts.fetch import OPEN
 from robot_orl.types import Array
 
-GAIN_SIGMA = 0.8
-SPEED_LOSS = 0.85
-TREMOR = 0.9
+GAIN_SIGMA = 0.6
+SPEED_LOSS = 0.6
+TREMOR = 0.6
 TREMOR_CORRELATION = 0.6  # between neighbouring steps: a hand does not shake independently 25 times a second
 MISJUDGEMENT_M = 0.012
 PAUSES = 3.0
-WANDERINGS = 3.0
-DROPS = 3.0
+WANDERINGS = 4.0
+DROPS = 4.0
 
 
 @dataclass(frozen=True)

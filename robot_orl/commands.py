@@ -1,6 +1,7 @@
 """What each command does, in the words of the library. Imports are local: `deploy` loads no PyTorch."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -185,6 +186,8 @@ def deploy(cfg: DeployConfig) -> None:
             first = len(Dataset.open(path, allow_empty=True).records)
         writer = BackgroundWriter(SegmentWriter(path, robot.spec, "deploy", asdict(cfg), bundle.task_kwargs))
     file = Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
     ticks = round(cfg.duration_s * bundle.spec.control_hz)
     with Bar(f"deploy: {cfg.robot.name}", ticks) as bar:
         report = control(

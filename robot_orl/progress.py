@@ -16,7 +16,7 @@ from rich.progress import (
 
 T = TypeVar("T")
 console = Console(stderr=True)
-LINE_EVERY_S = 10.0
+BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
 
 
 class Bar:
@@ -26,12 +26,13 @@ class Bar:
         self.title, self.total, self.done = title, total, done
         self._first = done
         self._start = time.monotonic()
-        self._printed_s = self._start
+        self._shown_s = self._start
         self._rich: Progress | None = None
         self._note = ""
+        self._every_s = BAR_EVERY_S if console.is_terminal else LINE_EVERY_S
 
     def __enter__(self) -> "Bar":
-        self._start = self._printed_s = time.monotonic()
+        self._start = self._shown_s = time.monotonic()
         if console.is_terminal:
             columns = (
                 TextColumn("{task.description:<28}"),
@@ -42,7 +43,8 @@ class Bar:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
-            self._rich = Progress(*columns, console=console)
+            # No refreshing thread: beside a control loop it would compete for the interpreter.
+            self._rich = Progress(*columns, console=console, auto_refresh=False)
             self._rich.start()
             self._task = self._rich.add_task(self.title, total=self.total, completed=self.done, note="")
         return self
@@ -54,20 +56,22 @@ class Bar:
     def advance(self, units: int = 1, note: str | None = None) -> None:
         """note: a short text shown behind the bar."""
         self.done += units
-        if self._rich is not None:
-            self._note = self._note if note is None else note
-            self._rich.update(self._task, completed=self.done, note=self._note)
-            return
+        self._note = self._note if note is None else note
         now = time.monotonic()
-        if now - self._printed_s >= LINE_EVERY_S or (units and self.done == self.total):
-            self._printed_s = now
-            self._print_line(now - self._start, note)
+        is_last = bool(units) and self.done >= self.total
+        if not is_last and note is None and now - self._shown_s < self._every_s:
+            return
+        self._shown_s = now
+        if self._rich is not None:
+            self._rich.update(self._task, completed=self.done, note=self._note, refresh=True)
+        else:
+            self._print_line(now - self._start)
 
-    def _print_line(self, spent_s: float, note: str | None) -> None:
+    def _print_line(self, spent_s: float) -> None:
         units = max(self.done - self._first, 1)
         left_s = spent_s / units * (self.total - self.done)
         line = f"{self.title}: {self.done}/{self.total}, {spent_s:.0f} s spent, about {left_s:.0f} s left"
-        console.print(line + (f", {note}" if note else ""), highlight=False, soft_wrap=True)
+        console.print(line + (f", {self._note}" if self._note else ""), highlight=False, soft_wrap=True)
 
 
 def track(items: Sequence[T], title: str) -> Iterator[T]:
