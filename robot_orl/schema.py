@@ -24,6 +24,7 @@ def setting(
     """A documented dataclass field. Without a default and a factory it is required.
 
     low, high: inclusive range, checked when the config is built.  choices: the valid strings.
+    Both hold for every element of a list.
     """
     metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices)}
     if factory is not None:
@@ -41,6 +42,10 @@ class Schema:
 
     def _check(self, name: str, value: Any, rule: Any) -> None:
         if not rule or value is None or value == MISSING:
+            return
+        if isinstance(value, list):
+            for element in value:
+                self._check(name, element, rule)
             return
         if rule["choices"] and value not in rule["choices"]:
             raise UsageError(f"{name}={value} is not one of: {', '.join(rule['choices'])}")

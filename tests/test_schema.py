@@ -16,7 +16,7 @@ class Example(Schema):
     count: int = setting(3, "How many.", low=1)
     mode: str = setting("fast", "In which way.", choices=["fast", "slow"])
     limit: float | None = setting(None, "Null is no limit.", low=0)
-    sizes: list[int] = setting(factory=lambda: [8], help="Widths.")
+    sizes: list[int] = setting(factory=lambda: [8], help="Widths.", low=1, high=512)
     is_on: bool = setting(False, "A switch.", low=5)
     path: str = setting(help="Required.")
 
@@ -26,6 +26,7 @@ def test_values_in_range_are_taken_bounds_included() -> None:
         assert Example(speed=speed).speed == speed
     assert Example(count=1).count == 1
     assert Example(limit=0.0).limit == 0.0
+    assert Example(sizes=[1, 512]).sizes == [1, 512]
     assert Example(is_on=True).is_on is True  # ranges are for numbers
 
 
@@ -39,6 +40,7 @@ def test_values_in_range_are_taken_bounds_included() -> None:
         ({"count": 0}, "count=0 is outside 1 .. inf"),
         ({"limit": math.nan}, "limit=nan is outside 0 .. inf"),
         ({"mode": "fats"}, "mode=fats is not one of: fast, slow"),
+        ({"sizes": [8, 0]}, "sizes=0 is outside 1 .. 512"),
         ({"mode": ""}, "mode= is not one of: fast, slow"),
     ],
 )

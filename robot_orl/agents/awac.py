@@ -40,7 +40,9 @@ class AWACOnline(Schema):
 class AWACConfig(Schema):
     name: str = setting("awac", "Algorithm.", choices=["awac"])
     # the paper
-    hidden: list[int] = setting(factory=lambda: [256, 256], help="Widths of all hidden layers.")
+    hidden: list[int] = setting(
+        factory=lambda: [256, 256], help="Widths of all hidden layers.", low=1, high=65536
+    )
     actor_learning_rate: float = setting(3e-4, "Adam's step size for the actor.", low=0, high=1)
     critic_learning_rate: float = setting(3e-4, "Adam's step size for the critics.", low=0, high=1)
     actor_weight_decay: float = setting(1e-4, "Adam's weight decay for the actor.", low=0, high=1)

@@ -20,7 +20,9 @@ from robot_orl.types import Batch, Spec
 @dataclass
 class BCConfig(Schema):
     name: str = setting("bc", "Algorithm.", choices=["bc"])
-    hidden: list[int] = setting(factory=lambda: [256, 256], help="Widths of the actor's hidden layers.")
+    hidden: list[int] = setting(
+        factory=lambda: [256, 256], help="Widths of the actor's hidden layers.", low=1, high=65536
+    )
     learning_rate: float = setting(6e-4, "Adam's step size.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
     batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)

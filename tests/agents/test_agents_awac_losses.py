@@ -176,13 +176,13 @@ def test_the_gradient_of_the_mean_is_the_weighted_error_over_the_variance() -> N
 def test_the_policy_gradient_term_is_minus_q_over_its_mean_size() -> None:
     critic = ((1.0, 1.0, 0.0), (1.0, -3.0, 0.5))
     agent = linear_awac(critic=critic, awac_weight=0.0, policy_gradient_weight=0.1)
-    loss, _ = agent.actor_loss(column(1, -3), column(0.7, 0.7))
-    # at mean 0 the first member is the minimum: q = 1 and -3, mean |q| = 2
-    assert loss.item() == approx(-0.1 * (-1 / 2))
+    loss, _ = agent.actor_loss(column(2, -5, 9), column(0.7, 0.7, 0.7))
+    # at mean 0 the first member is the minimum: q = 2, -5 and 9, of mean 2; mean |q| = 16 / 3
+    assert loss.item() == approx(-0.1 * 2 / (16 / 3))
     loss.backward()
     output: Any = agent._policy.actor.net[0]
-    assert output.bias.grad.item() == approx(-0.1 / 2)  # of dq/da = 1; |q| itself has no gradient
+    assert output.bias.grad.item() == approx(-0.1 / (16 / 3))  # dq/da = 1; |q| has no gradient
     both = linear_awac(critic=critic, policy_gradient_weight=0.1)
     alone = linear_awac(critic=critic)
-    batch = column(1, -3), column(0.7, 0.1)
-    assert both.actor_loss(*batch)[0].item() == approx(alone.actor_loss(*batch)[0].item() + 0.05)
+    batch = column(1, -3), column(0.7, 0.1)  # mean q is -1, mean |q| 2
+    assert both.actor_loss(*batch)[0].item() == approx(alone.actor_loss(*batch)[0].item() + 0.1 / 2)

@@ -13,7 +13,7 @@ def replay(first: int) -> Replay:
     return Replay(point_spec()).extend([points(values, [-float(v) for v in values[1:]])])
 
 
-@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.25, 4), (0.5, 8), (0.9, 14), (1.0, 16)])
+@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.25, 4), (0.3, 5), (0.5, 8), (0.9, 14), (1.0, 16)])
 def test_a_fixed_share_of_every_batch_is_offline_data(share: float, old: int) -> None:
     mixture = Mixture(replay(0), replay(1000), share)
     rng = np.random.default_rng(0)

@@ -235,7 +235,14 @@ def test_a_kill_before_the_first_online_episode_is_committed_does_not_block_the_
         assert_same_online(run, undisturbed, replay)
 
 
-def test_finetuning_begins_with_the_offline_weights_and_its_own_random_numbers(undisturbed: Run) -> None:
+def test_exploration_is_seeded_by_the_run_and_not_by_its_offline_stage(undisturbed: Run) -> None:
+    episode, rng = online_episodes(undisturbed)[0], np.random.default_rng([0, 1])
+    for step in range(len(episode)):
+        noisy = episode.action_policy[step] + 0.2 * rng.standard_normal(4)
+        np.testing.assert_array_equal(episode.action[step], np.clip(noisy, -1, 1).astype(np.float32))
+
+
+def test_finetuning_counts_its_own_steps_and_keeps_the_offline_normalisation(undisturbed: Run) -> None:
     before, after = undisturbed.load("offline"), undisturbed.load("online")
     assert after["progress"]["episodes"] == 3
     assert after["progress"]["env_steps"] == 150
