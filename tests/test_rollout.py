@@ -71,6 +71,20 @@ def test_a_recorded_simulator_state_leads_to_the_next_observation(env: Env) -> N
     assert obs["observation"].tobytes() == episode.obs["observation"][21].tobytes()
 
 
+def test_success_at_any_step_is_not_success_at_the_last(env: Env) -> None:
+    steps = iter(range(50))
+
+    def there_and_away(obs: Observation) -> Proposal:
+        offset = 10 * (obs["desired_goal"] - obs["achieved_goal"])
+        move = np.clip(offset, -1, 1) if next(steps) < 25 else -np.sign(offset)
+        return Proposal(np.append(move, 0).astype(np.float32), Actor.SCRIPT)
+
+    episode = rollout(env, there_and_away, seed=1)
+    assert (episode.reward[20], episode.reward[49]) == (0, -1)
+    assert episode.meta.success_any
+    assert not episode.meta.success
+
+
 def test_keeping_no_states_changes_nothing_else(env: Env) -> None:
     with_states, without = rollout(env, wave, seed=6), rollout(env, wave, seed=6, keep_state=False)
     assert without.sim_state is None
