@@ -75,19 +75,20 @@ def _command(command: str, words: list[str]) -> int:
     if flags & {"-h", "--help"}:
         print(help_text(command, words))
         return 0
+    from robot_orl.compose import sweep
+
+    is_multirun = bool(flags & {"-m", "--multirun"})
+    if len(sweep(words)) > 1 and (not is_multirun or "--config" in flags):
+        raise UsageError("several values for one field: add --multirun to run every combination")
     if "--config" in flags:
         from omegaconf import OmegaConf
 
         print(OmegaConf.to_yaml(OmegaConf.structured(_config(command, words))), end="")
         return 0
     run = _runner(command)
-    if flags & {"-m", "--multirun"}:
+    if is_multirun:
         _multirun(command, words, run)
         return 0
-    from robot_orl.compose import sweep
-
-    if len(sweep(words)) > 1:
-        raise UsageError("several values for one field: add --multirun to run every combination")
     run(_config(command, words))
     return 0
 
@@ -107,9 +108,9 @@ def _config(command: str, words: list[str]) -> Any:
         raise UsageError(
             "finetune goes on with the agent of the run; single fields can be set: agent.FIELD=..."
         )
-    if not isinstance(path := overrides.get("run"), str):
+    if not isinstance(path := overrides.get("run"), str) or not path:
         raise UsageError("finetune needs run=..., a folder made by pretrain")
-    agent = OmegaConf.to_container(Run.open(path).config.agent)
+    agent = OmegaConf.to_container(Run.open(path).part("agent"))
     assert isinstance(agent, dict)
     return build(command, [f"agent={agent['name']}", *words], agent)  # type: ignore[arg-type]
 
@@ -128,14 +129,20 @@ def _multirun(command: str, words: list[str], run: Callable[[Any], None]) -> Non
     """Every combination, one after the other; each writes to a folder of its own below `out`."""
     from robot_orl.compose import sweep
 
-    jobs = sweep(words)
-    for number, (job, name) in enumerate(jobs, 1):
+    jobs = []
+    for job, name in sweep(words):
         varies_out = any(part.startswith("out=") for part in name.split(","))
         if name and not varies_out:
             job = [f"{word}/{name}" if word.startswith("out=") else word for word in job]
-        job = [_quoted(word) for word in job]
+        jobs.append([_quoted(word) for word in job])
+    if command == "finetune" and len({word for job in jobs for word in job if word[:4] == "run="}) < len(
+        jobs
+    ):
+        raise UsageError("finetune writes into its run: each combination needs a run= of its own")
+    configs = [_config(command, job) for job in jobs]  # all of them, before any of them runs
+    for number, (job, config) in enumerate(zip(jobs, configs, strict=True), 1):
         print(f"[{number}/{len(jobs)}] robot-orl {command} {' '.join(job)}", file=sys.stderr)
-        run(_config(command, job))
+        run(config)
 
 
 def _quoted(word: str) -> str:
@@ -152,10 +159,13 @@ def _dataset(words: list[str]) -> int:
         return 0 if words else 2
     if words[0] != "info":
         raise unknown("dataset command", words[0], ["info"])
-    flags = [word for word in words[1:] if word.startswith("-")]
+    flags = {word for word in words[1:] if word.startswith("-")}
     paths = [word for word in words[1:] if not word.startswith("-")]
-    if flags not in ([], ["--json"]):
-        raise unknown("option", next(flag for flag in flags if flag != "--json"), ["--json"])
+    if flags & {"-h", "--help"}:
+        print("usage: robot-orl dataset info PATH [--json]")
+        return 0
+    if flags - {"--json"}:
+        raise unknown("option", sorted(flags - {"--json"})[0], ["--json"])
     if len(paths) != 1:
         raise UsageError("dataset info takes one PATH")
     dataset_info(paths[0], as_json=bool(flags))

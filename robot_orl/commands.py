@@ -44,6 +44,8 @@ def collect(cfg: CollectConfig) -> None:
     dataset = Dataset.open(path, allow_empty=True) if (path / "dataset.json").exists() else None
     if dataset is not None and (writers := dataset.info().writers):
         raise UsageError(f"dataset {path} is being written by {', '.join(writers)}")
+    if dataset is not None:
+        _require_same_operator(cfg, dataset)
     seeds = missing_seeds(dataset, operator.name, cfg.seed, cfg.episodes)
     if not seeds:
         out.print(
@@ -78,6 +80,7 @@ def pretrain(cfg: PretrainConfig) -> None:
     task = TaskConfig(spec.task, dict(datasets[0].segments[0].attributes["env_kwargs"]))
     env = make_env(task)
     replay = Replay(spec, getattr(task_env(env), "reward_for", None) if spec.desired_goal else None)
+    _require_run_folder(Path(cfg.out))
     with StopFlag() as stop, Run(Path(cfg.out)) as run:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
         _start_run(run, config)
@@ -102,20 +105,23 @@ def finetune(cfg: FinetuneConfig) -> None:
     from robot_orl.training.finetune import finetune as train
     from robot_orl.training.pretrain import Cadence
     from robot_orl.training.run import Run
+    from robot_orl.training.state import unpack
 
     _set_threads(cfg.threads)
     with StopFlag() as stop, Run.open(cfg.run) as run:
         if not run.has("offline"):
             raise UsageError(f"run {cfg.run} has no finished offline agent to finetune; pretrain it first")
-        config = run.config
-        task = TaskConfig(config.task.name, dict(config.task.kwargs))
-        datasets = open_datasets(data_paths(cfg.data if cfg.data is not None else list(config.data)))
-        env = make_env(task)
+        data = cfg.data if cfg.data is not None else list(run.part("data"))
+        datasets = open_datasets(data_paths(data))
+        env = make_env(run.task)
         spec = spec_of(env)
+        stage = run.latest_stage()
+        require_spec(spec, unpack(run.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
         replay = Replay(spec, getattr(task_env(env), "reward_for", None) if spec.desired_goal else None)
         load(replay, datasets)
         cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
-        work = Online(run, env, replay, fingerprint_of(datasets), config.seed, cfg.agent, cadence, stop)
+        seed = run.part("seed")
+        work = Online(run, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop)
         recipe = Recipe(cfg.env_steps, cfg.updates_per_step, cfg.offline_share, cfg.noise, cfg.warmup_steps)
         run.update_summary({"finetune": asdict(cfg) | {"data": [str(d.path.resolve()) for d in datasets]}})
         if train(work, recipe) is None:
@@ -136,7 +142,8 @@ def evaluate(cfg: EvaluateConfig) -> None:
     run = Run.open(cfg.run)
     stage = run.latest_stage() if cfg.stage == "latest" else cfg.stage
     state = unpack(run.load(stage))
-    env = make_env(TaskConfig(run.config.task.name, dict(run.config.task.kwargs)))
+    env = make_env(run.task)
+    _ = run.summary  # a damaged one is named before the work, not after it
     require_spec(spec_of(env), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
     seeds = EVALUATION_SEEDS[: cfg.episodes]
     result = measure(env, policy_of(state), seeds, lambda items: track(items, f"evaluate: {stage}"))
@@ -162,8 +169,9 @@ def export(cfg: ExportConfig) -> None:
     run = Run.open(cfg.run)
     stage = run.latest_stage() if cfg.stage == "latest" else cfg.stage
     saved = run.load(stage)
-    task = TaskConfig(run.config.task.name, dict(run.config.task.kwargs))
-    write(unpack(saved), Path(cfg.out), task, saved["fingerprint"], Limits())
+    state = unpack(saved)
+    require_spec(spec_of(make_env(run.task)), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
+    write(state, Path(cfg.out), run.task, saved["fingerprint"], Limits())
     with run:
         run.update_summary({"bundle": str(Path(cfg.out).resolve())})
     out.print(f"{cfg.out}: policy '{stage}' of {cfg.run} as a bundle")
@@ -186,7 +194,7 @@ def deploy(cfg: DeployConfig) -> None:
             first = len(Dataset.open(path, allow_empty=True).records)
         writer = BackgroundWriter(SegmentWriter(path, robot.spec, "deploy", asdict(cfg), bundle.task_kwargs))
     file = Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
     ticks = round(cfg.duration_s * bundle.spec.control_hz)
     with Bar(f"deploy: {cfg.robot.name}", ticks) as bar:
@@ -253,6 +261,8 @@ def data_paths(data: Any) -> list[Path]:
 
 def open_datasets(paths: list[Path]) -> list[Dataset]:
     """Raises: DataError: one is missing, damaged, or of another task than the first."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"data=[{','.join(map(str, paths))}] names a folder twice")
     datasets = [Dataset.open(path) for path in paths]
     for dataset in datasets[1:]:
         require_spec(datasets[0].spec, dataset.spec, f"dataset {dataset.path}")
@@ -280,6 +290,35 @@ def load(replay: "Replay", datasets: list[Dataset]) -> None:
                 bar.advance()
 
 
+def _require_same_operator(cfg: CollectConfig, dataset: Dataset) -> None:
+    """Episodes are known by operator and start seed, so one seed goes with one way of acting."""
+    for segment in dataset.segments:
+        before = segment.attributes["config"]
+        if (before.get("operator", {}).get("name"), before.get("seed")) != (cfg.operator.name, cfg.seed):
+            continue
+        if differing := _differing(before["operator"], asdict(cfg.operator), "operator."):
+            raise UsageError(
+                f"{dataset.path} holds episodes of '{cfg.operator.name}' with seed={cfg.seed} and other "
+                f"values of: {', '.join(differing)}; choose another seed= or out="
+            )
+
+
+def _require_run_folder(path: Path) -> None:
+    """Raises: UsageError: the folder holds something else, such as a dataset or a bundle."""
+    if path.is_dir() and not (path / "config.yaml").is_file():
+        others = {entry.name for entry in path.iterdir()} - {".lock", "config.yaml.partial"}
+        if others:
+            raise UsageError(f"{path} is not empty and not a run; choose another out=")
+
+
+def _differing(before: Any, now: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields of two nested mappings that differ."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [] if before == now else [prefix.rstrip(".")]
+    names = {**before, **now}
+    return [n for name in names for n in _differing(before.get(name), now.get(name), f"{prefix}{name}.")]
+
+
 def _start_run(run: "Run", config: dict[str, Any]) -> None:
     """A new run keeps its configuration; an old one must have been asked for the same."""
     if not (run.path / "config.yaml").is_file():
@@ -289,9 +328,11 @@ def _start_run(run: "Run", config: dict[str, Any]) -> None:
 
     before = OmegaConf.to_container(run.config)
     assert isinstance(before, dict)
+    run.part("agent")
     cadence = {"steps", "baseline_steps", "log_every", "eval_every", "eval_episodes"}
     free = cadence | {"checkpoint_every", "final_episodes", "threads", "out"}
-    differing = [name for name in config if name not in free and before.get(name) != config[name]]
+    kept = [name for name in config if name not in free]
+    differing = [n for name in kept for n in _differing(before.get(name), config[name], f"{name}.")]
     if differing:
         raise UsageError(
             f"run {run.path} exists with other values of: {', '.join(differing)}; choose another out="
@@ -335,11 +376,11 @@ def _set_threads(threads: int) -> None:
 def print_summary(run: "Run") -> None:
     """Success of data and stages as a table."""
     summary = run.summary
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))  # fits into 80 columns
     for column in ("", "success", "95% interval", "any step", "episodes", "updates", "env steps"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
-    data = summary["data"]
-    table.add_row("data", f"{data['success']:.0%}", "", "", str(data["episodes"]), "", "")
+    if data := summary.get("data"):
+        table.add_row("data", f"{data['success']:.0%}", "", "", str(data["episodes"]), "", "")
     for stage in ("bc", "offline", "online"):
         if stage in summary:
             entry = summary[stage]

@@ -47,6 +47,10 @@ def parse(words: list[str]) -> list[Override]:
             overrides += OverridesParser.create().parse_overrides([word])
         except HydraException as error:
             raise UsageError(f"'{word}' is not of the form key=value") from error
+    keys = [override.key_or_group for override in overrides]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"{key}= is given more than once")
     return overrides
 
 
@@ -57,10 +61,13 @@ def build(command: str, words: list[str], base: dict[str, Any] | None = None) ->
     Raises: UsageError: one line that names the valid choices.
     """
     config = resolve(command, words, base)
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise UsageError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
     with _one_line():
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UsageError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
+        empty = [str(name) for name, value in config.items() if value == ""]
+        if empty:  # as a folder it would be the current one
+            raise UsageError(f"{empty[0]}= is empty; leave it out or give it a value")
         return OmegaConf.to_object(config)
 
 
@@ -83,7 +90,8 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
             defaults = compose(command, words)
         if base is not None:
             OmegaConf.set_struct(defaults, False)
-            defaults.agent = OmegaConf.merge(defaults.agent, base)
+            with _one_line():
+                defaults.agent = OmegaConf.merge(defaults.agent, base)
         for override in fields:
             _check_key(command, defaults, override.key_or_group)
         with _one_line():
@@ -109,6 +117,8 @@ def _check_key(command: str, config: DictConfig, key: str) -> None:
             raise UsageError(f"{'.'.join(done)} is a single value, so there is no {key}")
         if OmegaConf.get_type(node) is dict and done:
             return
+        if part == "name" and done and done[0] in GROUPS_OF.get(command, ()):
+            raise UsageError(f"{key} cannot be set; choose with {done[0]}=...")
         names = [str(name) for name in node]
         if part not in names:
             where = f"field of {command}" if not done else f"field of {'.'.join(done)}"
@@ -133,6 +143,8 @@ def sweep(words: list[str]) -> list[tuple[list[str], str]]:
     for override in parse(words):
         line = override.input_line or ""
         if override.is_sweep_override():
+            if not (override.is_choice_sweep() or override.is_range_sweep()):
+                raise UsageError(f"'{line}': a sweep is a list of values such as 0,1,2 or range(0,3)")
             key = override.get_key_element()
             alternatives.append([(f"{key}={value}", True) for value in override.sweep_string_iterator()])
         else:

@@ -49,9 +49,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if hashlib.sha256(memoryview(raw)[40:]).digest() != raw[8:40]:
         raise DataError(f"checkpoint {path} is damaged (its checksum does not match)")
     try:
-        return torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
+        state = torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise DataError(f"checkpoint {path} holds more than tensors and plain values") from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path} is not a robot_orl checkpoint")
+    return state
 
 
 def checkpoint_hash(path: Path) -> str:

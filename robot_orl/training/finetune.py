@@ -65,7 +65,8 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     """Returns the final evaluation, or None if the stage was complete already."""
     state = _resume(work)
     progress = state.progress
-    if progress.env_steps >= recipe.env_steps and STAGE in work.run.summary:
+    measured = work.run.summary.get(STAGE, {}).get("env_steps")
+    if progress.env_steps >= recipe.env_steps and measured == progress.env_steps:
         return None
     online = _committed(work, progress.episodes)
     mixture = Mixture(work.offline, online, recipe.offline_share)

@@ -49,7 +49,8 @@ def pretrain(work: Offline, stage: str, agent_config: Any, steps: int) -> Evalua
     """
     state = _resume(work, stage, agent_config)
     progress, cadence = state.progress, work.cadence
-    if progress.updates >= steps and stage in work.run.summary:
+    measured = work.run.summary.get(stage, {}).get("updates")
+    if progress.updates >= steps and measured == progress.updates:
         return None
     clock = StageClock(progress.wall_s)
     work.run.start_log(stage, progress.updates)

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from omegaconf import DictConfig, OmegaConf
 
 from robot_orl.errors import DataError, RunError, UsageError
+from robot_orl.tasks import TaskConfig
 from robot_orl.training.checkpoint import load_checkpoint, save_checkpoint
 from robot_orl.types import Metrics
 
@@ -75,8 +76,22 @@ class Run:
             raise DataError(
                 f"{self.path / 'config.yaml'} cannot be read: {str(error).splitlines()[0]}"
             ) from error
-        assert isinstance(config, DictConfig)
+        if not isinstance(config, DictConfig):
+            raise DataError(f"{self.path / 'config.yaml'} is damaged: it is not a mapping")
         return config
+
+    def part(self, name: str) -> Any:
+        """An entry of the configuration. Raises: DataError: it is not there, or has no name of its own."""
+        part = self.config.get(name)
+        if part is None or (name in ("task", "agent") and "name" not in part):
+            raise DataError(f"{self.path / 'config.yaml'} is damaged: it has no whole '{name}'")
+        return part
+
+    @property
+    def task(self) -> TaskConfig:
+        """The task that the run learns."""
+        task = self.part("task")
+        return TaskConfig(task.name, dict(task.get("kwargs") or {}))
 
     def save_config(self, config: Any) -> None:
         _write(self.path / "config.yaml", OmegaConf.to_yaml(config))
@@ -136,11 +151,14 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         try:
-            return json.loads((self.path / "summary.json").read_text())
+            summary = json.loads((self.path / "summary.json").read_text())
         except FileNotFoundError:
             return {}
         except ValueError as error:
             raise DataError(f"{self.path / 'summary.json'} is damaged: {error}") from error
+        if not isinstance(summary, dict):
+            raise DataError(f"{self.path / 'summary.json'} is damaged: it is not an object")
+        return summary
 
     def update_summary(self, values: Mapping[str, Any]) -> None:
         """Replace top-level entries; `wall_s` is merged stage by stage."""
@@ -162,17 +180,19 @@ class StageClock:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every whole line of a run's metrics.jsonl; a torn last one is left out."""
+    """Every whole line of a run's metrics.jsonl; a torn last one, or a damaged one, is left out."""
     try:
-        lines = (path / "metrics.jsonl").read_text().splitlines()
+        lines = (path / "metrics.jsonl").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
     rows = []
     for line in lines:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             continue
+        if isinstance(row, dict) and {"stage", "step"} <= row.keys():
+            rows.append(row)
     return rows
 
 

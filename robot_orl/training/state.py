@@ -77,7 +77,7 @@ def unpack(state: Mapping[str, Any], agent_config: Any | None = None) -> Trainin
     try:
         restored.agent.load_state_dict(state["agent"])
     except (RuntimeError, KeyError, ValueError) as error:
-        first = str(error).splitlines()[0]
+        first = " ".join(str(error).split())[:200]  # the first line alone names no weight
         raise DataError(f"the checkpoint does not fit agent '{config.name}': {first}") from error
     restored.rng.bit_generator.state = json.loads(state["rng"])
     restored.progress = Progress(**state["progress"])
