@@ -37,7 +37,7 @@ class PretrainConfig(Schema):
     steps: int = setting(10_000, "Gradient updates.", unit="updates", low=1, high=STEPS)
     seed: int = setting(0, "Seed of the weights and of sampling.", low=0, high=MAX_RUN_SEED)
     baseline_steps: int = setting(
-        5_000, "Updates of the behaviour cloning baseline; 0 trains none.", unit="updates", low=0, high=STEPS
+        15_000, "Updates of the behaviour cloning baseline; 0 trains none.", unit="updates", low=0, high=STEPS
     )
     log_every: int = setting(100, "Updates between two lines of metrics.", unit="updates", low=1, high=STEPS)
     eval_every: int = setting(
@@ -139,7 +139,7 @@ class DemoConfig(Schema):
     task: TaskConfig = setting(factory=TaskConfig, help="What is to be done; see below.")
     out: str = setting("demo", "Folder for everything that the demo makes.")
     episodes: int = setting(500, "Scripted episodes of mixed skill.", low=1, high=499_999)
-    steps: int = setting(5_000, "Offline updates.", unit="updates", low=1, high=STEPS)
+    steps: int = setting(8_000, "Offline updates.", unit="updates", low=1, high=STEPS)
     env_steps: int = setting(10_000, "Online environment steps.", unit="steps", low=1, high=STEPS)
     duration_s: float = setting(20.0, "How long to deploy.", unit="s", low=0.01, high=1e7)
     seed: int = setting(0, "Seed of everything.", low=0, high=MAX_RUN_SEED)

@@ -194,7 +194,7 @@ class AWAC:
         if self.cfg.weights == "softmax":
             return torch.softmax(advantage / self.cfg.temperature, dim=0) * len(advantage)
         if self.cfg.weights == "exp_std":
-            advantage = advantage / advantage.std().clamp(min=1e-6)
+            advantage = advantage / advantage.std(correction=0).clamp(min=1e-6)
         return (advantage / self.cfg.temperature).exp().clamp(max=self.cfg.weight_clip)
 
     @staticmethod

@@ -23,14 +23,16 @@ class BCConfig(Schema):
     hidden: list[int] = setting(
         factory=lambda: [256, 256], help="Widths of the actor's hidden layers.", low=1, high=65536
     )
-    learning_rate: float = setting(6e-4, "Adam's step size.", low=0, high=1)
+    learning_rate: float = setting(1e-3, "Adam's step size.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
     batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)
     actor_average: float = setting(
         5e-3, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
     )
-    log_std_low: float = setting(-6.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
-    log_std_high: float = setting(0.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2)
+    log_std_low: float = setting(-1.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
+    log_std_high: float = setting(
+        -1.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2
+    )
 
 
 @register("agent", "bc", BCConfig)

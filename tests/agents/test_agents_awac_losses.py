@@ -136,8 +136,9 @@ def test_exp_weights_are_clipped() -> None:
 def test_exp_std_weights_count_advantages_in_standard_deviations_of_the_batch() -> None:
     agent = linear_awac(weights="exp_std", temperature=0.5, weight_clip=5.0)
     for scale in (1e-3, 1, 1e3):
-        found = agent.weight(scale * torch.tensor([-1.0, 0, 1]))
-        assert found.tolist() == approx([math.exp(-2), 1, 5])  # exp(2) is 7.4
+        found = agent.weight(scale * torch.tensor([-1.0, 1, -1, 1]))  # deviation 1 * scale
+        assert found.tolist() == approx([math.exp(-2), 5, math.exp(-2), 5])  # exp(2) is 7.4
+    assert agent.weight(torch.tensor([3.0])).tolist() == [5], "a batch of one has weights too"
     assert agent.weight(torch.zeros(4)).tolist() == [1] * 4
 
 

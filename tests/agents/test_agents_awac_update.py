@@ -48,7 +48,12 @@ def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
 
 def twin(agent: AWAC) -> BC:
     """A BC agent with the same policy weights."""
-    cfg = BCConfig(hidden=agent.cfg.hidden, learning_rate=agent.cfg.actor_learning_rate)
+    cfg = BCConfig(
+        hidden=agent.cfg.hidden,
+        learning_rate=agent.cfg.actor_learning_rate,
+        log_std_low=agent.cfg.log_std_low,
+        log_std_high=agent.cfg.log_std_high,
+    )
     bc = BC(cfg, SPEC, identity(SPEC, extra=2), seed=99)
     bc.load_state_dict(bc.state_dict() | {"policy": agent.state_dict()["policy"]})
     return bc
