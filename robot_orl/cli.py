@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a failure while running; 2 wrong usage or input; 130 after
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from robot_orl.errors import RobotOrlError, UsageError, unknown
@@ -85,7 +86,7 @@ def _command(command: str, words: list[str]) -> int:
 
         print(OmegaConf.to_yaml(OmegaConf.structured(_config(command, words))), end="")
         return 0
-    run = _runner(command)
+    run: Callable[[Any], None] = import_module(f"robot_orl.commands.{command}").run
     if is_multirun:
         _multirun(command, words, run)
         return 0
@@ -115,16 +116,6 @@ def _config(command: str, words: list[str]) -> Any:
     return build(command, [f"agent={agent['name']}", *words], agent)  # type: ignore[arg-type]
 
 
-def _runner(command: str) -> Callable[[Any], None]:
-    if command == "demo":
-        from robot_orl.demo import demo
-
-        return demo
-    from robot_orl import commands
-
-    return commands.RUN[command]
-
-
 def _multirun(command: str, words: list[str], run: Callable[[Any], None]) -> None:
     """Every combination, one after the other; each writes to a folder of its own below `out`."""
     from robot_orl.compose import sweep
@@ -152,7 +143,7 @@ def _quoted(word: str) -> str:
 
 
 def _dataset(words: list[str]) -> int:
-    from robot_orl.commands import dataset_info
+    from robot_orl.commands.dataset import info
 
     if not words or words[0] in ("-h", "--help"):
         print("usage: robot-orl dataset info PATH [--json]")
@@ -168,7 +159,7 @@ def _dataset(words: list[str]) -> int:
         raise unknown("option", sorted(flags - {"--json"})[0], ["--json"])
     if len(paths) != 1:
         raise UsageError("dataset info takes one PATH")
-    dataset_info(paths[0], as_json=bool(flags))
+    info(paths[0], as_json=bool(flags))
     return 0
 
 

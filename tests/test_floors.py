@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("nn", "deploy"),
     ("agents", "rollout"),
     ("training", "policies"),
-    ("config", "compose", "help", "report", "commands", "demo", "cli"),
+    ("config", "compose", "help", "report", "commands", "cli"),
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 BELOW_TRAINING = {name for names in FLOORS[:4] for name in names}

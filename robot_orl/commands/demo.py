@@ -1,4 +1,4 @@
-"""The whole path in one command: each stage is an ordinary command, run as a process of its own.
+"""`robot-orl demo`: the whole path. Each stage is an ordinary command, run as a process of its own.
 
 A stage that is finished is not repeated: every command knows what of its work is there already, and
 `stages.json` remembers the ones that would otherwise measure again.
@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
 from rich.table import Table
 
+from robot_orl.commands.tables import out
 from robot_orl.config import DemoConfig
 from robot_orl.errors import RunError
 from robot_orl.interrupt import Interrupted
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 AGAIN_STEPS = 500  # updates on demonstrations and deployed episodes together
-out = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _again(cfg: DemoConfig, root: Path) -> list[str]:
     ]
 
 
-def demo(cfg: DemoConfig) -> None:
+def run(cfg: DemoConfig) -> None:
     """Raises: Interrupted: stopped by Ctrl-C; the same command goes on.  RunError: a stage failed."""
     root = Path(cfg.out) / cfg.task.name
     path = stages(cfg)
@@ -101,7 +100,7 @@ def demo(cfg: DemoConfig) -> None:
             continue
         out.print(f"      about {stage.about_s:.0f} s, {left_s / 60:.0f} min until the end")
         start = time.monotonic()
-        _run(stage)
+        _execute(stage)
         done.add(stage, time.monotonic() - start)
     _summary(root, done, time.monotonic() - began)
 
@@ -126,7 +125,7 @@ class _Done:
         partial.replace(self.path)
 
 
-def _run(stage: Stage) -> None:
+def _execute(stage: Stage) -> None:
     """Run the stage in a process group of its own, so that a Ctrl-C reaches it once, through us."""
     interrupted = False
 

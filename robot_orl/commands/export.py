@@ -1,0 +1,24 @@
+"""`robot-orl export`: a run's policy as a bundle that runs without PyTorch."""
+
+from pathlib import Path
+
+from robot_orl.commands.inputs import require_spec
+from robot_orl.commands.tables import out
+from robot_orl.config import ExportConfig
+from robot_orl.deploy.safety import Limits
+from robot_orl.tasks import make_env, spec_of
+from robot_orl.training.export import export
+from robot_orl.training.run import Run
+from robot_orl.training.state import unpack
+
+
+def run(cfg: ExportConfig) -> None:
+    folder = Run.open(cfg.run)
+    stage = folder.latest_stage() if cfg.stage == "latest" else cfg.stage
+    saved = folder.load(stage)
+    state = unpack(saved)
+    require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
+    export(state, Path(cfg.out), folder.task, saved["fingerprint"], Limits())
+    with folder:
+        folder.update_summary({"bundle": str(Path(cfg.out).resolve())})
+    out.print(f"{cfg.out}: policy '{stage}' of {cfg.run} as a bundle")

@@ -1,0 +1,45 @@
+"""`robot-orl finetune`: go on learning online, in the task."""
+
+from dataclasses import asdict
+
+import torch
+
+from robot_orl.commands.inputs import (
+    data_paths,
+    fingerprint_of,
+    load_replay,
+    open_datasets,
+    require_spec,
+)
+from robot_orl.commands.tables import out, print_summary
+from robot_orl.config import FinetuneConfig
+from robot_orl.errors import UsageError
+from robot_orl.interrupt import StopFlag
+from robot_orl.tasks import make_env, spec_of
+from robot_orl.training.finetune import Online, Recipe, finetune
+from robot_orl.training.pretrain import Cadence
+from robot_orl.training.run import Run
+from robot_orl.training.state import unpack
+
+
+def run(cfg: FinetuneConfig) -> None:
+    torch.set_num_threads(cfg.threads)
+    with StopFlag() as stop, Run.open(cfg.run) as folder:
+        if not folder.has("offline"):
+            raise UsageError(f"run {cfg.run} has no finished offline agent to finetune; pretrain it first")
+        data = cfg.data if cfg.data is not None else list(folder.part("data"))
+        datasets = open_datasets(data_paths(data))
+        env = make_env(folder.task)
+        stage = folder.latest_stage()
+        require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
+        replay = load_replay(env, datasets)
+        cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
+        seed = folder.part("seed")
+        work = Online(folder, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop)
+        recipe = Recipe(cfg.env_steps, cfg.updates_per_step, cfg.offline_share, cfg.noise, cfg.warmup_steps)
+        folder.update_summary({"finetune": asdict(cfg) | {"data": [str(d.path.resolve()) for d in datasets]}})
+        if finetune(work, recipe) is None:
+            out.print(
+                f"run {cfg.run} has its {cfg.env_steps} environment steps already; ask for more env_steps="
+            )
+        print_summary(folder.summary)

@@ -1,0 +1,63 @@
+"""What several commands take: datasets, and that things fit together."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from robot_orl.data.reader import Dataset
+from robot_orl.data.replay import Replay
+from robot_orl.errors import DataError, UsageError
+from robot_orl.progress import Bar
+from robot_orl.tasks import spec_of, task_env
+from robot_orl.types import Spec
+
+
+def data_paths(data: Any) -> list[Path]:
+    """One folder or a list of folders."""
+    paths = [data] if isinstance(data, str) else data
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        raise UsageError(f"data={data} is not a folder or a list of folders such as [data/a,data/b]")
+    return [Path(path) for path in paths]
+
+
+def open_datasets(paths: list[Path]) -> list[Dataset]:
+    """Raises: DataError: one is missing, damaged, or of another task than the first."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"data=[{','.join(map(str, paths))}] names a folder twice")
+    datasets = [Dataset.open(path) for path in paths]
+    for dataset in datasets[1:]:
+        require_spec(datasets[0].spec, dataset.spec, f"dataset {dataset.path}")
+    return datasets
+
+
+def require_spec(wanted: Spec, found: Spec, what: str) -> None:
+    if found.task != wanted.task:
+        raise DataError(f"{what} is of task '{found.task}', not '{wanted.task}'")
+    if found != wanted:
+        raise DataError(f"{what} has other observations, actions or rates than task '{wanted.task}' has now")
+
+
+def fingerprint_of(datasets: list[Dataset]) -> str:
+    return "+".join(dataset.fingerprint() for dataset in datasets)
+
+
+def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset]) -> Replay:
+    """All episodes in RAM, each checksum verified, with the task's own rewards for other goals."""
+    spec = spec_of(env)
+    replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
+    with Bar("load data", sum(len(dataset.episodes) for dataset in datasets)) as bar:
+        for dataset in datasets:
+            require_spec(spec, dataset.spec, f"dataset {dataset.path}")
+            for episode in dataset.load_all(sim_state=False):
+                replay.add(episode)
+                bar.advance()
+    return replay
+
+
+def differing(before: Any, now: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields of two nested mappings that differ."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [] if before == now else [prefix.rstrip(".")]
+    names = {**before, **now}
+    return [n for name in names for n in differing(before.get(name), now.get(name), f"{prefix}{name}.")]

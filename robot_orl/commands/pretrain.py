@@ -1,0 +1,95 @@
+"""`robot-orl pretrain`: train an agent offline, and behaviour cloning beside it as the baseline."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from robot_orl.commands.inputs import data_paths, differing, fingerprint_of, load_replay, open_datasets
+from robot_orl.commands.tables import print_summary
+from robot_orl.config import PretrainConfig
+from robot_orl.data.provenance import git_revision, package_versions
+from robot_orl.data.reader import Dataset
+from robot_orl.errors import UsageError
+from robot_orl.interrupt import StopFlag
+from robot_orl.registry import schema_of
+from robot_orl.tasks import TaskConfig, make_env
+from robot_orl.training.pretrain import Cadence, Offline, pretrain
+from robot_orl.training.run import Run
+
+# What may differ between a run and the command that continues it.
+FREE = {
+    *("steps", "baseline_steps", "log_every", "eval_every", "eval_episodes"),
+    *("checkpoint_every", "final_episodes", "threads", "out"),
+}
+
+
+def run(cfg: PretrainConfig) -> None:
+    torch.set_num_threads(cfg.threads)
+    paths = data_paths(cfg.data)
+    datasets = open_datasets(paths)
+    task = TaskConfig(datasets[0].spec.task, dict(datasets[0].segments[0].attributes["env_kwargs"]))
+    env = make_env(task)
+    _require_run_folder(Path(cfg.out))
+    with StopFlag() as stop, Run(Path(cfg.out)) as folder:
+        config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
+        _start_run(folder, config)
+        replay = load_replay(env, datasets)
+        folder.update_summary(_facts(cfg, datasets))
+        cadence = Cadence(
+            cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes
+        )
+        work = Offline(folder, env, replay, fingerprint_of(datasets), cfg.seed, cadence, stop)
+        if cfg.agent.name == "bc":
+            pretrain(work, "bc", cfg.agent, cfg.steps)
+        else:
+            if cfg.baseline_steps:
+                pretrain(work, "bc", schema_of("agent", "bc")(), cfg.baseline_steps)
+            pretrain(work, "offline", cfg.agent, cfg.steps)
+        print_summary(folder.summary)
+
+
+def _require_run_folder(path: Path) -> None:
+    """Raises: UsageError: the folder holds something else, such as a dataset or a bundle."""
+    if path.is_dir() and not (path / "config.yaml").is_file():
+        others = {entry.name for entry in path.iterdir()} - {".lock", "config.yaml.partial"}
+        if others:
+            raise UsageError(f"{path} is not empty and not a run; choose another out=")
+
+
+def _start_run(folder: Run, config: dict[str, Any]) -> None:
+    """A new run keeps its configuration; an old one must have been asked for the same."""
+    if not (folder.path / "config.yaml").is_file():
+        folder.save_config(config)
+        return
+    before = OmegaConf.to_container(folder.config)
+    assert isinstance(before, dict)
+    folder.part("agent")
+    kept = [name for name in config if name not in FREE]
+    changed = [n for name in kept for n in differing(before.get(name), config[name], f"{name}.")]
+    if changed:
+        raise UsageError(
+            f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
+        )
+    folder.save_config(config)
+
+
+def _facts(cfg: PretrainConfig, datasets: list[Dataset]) -> dict[str, Any]:
+    infos = [dataset.info() for dataset in datasets]
+    episodes = sum(info.episodes for info in infos)
+    return {
+        "task": datasets[0].spec.task,
+        "agent": cfg.agent.name,
+        "seed": cfg.seed,
+        "data": {
+            "paths": [str(dataset.path.resolve()) for dataset in datasets],
+            "episodes": episodes,
+            "transitions": sum(info.transitions for info in infos),
+            "success": sum((info.success or 0) * info.episodes for info in infos) / episodes,
+            "fingerprint": fingerprint_of(datasets),
+        },
+        "packages": package_versions(),
+        "git_revision": git_revision(),
+    }
