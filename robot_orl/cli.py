@@ -126,9 +126,8 @@ def _multirun(command: str, words: list[str], run: Callable[[Any], None]) -> Non
         if name and not varies_out:
             job = [f"{word}/{name}" if word.startswith("out=") else word for word in job]
         jobs.append([_quoted(word) for word in job])
-    if command == "finetune" and len({word for job in jobs for word in job if word[:4] == "run="}) < len(
-        jobs
-    ):
+    runs = {word for job in jobs for word in job if word.startswith("run=")}
+    if command == "finetune" and len(runs) < len(jobs):
         raise UsageError("finetune writes into its run: each combination needs a run= of its own")
     configs = [_config(command, job) for job in jobs]  # all of them, before any of them runs
     for number, (job, config) in enumerate(zip(jobs, configs, strict=True), 1):

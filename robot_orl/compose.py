@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -143,7 +143,7 @@ def sweep(words: list[str]) -> list[tuple[list[str], str]]:
     for override in parse(words):
         line = override.input_line or ""
         if override.is_sweep_override():
-            if not (override.is_choice_sweep() or override.is_range_sweep()):
+            if not isinstance(override.value(), (ChoiceSweep, RangeSweep)):
                 raise UsageError(f"'{line}': a sweep is a list of values such as 0,1,2 or range(0,3)")
             key = override.get_key_element()
             alternatives.append([(f"{key}={value}", True) for value in override.sweep_string_iterator()])

@@ -23,7 +23,8 @@ def help_text(command: str, words: list[str]) -> str:
     lines += _fields(schema, schema(), "", skip=groups)
     for group in groups:
         chosen = _chosen(command, group, words)
-        lines += ["", f"{group}=NAME, one of: {', '.join(choices(group))}"]
+        members = f"{group}=NAME, one of: {', '.join(choices(group))}"
+        lines += ["", *textwrap.wrap(members, WIDTH, subsequent_indent="  ")]
         if chosen is not None:
             lines += [f"fields of {group}={chosen['name']}:", *_group_fields(group, chosen)]
     return "\n".join(lines)

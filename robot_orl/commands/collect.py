@@ -26,6 +26,8 @@ def run(cfg: CollectConfig) -> None:
     if dataset is not None and (writers := dataset.info().writers):
         raise UsageError(f"dataset {path} is being written by {', '.join(writers)}")
     if dataset is not None:
+        if dataset.spec.task != spec.task:
+            raise UsageError(f"{path} holds episodes of task {dataset.spec.task}, not of {spec.task}")
         _require_same_operator(cfg, dataset)
     seeds = missing_seeds(dataset, operator.name, cfg.seed, cfg.episodes)
     if not seeds:

@@ -1,0 +1,146 @@
+"""Ctrl-C and kill -9 of real commands: state is kept, and the same words go on."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from cli_tools import TRAIN, TUNE, Made, committed, metrics, run, start, stop_when
+
+from robot_orl.data.reader import Dataset
+
+pytestmark = pytest.mark.e2e
+
+
+def episodes(data: Path) -> list[int | None]:
+    """Start seeds of all episodes, each read with its checksums."""
+    dataset = Dataset.open(data)
+    assert len(list(dataset.load_all())) == len(dataset.episodes)
+    return [record.meta.seed for record in dataset.episodes]
+
+
+def collect_words(data: Path, count: int) -> list[object]:
+    return ["collect", "task=fetch_reach", f"episodes={count}", f"out={data}"]
+
+
+def test_collecting_goes_on_after_ctrl_c_and_kill_9(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    code, said = stop_when(start(collect_words(data, 5000)), lambda: committed(data) >= 3)
+    assert code == 130
+    assert said.splitlines()[-1].startswith("robot-orl: interrupted; ")
+    assert said.splitlines()[-1].endswith(" of 5000 episodes are committed; the same command goes on")
+    first = episodes(data)
+    assert first == list(range(len(first)))
+    assert f"interrupted; {len(first)} of 5000 " in said
+
+    process = start(collect_words(data, 5000))
+    code, _ = stop_when(process, lambda: committed(data) >= len(first) + 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    lines = committed(data)
+    second = episodes(data)
+    assert second == list(range(lines))  # every line that was complete at the kill is an episode
+    assert len(second) >= len(first) + 3
+
+    result = run(collect_words(data, len(second) + 2))
+    assert result.returncode == 0, result.stderr
+    assert episodes(data) == list(range(len(second) + 2))
+
+
+def finished(result_code: int, said: str) -> None:
+    assert result_code == 0, said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_pretraining_goes_on_where_it_was(made: Made, tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "run"
+    words: list[object] = ["pretrain", f"data={made.reach}", f"out={folder}", *TRAIN, "threads=1"]
+    words.remove("steps=20")
+    long = [*words, "steps=100000"]
+    words.remove("eval_every=10")
+    long = [*words, "steps=100000", "eval_every=100000"]
+
+    def is_offline() -> bool:
+        return sum(row["stage"] == "offline" for row in metrics(folder)) > 4
+
+    code, said = stop_when(start(long), is_offline, number)
+    if number == signal.SIGINT:
+        assert code == 130
+        last = said.splitlines()[-1]
+        assert last.startswith("robot-orl: interrupted; offline is saved at update ")
+        saved = int(last.split("update ")[1].split(";")[0])
+    else:
+        assert code == -signal.SIGKILL
+        saved = 20  # four lines, one every five updates; a checkpoint is at most five updates older
+    steps = max(row["step"] for row in metrics(folder) if row["stage"] == "offline") + 50
+    again = run([*words, f"steps={steps}", "eval_every=100000"])
+    finished(again.returncode, again.stderr)
+    rows = [row["step"] for row in metrics(folder) if row["stage"] == "offline" and "eval/success" not in row]
+    assert rows == list(range(5, steps + 1, 5))  # no line lost, none twice
+    assert "bc: bc" not in again.stderr  # the baseline was finished before
+    assert json.loads((folder / "summary.json").read_text())["offline"]["updates"] == steps
+    assert steps > saved
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_finetuning_goes_on_where_it_was(made: Made, tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made.run, folder)
+    words: list[object] = ["finetune", f"run={folder}", *TUNE[1:]]  # it has 100 steps already
+
+    def has_more() -> bool:
+        return max(row["env_steps"] for row in metrics(folder)) >= 200
+
+    code, said = stop_when(start([*words, "env_steps=100000"]), has_more, number)
+    if number == signal.SIGINT:
+        assert code == 130
+        last = said.splitlines()[-1]
+        assert last.startswith("robot-orl: interrupted; online is saved at step ")
+        assert last.endswith("; the same command goes on")
+    else:
+        assert code == -signal.SIGKILL
+    before = committed(folder / "online")
+    steps = max(row["env_steps"] for row in metrics(folder)) + 150
+    again = run([*words, f"env_steps={steps}"])
+    finished(again.returncode, again.stderr)
+    seeds = episodes(folder / "online")
+    assert seeds == [500_000 + number for number in range(steps // 50)]  # none twice, none left out
+    assert len(seeds) > before - 1
+    rows = [row["step"] for row in metrics(folder) if row["stage"] == "online" and "eval/success" not in row]
+    assert rows == list(range(50, steps + 1, 50))
+    assert json.loads((folder / "summary.json").read_text())["online"]["env_steps"] == steps
+
+
+def test_ctrl_c_while_deploying_stops_the_robot_and_keeps_the_record(made: Made, tmp_path: Path) -> None:
+    data, figures = tmp_path / "deployed", tmp_path / "deploy.json"
+    words = ["deploy", f"bundle={made.bundle}", "duration_s=60", f"record={data}", f"out={figures}"]
+    code, said = stop_when(start(list(words)), lambda: committed(data) >= 1)
+    assert code == 130
+    assert said.splitlines()[-1].startswith("robot-orl: interrupted; the robot was stopped")
+    told = json.loads(figures.read_text())
+    assert (told["stopped_by"], told["fault"]) == ("interrupt", None)
+    kept = Dataset.open(data)
+    assert sum(record.length for record in kept.episodes) == told["ticks"]
+    again = run([*words[:2], "duration_s=0.5", *words[3:]])
+    assert again.returncode == 0, again.stderr
+    both = Dataset.open(data).episodes
+    assert len(both) == len(kept.episodes) + 1
+    assert len({record.meta.seed for record in both}) == len(both)  # other start states than before
+
+
+def test_a_second_process_is_kept_out_while_one_writes(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    process = start(collect_words(data, 5000))
+    refusals = []
+
+    def tried() -> bool:
+        if committed(data) >= 1:
+            refusals.append(run(collect_words(data, 5000)))
+        return bool(refusals)
+
+    code, _ = stop_when(process, tried)
+    assert code == 130
+    assert refusals[0].returncode == 2
+    line = f"robot-orl: dataset {data} is being written by process {process.pid}\n"
+    assert refusals[0].stderr == line
