@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 T = TypeVar("T")
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False)
 BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
 
 

@@ -17,4 +17,6 @@ def info(path: str, as_json: bool) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name, value in found.rows():
         table.add_row(name, value)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200).print(
+        table
+    )

@@ -22,6 +22,7 @@ from robot_orl.errors import RunError
 from robot_orl.interrupt import Interrupted
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+BASELINE_SHARE = 3  # updates of the baseline for one of the agent: cloning needs more of them
 AGAIN_STEPS = 500  # updates on demonstrations and deployed episodes together
 
 
@@ -53,7 +54,15 @@ def stages(cfg: DemoConfig) -> list[Stage]:
         ),
         Stage(
             "pretrain",
-            ["pretrain", "agent=awac", f"data={data}", f"out={run}", f"steps={cfg.steps}", seed],
+            [
+                "pretrain",
+                "agent=awac",
+                f"data={data}",
+                f"out={run}",
+                f"steps={cfg.steps}",
+                f"baseline_steps={BASELINE_SHARE * cfg.steps}",
+                seed,
+            ],
             25 + cfg.steps * 0.012,
         ),
         Stage(

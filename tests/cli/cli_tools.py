@@ -16,7 +16,7 @@ TRAIN = ["agent.hidden=[16,16]", "agent.batch_size=16", "steps=20", "baseline_st
 TRAIN += ["eval_every=10", "eval_episodes=1", "checkpoint_every=5", "final_episodes=2"]
 TUNE = ["env_steps=100", "warmup_steps=50", "log_every=50", "eval_every=50", "eval_episodes=1"]
 TUNE += ["final_episodes=2"]
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 Refused = Callable[..., str]
 
 
@@ -74,7 +74,11 @@ def start(words: list[object], **options: Any) -> subprocess.Popen[str]:
 def run(words: list[object], **options: Any) -> subprocess.CompletedProcess[str]:
     """`robot-orl WORDS` to its end."""
     process = start(words, **options)
-    out, err = process.communicate(timeout=DEADLINE_S)
+    try:
+        out, err = process.communicate(timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 

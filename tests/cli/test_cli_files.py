@@ -111,6 +111,17 @@ def test_a_dataset_without_an_episode_is_shown_but_not_learned_from(
     assert line == f"{data} holds no committed episode yet"
 
 
+def test_names_in_brackets_are_shown_as_they_are(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made.reach, tmp_path / "[bold]" / "[" / "x:smile:")
+    assert main(["dataset", "info", "[bold]/[/x:smile:"]) == 0
+    assert " [bold]/[/x:smile:" in capsys.readouterr().out
+    assert main(["collect", "task=fetch_reach", "episodes=11", "out='[bold]/[/x:smile:'"]) == 0
+    assert capsys.readouterr().out.startswith("[bold]/[/x:smile:: 11 episodes, ")
+
+
 # where data is written to
 
 
