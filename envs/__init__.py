@@ -3,6 +3,7 @@
 One file per task family; the simulators are imported only when a task is made.
 """
 
+import ctypes
 import os
 import sys
 from typing import Any
@@ -17,9 +18,21 @@ _FAMILIES = {
     "envs.adroit:AdroitTask": ("adroit_door", "adroit_hammer", "adroit_pen", "adroit_relocate"),
 }
 
-# MuJoCo picks its OpenGL backend when it is imported; without a display only EGL can render.
+
+def _headless_backend() -> str:
+    """What MuJoCo can render with where there is no display: a missing library must not stop training."""
+    for backend, library in (("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8")):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return backend
+    return "disable"
+
+
+# MuJoCo picks its OpenGL backend when it is imported, and fails there if its library is missing.
 if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ.setdefault("MUJOCO_GL", _headless_backend())
 
 # gymnasium-robotics prints a notice about its dense Adroit rewards on import; these tasks use none.
 notifications.pop("gymnasium_robotics", None)

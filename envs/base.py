@@ -1,6 +1,7 @@
 """What all tasks share: one convention around a gymnasium-robotics simulation, see `SimulatedTask`."""
 
 import atexit
+import os
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from robot_orl.errors import DataError, UsageError, unknown
+from robot_orl.errors import DataError, RunError, UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
 
 _INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -167,6 +168,8 @@ class SimulatedTask(gymnasium.Env):
         return np.ascontiguousarray(self._viewer.render(self.render_mode, camera_id=self._camera_id))
 
     def _make_viewer(self) -> Any:
+        if os.environ.get("MUJOCO_GL") == "disable":
+            raise RunError("rendering needs an OpenGL library of the system: on Debian, apt install libegl1")
         from gymnasium.envs.mujoco.mujoco_rendering import OffScreenViewer
 
         width, height = self._size

@@ -61,7 +61,7 @@ class FinetuneConfig(Schema):
     env_steps: int = setting(
         10_000, "Environment steps in all; a finished run goes on with more.", unit="steps", low=1, high=STEPS
     )
-    updates_per_step: int = setting(1, "Gradient updates per environment step.", low=1, high=1000)
+    updates_per_step: int = setting(2, "Gradient updates per environment step.", low=1, high=1000)
     offline_share: float = setting(
         0.5, "Share of every batch that comes from the offline data.", low=0, high=1
     )

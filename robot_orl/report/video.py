@@ -1,7 +1,8 @@
 """A failure before and a success after, from the same start where one is found, as animated WebP.
 
 Animated WebP plays in every current browser without a script, on phones too; a still strip stands in for
-it on paper and for readers who asked their system for less motion.
+it on paper and for readers who asked their system for less motion. OpenCV is imported where it encodes:
+it needs the system's libGL, and a machine without one still gets its report.
 """
 
 import base64
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import cv2
 import gymnasium
 import numpy as np
 
@@ -105,6 +105,8 @@ def frame_steps(last: int, at_most: int) -> list[int]:
 
 def with_progress(frame: Array, share: float, success: bool) -> Array:
     """A frame, (H, W, 3) RGB in and BGR out, with a bar along its lower edge: how far, and done or not."""
+    import cv2
+
     image = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     height, width = image.shape[:2]
     tall = max(3, height // 60)
@@ -115,6 +117,8 @@ def with_progress(frame: Array, share: float, success: bool) -> Array:
 
 def animated_webp(frames: list[Array], durations_ms: list[int]) -> str:
     """Frames (H, W, 3) BGR as an endless animation in a `data:` address."""
+    import cv2
+
     animation = cv2.Animation()
     animation.frames = frames
     animation.durations = durations_ms
@@ -125,6 +129,8 @@ def animated_webp(frames: list[Array], durations_ms: list[int]) -> str:
 
 def strip_webp(frames: list[Array]) -> str:
     """Frames side by side and below each other, the whole as large as one."""
+    import cv2
+
     rows, columns = STRIP
     frames = frames + [frames[-1]] * (rows * columns - len(frames))
     height, width = frames[0].shape[:2]

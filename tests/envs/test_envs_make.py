@@ -125,3 +125,29 @@ print(env.render().shape)
     clean = {key: value for key, value in os.environ.items() if key not in hidden}
     done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "egl\n(240, 320, 3)\n", "")
+
+
+@pytest.mark.e2e
+def test_without_any_opengl_library_tasks_run_and_rendering_says_what_is_missing() -> None:
+    program = """
+import ctypes
+real = ctypes.CDLL
+def without_opengl(name, *args, **kwargs):
+    if name and ("libEGL" in str(name) or "libOSMesa" in str(name)):
+        raise OSError(f"{name}: cannot open shared object file")
+    return real(name, *args, **kwargs)
+ctypes.CDLL = without_opengl
+import envs
+env = envs.make("fetch_reach", render=True)
+env.reset(seed=0)
+print(env.step(env.action_space.sample())[1] <= 0)
+try:
+    env.render()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    hidden = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+    clean = {key: value for key, value in os.environ.items() if key not in hidden}
+    done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True)
+    missing = "rendering needs an OpenGL library of the system: on Debian, apt install libegl1"
+    assert (done.returncode, done.stdout) == (0, f"True\nRunError {missing}\n")
