@@ -31,7 +31,7 @@ from robot_orl.types import Array, Outcome, RobotObservation, Signal, Spec
 
 SIZES = (31, 256, 256, 4)  # FetchPickAndPlace
 WARM_UP, CALLS = 500, 5000
-COLUMNS = ("p50", "p99", "p99_9", "max")
+COLUMNS = ("p50", "p99", "p99.9", "max")
 Policy = Callable[[Array], Array]
 
 

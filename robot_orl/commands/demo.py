@@ -22,75 +22,76 @@ from robot_orl.errors import RunError
 from robot_orl.interrupt import Interrupted
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
-BASELINE_SHARE = 3  # updates of the baseline for one of the agent: cloning needs more of them
+BASELINE_SHARE = 2  # a cloning update costs a quarter of one of AWAC, and cloning needs more of them
 AGAIN_STEPS = 500  # updates on demonstrations and deployed episodes together
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A command of the path. about_s: what it takes on two cores, for the estimate [s]."""
+    """A command of the path. makes: what is there when it is done.  about_s: its time on two cores [s]."""
 
     name: str
     words: list[str]
+    makes: Path
     about_s: float
+
+    @property
+    def line(self) -> str:
+        return " ".join(self.words)
 
 
 def stages(cfg: DemoConfig) -> list[Stage]:
     root = Path(cfg.out) / cfg.task.name
     data, deployed, run, bundle = root / "data", root / "deployed", root / "run", root / "bundle"
-    seed = f"seed={cfg.seed}"
-    return [
-        Stage(
-            "collect",
-            [
-                "collect",
-                f"task={cfg.task.name}",
-                "operator=scripted",
-                f"episodes={cfg.episodes}",
-                f"out={data}",
-                seed,
-            ],
-            cfg.episodes * 0.06,
-        ),
-        Stage(
-            "pretrain",
-            [
-                "pretrain",
-                "agent=awac",
-                f"data={data}",
-                f"out={run}",
-                f"steps={cfg.steps}",
-                f"baseline_steps={BASELINE_SHARE * cfg.steps}",
-                seed,
-            ],
-            25 + cfg.steps * 0.012,
-        ),
-        Stage(
-            "finetune", ["finetune", f"run={run}", f"env_steps={cfg.env_steps}"], 10 + cfg.env_steps * 0.014
-        ),
-        Stage("evaluate", ["evaluate", f"run={run}"], 6),
-        Stage("export", ["export", f"run={run}", f"out={bundle}"], 4),
-        Stage(
-            "deploy",
-            ["deploy", f"bundle={bundle}", "robot=sim", f"duration_s={cfg.duration_s}", f"record={deployed}"],
-            4 + cfg.duration_s,
-        ),
-        Stage("learn from what was deployed", _again(cfg, root), 10 + AGAIN_STEPS * 0.012),
-        Stage("report", ["report", f"run={run}"], 20),
-    ]
+    again = root / "run_with_deployed"
 
+    def stage(name: str, about_s: float, makes: Path, words: str, *paths: str) -> Stage:
+        return Stage(name, [*words.split(), *paths], makes, about_s)
 
-def _again(cfg: DemoConfig, root: Path) -> list[str]:
-    """Deployed episodes are data: a short training run on both shows that they are accepted as such."""
+    seed, episodes, steps, env_steps = f"seed={cfg.seed}", cfg.episodes, cfg.steps, cfg.env_steps
     return [
-        "pretrain",
-        "agent=awac",
-        f"data=[{root / 'data'},{root / 'deployed'}]",
-        f"out={root / 'run_with_deployed'}",
-        f"steps={AGAIN_STEPS}",
-        "baseline_steps=0",
-        "final_episodes=10",
-        f"seed={cfg.seed}",
+        stage(
+            "collect demonstrations of mixed skill",
+            2 + episodes * 0.06,
+            data / "dataset.json",
+            f"collect task={cfg.task.name} operator=scripted episodes={episodes} {seed}",
+            f"out={data}",
+        ),
+        stage(
+            "pretrain offline, and behaviour cloning beside it",
+            10 + steps * 0.016,
+            run / "checkpoints" / "offline.ckpt",
+            f"pretrain agent=awac steps={steps} baseline_steps={BASELINE_SHARE * steps} {seed}",
+            f"data={data}",
+            f"out={run}",
+        ),
+        stage(
+            "finetune online",
+            10 + env_steps * 0.025,
+            run / "checkpoints" / "online.ckpt",
+            f"finetune env_steps={env_steps}",
+            f"run={run}",
+        ),
+        stage("evaluate", 8, run / "summary.json", "evaluate", f"run={run}"),
+        stage("export", 5, bundle / "manifest.json", "export", f"run={run}", f"out={bundle}"),
+        stage(
+            "deploy in real time",
+            5 + cfg.duration_s,
+            bundle / "deploy.json",
+            f"deploy robot=sim duration_s={cfg.duration_s:g}",
+            f"bundle={bundle}",
+            f"record={deployed}",
+        ),
+        # Deployed episodes are data: a short training run on both shows that they are accepted as such.
+        stage(
+            "learn from what was deployed, too",
+            10 + AGAIN_STEPS * 0.01,
+            again / "summary.json",
+            f"pretrain agent=awac steps={AGAIN_STEPS} baseline_steps=0 final_episodes=10 {seed}",
+            f"data=[{data},{deployed}]",
+            f"out={again}",
+        ),
+        stage("report", 15, run / "report.html", "report", f"run={run}"),
     ]
 
 
@@ -101,9 +102,8 @@ def run(cfg: DemoConfig) -> None:
     done = _Done(root / "stages.json")
     began = time.monotonic()
     for number, stage in enumerate(path, 1):
-        words = " ".join(stage.words)
         left_s = sum(later.about_s for later in path[number - 1 :] if not done.has(later))
-        out.print(f"\n[{number}/{len(path)}] {stage.name}: robot-orl {words}", style="bold")
+        out.print(f"\n[{number}/{len(path)}] {stage.name}: robot-orl {stage.line}", style="bold")
         if done.has(stage):
             out.print("      done before")
             continue
@@ -125,10 +125,10 @@ class _Done:
             self.seconds = {}
 
     def has(self, stage: Stage) -> bool:
-        return " ".join(stage.words) in self.seconds
+        return stage.line in self.seconds and stage.makes.exists()
 
     def add(self, stage: Stage, seconds: float) -> None:
-        self.seconds[" ".join(stage.words)] = round(seconds, 1)
+        self.seconds[stage.line] = round(seconds, 1)
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(self.seconds, indent=2) + "\n")
         partial.replace(self.path)

@@ -150,7 +150,7 @@ class TimingLog:
         return self._columns[name][: self._counts[name]] / 1e3
 
     def summary(self, name: str) -> dict[str, float | int | None]:
-        """p50, p99, p99_9 and max [us], and their count; None where nothing was recorded."""
+        """p50, p99, p99.9 and max [us], and their count; None where nothing was recorded."""
         return summarise(self.microseconds(name))
 
     def histogram(self, name: str) -> dict[str, list[float] | list[int]]:
@@ -163,6 +163,6 @@ class TimingLog:
 def summarise(values: Array) -> dict[str, float | int | None]:
     """Percentiles that are values which occurred (never interpolated below a rare maximum)."""
     if not len(values):
-        return {"p50": None, "p99": None, "p99_9": None, "max": None, "count": 0}
+        return {"p50": None, "p99": None, "p99.9": None, "max": None, "count": 0}
     p50, p99, p99_9 = np.percentile(values, [50, 99, 99.9], method="higher").tolist()
-    return {"p50": p50, "p99": p99, "p99_9": p99_9, "max": float(values.max()), "count": len(values)}
+    return {"p50": p50, "p99": p99, "p99.9": p99_9, "max": float(values.max()), "count": len(values)}

@@ -102,7 +102,7 @@ def check_deployment(file: Path) -> None:
     assert (figures["period_ms"], figures["task"]) == (40.0, "fetch_reach")
     for name in ("period_error_us", "inference_us"):
         times = figures[name]
-        assert times["p50"] <= times["p99"] <= times["p99_9"] <= times["max"]
+        assert times["p50"] <= times["p99"] <= times["p99.9"] <= times["max"]
         assert 0 < times["count"] <= 62
     assert {"clipped", "rate_limited", "non_finite", "stale"} <= figures["safety"].keys()
     assert figures["realtime"]

@@ -95,7 +95,7 @@ def test_period_error_is_the_distance_of_the_interval_from_the_period() -> None:
 
 def test_percentiles_are_values_that_occurred() -> None:
     found = summarise(np.arange(1.0, 1001.0))  # rank q * 999, rounded up
-    assert found == {"p50": 501, "p99": 991, "p99_9": 1000, "max": 1000, "count": 1000}
+    assert found == {"p50": 501, "p99": 991, "p99.9": 1000, "max": 1000, "count": 1000}
     assert summarise(np.array([]))["p50"] is None
 
 
