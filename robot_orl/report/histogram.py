@@ -81,7 +81,7 @@ def histogram(
     """
     return "".join(
         draw(edges, series, axis, label, marks, show_counts, width, height, css)
-        for width, height, css in ((460, 230, "broad"), (320, 220, "slim"))
+        for width, height, css in ((460, 230, "broad"), (290, 200, "slim"))
     )
 
 

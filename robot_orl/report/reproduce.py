@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,14 @@ def command(
     groups: config groups among the keys, named by the YAML that is nearest to what was asked.
     base: the run's own agent, which finetuning goes on with and which is therefore not named.
     """
-    chosen = {group: _nearest(name, group, asked[group], base) for group in groups}
-    words = [f"{group}={choice}" for group, choice in chosen.items()]
-    defaults = _plain(resolve(name, words, base))
+    chosen = {group: _nearest(name, group, asked[group]) for group in groups}
+    defaults = _defaults(name, tuple(f"{group}={choice}" for group, choice in chosen.items()))
+    if base is not None:
+        defaults = defaults | {"agent": base}
     known = {key: asked[key] for key in defaults if key in asked}
     said = {} if base is not None else {group: [f"{group}={choice}"] for group, choice in chosen.items()}
     for key, value in _differences(defaults, known):
-        said.setdefault(key.partition(".")[0], []).append(f"{key}={_hydra(key, value)}")
+        said.setdefault(key.partition(".")[0], []).append(f"{key}={written(value)}")
     ordered = [*(key for key in first if key in said), *(key for key in said if key not in first)]
     return shlex.join(["robot-orl", name, *(word for key in ordered for word in said[key])])
 
@@ -96,20 +98,20 @@ def _deploying(figures: Values, bundle: str | None) -> str:
     """From deploy.json alone, which tells neither the seed nor the recording."""
     seconds = figures["slots"] / figures["control_hz"]
     asked = {"bundle": shown(bundle or figures.get("bundle", "BUNDLE")), "duration_s": round(seconds, 3)}
-    line = shlex.join(["robot-orl", "deploy", f"bundle={_hydra('bundle', asked['bundle'])}"])
+    line = shlex.join(["robot-orl", "deploy", f"bundle={written(asked['bundle'])}"])
     robot = str(figures["robot"])
     extra = [f"robot={robot}"] if robot in choices("robot") else []
     return f"{line} {shlex.join([*extra, 'duration_s=' + format(asked['duration_s'], 'g')])}"
 
 
-def _nearest(name: str, group: str, asked: Values, base: Values | None) -> str:
+def _nearest(name: str, group: str, asked: Values) -> str:
     """The YAML of the group with the same `name` inside and the fewest differences."""
     best: tuple[float, str] = (math.inf, str(asked["name"]))
     for choice in choices(group):
-        words = [f"{group}={choice}"] if name != "collect" or group == "task" else []
-        if name == "collect" and group == "operator":
-            words = [f"task={choices('task')[0]}", f"operator={choice}"]
-        values = _plain(resolve(name, words))[group]
+        words: tuple[str, ...] = (f"{group}={choice}",)
+        if name == "collect" and group == "operator":  # which cannot be composed without a task
+            words = (f"task={choices('task')[0]}", *words)
+        values = _defaults(name, words)[group]
         if values["name"] == asked["name"]:
             best = min(best, (len(list(_differences(values, asked))), choice))
     if best[0] is math.inf:
@@ -127,26 +129,27 @@ def _differences(defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> Itera
             yield key, value
 
 
-def _plain(config: Any) -> Values:
-    values = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(config)))
-    assert isinstance(values, dict)
-    return values  # type: ignore[return-value]
+@cache
+def _defaults(name: str, words: tuple[str, ...]) -> Values:
+    """The configuration of a command that is given these words; required fields are '???'."""
+    values: Any = OmegaConf.to_container(resolve(name, list(words)))
+    return values
 
 
-def _hydra(key: str, value: Any) -> str:
+def written(value: Any) -> str:
     """A value as Hydra's grammar writes it: bare where it reads back equal, else in quotes."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(_hydra(key, item) for item in value)}]"
+        return f"[{','.join(written(item) for item in value)}]"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{name}:{_hydra(key, item)}' for name, item in value.items())}}}"
+        return f"{{{','.join(f'{name}:{written(item)}' for name, item in value.items())}}}"
     if not isinstance(value, str):
         return repr(value)
     try:
-        if parse([f"{key}={value}"])[0].value() == value:
+        if parse([f"key={value}"])[0].value() == value:
             return value
     except UsageError:
         pass

@@ -144,8 +144,10 @@ def curve(sources: Sources) -> str:
     names = (["data"] if success is not None else []) + shown
     legend = "".join(f'<li class="{name}">{WHO[name].lower()}</li>' for name in names)
     finished = sources.stages
-    wide = learning_curve(curves, success, finished, width=980, height=400, css="wide")
-    narrow = learning_curve(curves, success, finished, width=350, height=300, css="narrow")
+    charts = "".join(
+        learning_curve(curves, success, finished, width=width, height=height, css=css)
+        for width, height, css in ((960, 390, "wide"), (600, 320, "middle"), (300, 260, "narrow"))
+    )
     note = (
         "Bands and whiskers are 95% Wilson intervals. Open marks are short evaluations on validation seeds; "
         "each filled mark is the final one on the evaluation seeds, as in the figures above."
@@ -156,7 +158,7 @@ def curve(sources: Sources) -> str:
     missing = [stage for stage in ("offline", "online") if not curves[stage]]
     if missing and sources.config["agent"]["name"] != "bc":
         note += f" Nothing was logged {' and '.join(missing)} yet."
-    body = f'<div class="card"><ul class="legend">{legend}</ul>{wide}{narrow}</div><p class="note">{note}</p>'
+    body = f'<div class="card"><ul class="legend">{legend}</ul>{charts}</div><p class="note">{note}</p>'
     return _section("curve", "Learning", intro, body)
 
 

@@ -58,7 +58,7 @@ def read_sources(run: Run, deploy: str | None) -> Sources:
     Raises: UsageError: `deploy` is not one of this task.  DataError: the run's own files are damaged.
     """
     config: Any = OmegaConf.to_container(run.config)
-    for name in ("task", "agent", "data"):
+    for name in ("task", "agent", "data", "seed"):
         run.part(name)
     config["task"].setdefault("kwargs", {})
     summary, missing = run.summary, {}
