@@ -24,6 +24,7 @@ from robot_orl.report.charts import (
     with_title,
 )
 
+NAMES = {"data": "demonstrations", "bc": "behaviour cloning"}
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 16.0, 24.0, 46.0
 GAP_PX = 6.0  # between the last label before the boundary and the first one behind it
 
@@ -52,7 +53,7 @@ def points(metrics: Sequence[Mapping[str, Any]], stage: str) -> list[Point]:
 
 def learning_curve(
     curves: Mapping[str, Sequence[Point]],
-    data_success: float | None,
+    levels: Mapping[str, float],
     finished: Collection[str],
     *,
     width: float,
@@ -61,16 +62,16 @@ def learning_curve(
 ) -> str:
     """curves: by stage (bc, offline, online), an empty one is left out; at least one has points.
 
+    levels: success of what is compared with (data, bc), drawn as lines from side to side.
     finished: the stages whose last point is their final evaluation; it is filled and has a whisker.
     """
     frame = Frame(width, height, LEFT, width - RIGHT, TOP, height - BOTTOM)
     y = Scale(0, 1, frame.bottom, frame.top)
     before, after = x_scales(curves, frame)
     parts = [_y_axis(frame, y)]
-    if data_success is not None:
-        level = y(data_success)
-        mark = line(frame.left, level, frame.right, level, "data-level")
-        parts.append(with_title(mark, f"demonstrations: {percent(data_success)}"))
+    for name, success in levels.items():
+        mark = line(frame.left, y(success), frame.right, y(success), f"level {name}")
+        parts.append(with_title(mark, f"{NAMES[name]}: {percent(success)}"))
     if before is not None:
         parts.append(_x_axis(frame, before, "gradient updates, offline", skip_zero=False))
     if after is not None:
@@ -86,12 +87,10 @@ def learning_curve(
     ):
         if curves.get(stage) and scale is not None:
             start = curves.get("offline") if stage == "online" else None
-            if stage == "offline" and after is not None:
-                parts.append(_bridge(curves[stage][-1], scale, y))
             parts.append(
                 _curve(stage, curves[stage], scale, y, unit, start[-1] if start else None, stage in finished)
             )
-    return svg(frame, _described(curves, data_success), parts, css)
+    return svg(frame, _described(curves, levels), parts, css)
 
 
 def x_scales(curves: Mapping[str, Sequence[Point]], frame: Frame) -> tuple[Scale | None, Scale | None]:
@@ -117,7 +116,7 @@ def _y_axis(frame: Frame, y: Scale) -> str:
 
 def _x_axis(frame: Frame, x: Scale, title: str, skip_zero: bool) -> str:
     room = abs(x.end - x.start)
-    marks = ticks(x.low, x.high, max(1, int(room / (9 * CHARACTER_PX))))
+    marks = ticks(x.low, x.high, max(2, int(room / (9 * CHARACTER_PX))))
     parts = []
     for value in marks:
         if value == 0 and skip_zero:
@@ -129,13 +128,6 @@ def _x_axis(frame: Frame, x: Scale, title: str, skip_zero: bool) -> str:
         title = title.partition(",")[0]
     parts.append(text((x.start + x.end) / 2, frame.bottom + 38, title, css="axis-title"))
     return "".join(parts)
-
-
-def _bridge(last: Point, x: Scale, y: Scale) -> str:
-    """From the end of the offline curve to the boundary, where online goes on, if BC was trained longer."""
-    level = y(last.success)
-    bridge = line(x(last.x), level, x.end, level, "bridge")
-    return f'<g class="offline">{bridge}</g>' if last.x < x.high else ""
 
 
 def _curve(
@@ -169,12 +161,11 @@ def _curve(
     return f'<g class="{stage}">{"".join(parts)}</g>'
 
 
-def _described(curves: Mapping[str, Sequence[Point]], data_success: float | None) -> str:
+def _described(curves: Mapping[str, Sequence[Point]], levels: Mapping[str, float]) -> str:
     said = [
         f"{stage} from {percent(shown[0].success)} to {percent(shown[-1].success)}"
         for stage, shown in curves.items()
         if shown
     ]
-    if data_success is not None:
-        said.append(f"demonstrations {percent(data_success)}")
+    said += [f"{NAMES[name]} {percent(success)}" for name, success in levels.items()]
     return "Learning curve, success: " + "; ".join(said)

@@ -75,9 +75,7 @@ def _timing(name: str, about: str, key: str, figures: Mapping[str, Any]) -> str:
     if not found["count"]:
         return f'<div class="card"><h3>{name}</h3><p class="note">Nothing was measured.</p></div>'
     edges, counts = trimmed(table["edges_us"], table["counts"])
-    told = ", ".join(
-        f"{p} {microseconds(found[p])}" for p in ("p50", "p99", "p99.9", "max")
-    )
+    told = ", ".join(f"{p} {microseconds(found[p])}" for p in ("p50", "p99", "p99.9", "max"))
     chart = histogram(
         edges,
         [Series("ticks", "plain", tuple(counts))],

@@ -139,13 +139,15 @@ def curve(sources: Sources) -> str:
     intro = "How success grew: offline on the demonstrations alone, then online in the task itself."
     if not any(curves.values()):
         return _section("curve", "Learning", intro, _missing("No evaluation was logged yet."))
-    success = sources.summary.get("data", {}).get("success")
+    compared = ["data", "bc"] if curves["offline"] else ["data"]
+    levels = {name: sources.summary[name]["success"] for name in compared if name in sources.summary}
+    if curves["offline"]:  # an axis of its own updates; the baseline may have had many more
+        del curves["bc"]
     shown = [stage for stage in curves if curves[stage]]
-    names = (["data"] if success is not None else []) + shown
-    legend = "".join(f'<li class="{name}">{WHO[name].lower()}</li>' for name in names)
+    legend = "".join(f'<li class="{name}">{WHO[name].lower()}</li>' for name in [*levels, *shown])
     finished = sources.stages
     charts = "".join(
-        learning_curve(curves, success, finished, width=width, height=height, css=css)
+        learning_curve(curves, levels, finished, width=width, height=height, css=css)
         for width, height, css in ((960, 390, "wide"), (600, 320, "middle"), (300, 260, "narrow"))
     )
     note = (

@@ -98,6 +98,10 @@ def test_less_motion_on_request(browser: Any, finished: Path) -> None:
     page.close()
 
 
+def test_nothing_is_missing_from_the_page_of_a_finished_run(finished: Path) -> None:
+    assert 'class="missing"' not in (finished / "run" / "report.html").read_text()
+
+
 def test_the_page_is_small_enough_to_send(finished: Path) -> None:
     assert (finished / "run" / "report.html").stat().st_size < 3_000_000
 

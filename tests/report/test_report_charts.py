@@ -65,9 +65,8 @@ ONLINE = [Point(100, 0.75, 0.5, 1, 20), Point(200, 1.0, 0.75, 1, 50)]
 
 
 def test_offline_takes_the_left_half_and_online_the_right() -> None:
-    svg = learning_curve(
-        {"offline": OFFLINE, "online": ONLINE}, 0.25, {"offline", "online"}, css="wide", **SIZE
-    )
+    curves = {"offline": OFFLINE, "online": ONLINE}
+    svg = learning_curve(curves, {"data": 0.25, "bc": 0.5}, {"offline", "online"}, css="wide", **SIZE)
     assert [place(c) for c in elements(svg, "mark")] == [
         (LEFT + 25, TOP + 100),
         (LEFT + 100, TOP + 50),
@@ -76,38 +75,31 @@ def test_offline_takes_the_left_half_and_online_the_right() -> None:
     ]
     (boundary,) = elements(svg, "boundary")
     assert float(boundary.attrib["x1"]) == float(boundary.attrib["x2"]) == LEFT + 100
-    (level,) = elements(svg, "data-level")
-    assert float(level.attrib["y1"]) == TOP + 75
+    assert [float(level.attrib["y1"]) for level in elements(svg, "level")] == [TOP + 75, TOP + 50]
     online_line = elements(svg, "curve")[1].attrib["points"]
     assert online_line.split()[0] == f"{LEFT + 100:.1f},{TOP + 50:.1f}"  # goes on where offline ended
 
 
 def test_one_phase_alone_takes_the_whole_width_and_has_no_boundary() -> None:
     for stage, shown in (("offline", OFFLINE), ("online", ONLINE)):
-        svg = learning_curve({stage: shown}, None, set(), css="wide", **SIZE)
+        svg = learning_curve({stage: shown}, {}, set(), css="wide", **SIZE)
         assert place(elements(svg, "mark")[-1])[0] == LEFT + 200
-        assert elements(svg, "boundary") == elements(svg, "data-level") == []
+        assert elements(svg, "boundary") == elements(svg, "level") == []
 
 
 def test_only_a_finished_stage_has_a_final_mark() -> None:
-    svg = learning_curve({"offline": OFFLINE, "online": ONLINE}, None, {"offline"}, css="wide", **SIZE)
+    svg = learning_curve({"offline": OFFLINE, "online": ONLINE}, {}, {"offline"}, css="wide", **SIZE)
     assert [place(c) for c in elements(svg, "final")] == [(LEFT + 100, TOP + 50)]
 
 
-def test_a_longer_baseline_leaves_a_bridge_to_the_boundary() -> None:
-    curves = {"bc": [Point(80, 0.5, 0, 1, 20)], "offline": OFFLINE, "online": ONLINE}
-    (bridge,) = elements(learning_curve(curves, None, set(), css="wide", **SIZE), "bridge")
-    assert [float(bridge.attrib[a]) for a in ("x1", "x2", "y1")] == [LEFT + 50, LEFT + 100, TOP + 50]
-
-
 def test_bands_lie_between_the_bounds_of_the_intervals() -> None:
-    svg = learning_curve({"offline": OFFLINE}, None, set(), css="wide", **SIZE)
+    svg = learning_curve({"offline": OFFLINE}, {}, set(), css="wide", **SIZE)
     corners = elements(svg, "band")[0].attrib["points"].split()
     assert [float(c.split(",")[1]) - TOP for c in corners] == [50, 25, 75, 100]
 
 
 def test_every_mark_tells_its_figures() -> None:
-    svg = learning_curve({"online": ONLINE}, None, {"online"}, css="wide", **SIZE)
+    svg = learning_curve({"online": ONLINE}, {}, {"online"}, css="wide", **SIZE)
     titles = [t.text for t in ElementTree.fromstring(svg).iter() if t.tag.endswith("title")]
     assert titles[-1] == "online, 200 environment steps: 100% (95% interval 75 to 100%, 50 episodes)"
     assert ElementTree.fromstring(svg).attrib["aria-label"] == (

@@ -63,7 +63,8 @@ def test_headline_numbers_are_those_of_the_summary(tmp_path: Path) -> None:
 
 def test_every_section_shows_its_part(tmp_path: Path) -> None:
     page = read(write_run(tmp_path))
-    assert "Learning" in page.sections["curve"]
+    assert "behaviour cloning: 40%" in page.sections["curve"]
+    assert "online, 50 environment steps: 49%" in page.sections["curve"]
     assert "Length: 5 for each of 4 episodes" in page.sections["data"]
     assert "0.1 to 0.2" in page.sections["data"]  # a bin of qualities
     assert "p50 6 µs, p99 15 µs, p99.9 15 µs, max 15 µs; 99 ticks" in page.sections["deploy"]
@@ -125,6 +126,12 @@ def test_a_run_without_online_stage_says_so(tmp_path: Path) -> None:
     assert "Not finetuned yet" in page.sections["results"]
     assert "Nothing was logged online yet." in page.sections["curve"]
     assert "70% success" in page.sections[""]
+
+
+def test_a_run_of_cloning_alone_shows_its_curve(tmp_path: Path) -> None:
+    page = read(write_run(tmp_path, stages=("bc",)))
+    assert "bc, 20 updates: 40%" in page.sections["curve"]
+    assert "40% success" in page.sections[""]
 
 
 def test_a_dataset_that_moved_is_named(tmp_path: Path) -> None:
