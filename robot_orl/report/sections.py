@@ -59,7 +59,7 @@ def _lede(summary: dict[str, Any], stages: list[str]) -> str:
         said += f", {' and '.join(taught)}"
     seconds = sum(summary.get("wall_s", {}).get(stage, 0) for stage in stages)
     if seconds:
-        said += f": {_duration(seconds)} of training, evaluation included"
+        said += f": {_duration(seconds)} of training, baseline and evaluations included"
     return f'<p class="lede">{said}.</p>'
 
 
