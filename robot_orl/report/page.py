@@ -8,7 +8,7 @@ from string import Template
 from robot_orl import __version__
 from robot_orl.errors import RunError
 from robot_orl.progress import Bar
-from robot_orl.report import deployment, sections
+from robot_orl.report import deployment, evidence, sections
 from robot_orl.report.sources import read_sources
 from robot_orl.report.video import record_clips
 from robot_orl.training.run import Run
@@ -31,9 +31,9 @@ def write_report(run: Run, out: str | None, deploy: str | None) -> Path:
             "style": _asset("style.css"),
             "header": sections.header(sources),
             "results": sections.results(sources),
-            "curve": sections.curve(sources),
-            "clips": sections.clips(clips),
-            "data": sections.data(sources),
+            "curve": evidence.curve(sources),
+            "clips": evidence.clips(clips),
+            "data": evidence.data(sources),
             "deploy": deployment.section(sources),
             "reproduce": sections.reproduce(sources),
             "footer": sections.footer(sources, time.strftime("%Y-%m-%d %H:%M")),

@@ -1,4 +1,4 @@
-"""The sections of the page as HTML, each from the sources alone. Every string of a user is escaped."""
+"""The sections with words and figures, each from the sources alone. Every string of a user is escaped."""
 
 from html import escape
 from typing import Any
@@ -7,19 +7,11 @@ from omegaconf import OmegaConf
 
 from robot_orl.errors import UsageError
 from robot_orl.report.charts import percent, percent_range
-from robot_orl.report.curve import learning_curve, points
-from robot_orl.report.histogram import Series, count, histogram, nice_edges
+from robot_orl.report.parts import WHO, duration, missing, section
 from robot_orl.report.reproduce import commands
 from robot_orl.report.sources import Sources
-from robot_orl.report.video import Clip, Clips
 from robot_orl.statistics import wilson_interval
 
-WHO = {
-    "data": "Demonstrations",
-    "bc": "Behaviour cloning",
-    "offline": "Offline",
-    "online": "Online",
-}
 NEXT = {
     "bc": "No baseline was trained; <code>pretrain baseline_steps=5000</code> trains one.",
     "offline": "Not trained yet; <code>pretrain</code> does it.",
@@ -59,7 +51,7 @@ def _lede(summary: dict[str, Any], stages: list[str]) -> str:
         said += f", {' and '.join(taught)}"
     seconds = sum(summary.get("wall_s", {}).get(stage, 0) for stage in stages)
     if seconds:
-        said += f": {_duration(seconds)} of training, baseline and evaluations included"
+        said += f": {duration(seconds)} of training, baseline and evaluations included"
     return f'<p class="lede">{said}.</p>'
 
 
@@ -96,7 +88,7 @@ def results(sources: Sources) -> str:
                 f"{entry['episodes']:,}",
                 f"{entry['updates']:,}",
                 f"{entry['env_steps']:,}",
-                "" if wall is None else _duration(wall),
+                "" if wall is None else duration(wall),
             ]
         )
     head = [
@@ -134,104 +126,6 @@ def _tile(stage: str, success: float, interval: tuple[float, float], n: int) -> 
     )
 
 
-def curve(sources: Sources) -> str:
-    curves = {stage: points(sources.metrics, stage) for stage in ("bc", "offline", "online")}
-    intro = "How success grew: offline on the demonstrations alone, then online in the task itself."
-    if not any(curves.values()):
-        return _section("curve", "Learning", intro, _missing("No evaluation was logged yet."))
-    compared = ["data", "bc"] if curves["offline"] else ["data"]
-    levels = {name: sources.summary[name]["success"] for name in compared if name in sources.summary}
-    if curves["offline"]:  # an axis of its own updates; the baseline may have had many more
-        del curves["bc"]
-    shown = [stage for stage in curves if curves[stage]]
-    legend = "".join(f'<li class="{name}">{WHO[name].lower()}</li>' for name in [*levels, *shown])
-    finished = sources.stages
-    charts = "".join(
-        learning_curve(curves, levels, finished, width=width, height=height, css=css)
-        for width, height, css in ((960, 390, "wide"), (600, 320, "middle"), (300, 260, "narrow"))
-    )
-    note = (
-        "Bands and whiskers are 95% Wilson intervals. Open marks are short evaluations on validation seeds; "
-        "each filled mark is the final one on the evaluation seeds, as in the figures above."
-    )
-    unfinished = [stage for stage in shown if stage not in finished]
-    if unfinished:
-        note += f" Not finished yet: {' and '.join(unfinished)}."
-    missing = [stage for stage in ("offline", "online") if not curves[stage]]
-    if missing and sources.config["agent"]["name"] != "bc":
-        note += f" Nothing was logged {' and '.join(missing)} yet."
-    body = f'<div class="card"><ul class="legend">{legend}</ul>{charts}</div><p class="note">{note}</p>'
-    return _section("curve", "Learning", intro, body)
-
-
-def clips(found: Clips) -> str:
-    shown = [_clip(clip) for clip in (found.before, found.after) if clip is not None]
-    intro = "A failure before and a success after. The bar below the picture turns green on success."
-    if not shown:
-        return _section("clips", "Before and after", "", _missing(escape(found.note)))
-    body = f'<div class="clips">{"".join(shown)}</div><p class="note">{escape(found.note)}</p>'
-    return _section("clips", "Before and after", intro, body)
-
-
-def _clip(clip: Clip) -> str:
-    who = "A demonstration" if clip.who == "data" else f"{WHO[clip.who]} policy"
-    verdict, css = ("succeeds", "good") if clip.success else ("fails", "bad")
-    start = "no known start seed" if clip.seed is None else f"start seed {clip.seed}"
-    if clip.who == "bc":
-        who = "Behaviour cloning"
-    return (
-        '<figure class="card clip"><picture>'
-        f'<source media="(prefers-reduced-motion: reduce), print" srcset="{clip.strip}">'
-        f'<img src="{clip.animation}" width="{clip.width}" height="{clip.height}" '
-        f'alt="{who} {verdict}: animation of one episode">'
-        f'</picture><figcaption><span class="verdict {css}">{verdict}</span><b>{who}</b>{start}'
-        "</figcaption></figure>"
-    )
-
-
-def data(sources: Sources) -> str:
-    """Quality, returns and lengths of the episodes, failures and successes apart."""
-    records = [record for dataset in sources.datasets for record in dataset.episodes]
-    lost = _missing(escape(sources.missing["data"])) if "data" in sources.missing else ""
-    if not records:
-        return _section("data", "The demonstrations", "", lost or _missing("The dataset is empty."))
-    charts, told = [], []
-    for name, values, axis in (
-        ("Quality", [r.meta.quality for r in records], "quality label of the episode"),
-        ("Return", [r.episode_return for r in records], "sum of rewards"),
-        ("Length", [float(r.length) for r in records], "steps"),
-    ):
-        known = [
-            (v, r.meta.success) for v, r in zip(values, records, strict=True) if v is not None and v == v
-        ]
-        if not known:
-            told.append(f"{name}: unknown for every episode.")
-        elif len({v for v, _ in known}) == 1:
-            told.append(f"{name}: {known[0][0]:g} for each of {len(known):,} episodes.")
-        else:
-            charts.append(_outcomes(name, known, axis, len(records)))
-    operators = sorted({r.meta.operator for r in records})
-    ends = sorted({r.meta.end_reason for r in records})
-    told.append(f"Operators: {', '.join(operators)}. Episodes ended by: {', '.join(ends)}.")
-    legend = '<ul class="legend"><li class="good">succeeded</li><li class="bad">failed</li></ul>'
-    body = f'{legend}<div class="grid">{"".join(charts)}</div>' if charts else ""
-    note = f'<p class="note">{escape(" ".join(told))}</p>'
-    intro = f"What was learned from: {len(records):,} episodes of mixed quality, good and bad together."
-    return _section("data", "The demonstrations", intro, lost + body + note)
-
-
-def _outcomes(name: str, known: list[tuple[float, bool]], axis: str, total: int) -> str:
-    edges = nice_edges([value for value, _ in known])
-    series = [
-        Series(said, css, count([v for v, success in known if success is wanted], edges))
-        for said, css, wanted in (("succeeded", "good", True), ("failed", "bad", False))
-    ]
-    label = f"{name} of {len(known)} episodes, from {min(known)[0]:g} to {max(known)[0]:g}"
-    part = "" if len(known) == total else f" (known for {len(known):,})"
-    chart = histogram(edges, series, axis=axis, label=label)
-    return f'<div class="card"><h3>{name}{part}</h3>{chart}</div>'
-
-
 def reproduce(sources: Sources) -> str:
     items, hindrance = [], ""
     try:
@@ -258,22 +152,13 @@ def reproduce(sources: Sources) -> str:
         f'<details><summary>{name}</summary><div class="card">{body}</div></details>' for name, body in parts
     )
     intro = "The commands behind this page, in order; what they do not name has its default."
-    shell = _missing(escape(hindrance)) if hindrance else f'<ol class="card shell">{"".join(items)}</ol>'
+    shell = missing(escape(hindrance)) if hindrance else f'<ol class="card shell">{"".join(items)}</ol>'
     body = shell + details
-    return _section("reproduce", "Make it again", intro, body)
+    return section("reproduce", "Make it again", intro, body)
 
 
 def footer(sources: Sources, when: str) -> str:
     return f"Written by robot-orl on {when} from {escape(str(sources.run.path))}."
-
-
-def _section(name: str, heading: str, intro: str, body: str) -> str:
-    said = f'<p class="about">{intro}</p>'
-    return f'<section id="{name}"><h2>{heading}</h2>{said}{body}</section>'
-
-
-def _missing(sentence: str) -> str:
-    return f'<p class="missing">{sentence}</p>'
 
 
 def _numbers(head: list[str], rows: list[list[str]]) -> str:
@@ -287,11 +172,3 @@ def _numbers(head: list[str], rows: list[list[str]]) -> str:
 
 def _yaml(values: dict[str, Any]) -> str:
     return f'<pre class="yaml">{escape(OmegaConf.to_yaml(OmegaConf.create(values)).strip())}</pre>'
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
