@@ -8,7 +8,7 @@ tremor          correlated noise on every action, standard deviation uniform in 
 misjudgement    constant error in where the hand is believed to be, normal with sigma 0.012 v [m]
 pauses          Poisson(3 v) times the hand stops for 2 .. 8 steps
 wandering       Poisson(4 v) times it drifts in one random direction for 3 .. 8 steps
-drops           Poisson(4 v) times the gripper opens for 2 .. 6 steps while it carries something
+drops           Poisson(6 v) times in half an episode of carrying, the gripper opens for 2 .. 6 steps
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TREMOR_CORRELATION = 0.6  # between neighbouring steps: a hand does not shake in
 MISJUDGEMENT_M = 0.012
 PAUSES = 3.0
 WANDERINGS = 4.0
-DROPS = 4.0
+DROPS = 6.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Flaws:
     misjudgement: Array
     pauses: tuple[tuple[int, int], ...]
     wanderings: tuple[tuple[int, int], ...]
-    drops: tuple[tuple[int, int], ...]  # counted in steps of carrying
+    drops: tuple[tuple[int, int], ...]  # beginning counted in steps of carrying
 
     @classmethod
     def draw(cls, severity: float, rng: np.random.Generator, horizon: int) -> "Flaws":
@@ -56,7 +56,7 @@ class Flaws:
             misjudgement=severity * MISJUDGEMENT_M * rng.standard_normal(3),
             pauses=spans(rng.poisson(PAUSES * severity), 2, 8, horizon),
             wanderings=spans(rng.poisson(WANDERINGS * severity), 3, 8, horizon),
-            drops=spans(rng.poisson(DROPS * severity), 2, 6, horizon),
+            drops=spans(rng.poisson(DROPS * severity), 2, 6, max(1, horizon // 2)),
         )
 
 
@@ -66,6 +66,7 @@ class FlawedHand:
     def __init__(self, flaws: Flaws, rng: np.random.Generator) -> None:
         self.flaws, self.rng = flaws, rng
         self.step, self.carried = 0, 0
+        self.open_until = 0  # a drop lasts its steps whether or not the object is still held
         self.tremor = np.zeros(4)
         self.last = np.zeros(4)
         self.drift = np.zeros(4)
@@ -82,17 +83,25 @@ class FlawedHand:
     def execute(self, intended: Array, carrying: bool) -> Array:
         """The action (4,) in [-1, 1] that comes of `intended` (4,).  carrying: it holds an object."""
         flaws = self.flaws
-        self.carried = self.carried + int(carrying)
+        if carrying:
+            self._start_drops()
         action = np.array(intended, np.float64)
         action[:3] = np.clip(flaws.gain * action[:3], -flaws.speed, flaws.speed)
         if _inside(flaws.wanderings, self.step):
             action = self._wander()
-        if _inside(flaws.drops, self.carried):
+        if self.step < self.open_until:
             action[3] = OPEN
         action += self._next_tremor()
         self.step += 1
         self.last = np.clip(action, -1.0, 1.0)
         return self.last
+
+    def _start_drops(self) -> None:
+        """A step of carrying: the drops that begin at it begin."""
+        for start, end in self.flaws.drops:
+            if self.carried == start:
+                self.open_until = max(self.open_until, self.step + end - start)
+        self.carried += 1
 
     def _wander(self) -> Array:
         if any(self.step == start for start, _ in self.flaws.wanderings) or not self.drift.any():

@@ -16,6 +16,8 @@ from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
 
+OPERATOR_STREAM = 1
+
 
 class RealTime:
     """A rollout's pace by the clock: absolute deadlines, missed slots skipped."""
@@ -62,8 +64,11 @@ def record(
 def record_episode(
     env: gymnasium.Env[Any, Any], operator: Operator, seed: int, pace: Pace | None = None
 ) -> Episode:
-    """The operator's randomness and the start state both follow from `seed`."""
-    quality = operator.begin(np.random.default_rng(seed))
+    """The operator's randomness and the start state both follow from `seed`, as streams of their own.
+
+    Gymnasium seeds a task with `default_rng(seed)`: the same stream would tie skill to where things lie.
+    """
+    quality = operator.begin(np.random.default_rng([seed, OPERATOR_STREAM]))
     meta = EpisodeMeta(quality=quality, operator=operator.name, policy_hash=operator.policy_hash)
 
     def choose(obs: Observation) -> Proposal:

@@ -38,13 +38,13 @@ def test_a_pause_stands_still_with_the_fingers_as_they_were() -> None:
     assert not paused.is_pausing()
 
 
-def test_a_drop_opens_the_fingers_only_while_something_is_carried() -> None:
-    dropping = hand(replace(NONE, drops=((2, 4),)))
+def test_a_drop_begins_while_something_is_carried_and_lasts_its_steps() -> None:
+    dropping = hand(replace(NONE, drops=((1, 3),)))
     close = np.array([0.0, 0.0, 0.0, -1.0])
-    carrying = [False, False, False, True, True, True, True]
+    carrying = [False, False, True, True, False, False, True, True]
     fingers = [dropping.execute(close, c)[3] for c in carrying]
-    # Steps 2 and 3 of carrying are the 5th and 6th of the episode.
-    assert fingers == [-1.0, -1.0, -1.0, -1.0, 1.0, 1.0, -1.0]
+    # The second step of carrying is the fourth of the episode; the object is lost, the fingers close again.
+    assert fingers == [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0, -1.0]
 
 
 def test_wandering_keeps_one_direction_per_stretch() -> None:
