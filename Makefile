@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    { echo "needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "needs the venv module; on Debian: apt install python3-venv"; exit 2; }
 	@echo "installing into $(VENV), about 2 minutes"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,bench]'
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	@touch $@
 
 demo: $(STAMP) ## the whole path on one task (DEMO_TASK=fetch_push for another)

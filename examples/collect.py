@@ -24,4 +24,5 @@ with SegmentWriter(folder, spec_of(env), source="example") as writer:
 
 dataset = Dataset.open(folder)
 first = dataset.load(dataset.episodes[0])
-print(f"{len(dataset.episodes)} episodes; the first: obs {first.obs['observation'].shape}, action {first.action.shape}")
+print(f"{len(dataset.episodes)} episodes; the first has actions {first.action.shape}, and observations:")
+print({key: values.shape for key, values in first.obs.items()})

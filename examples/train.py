@@ -14,7 +14,7 @@ from robot_orl.agents.base import act
 from robot_orl.data.normalizer import Normalizer, features_of
 from robot_orl.data.reader import Dataset
 from robot_orl.data.replay import Replay
-from robot_orl.seeds import EVALUATION_SEEDS
+from robot_orl.seeds import VALIDATION_SEEDS
 from robot_orl.training.evaluate import evaluate
 
 torch.set_num_threads(1)
@@ -32,5 +32,5 @@ for step in range(1, 1001):
     metrics = agent.update(replay.sample(agent.sampling, rng))
     if step % 250 == 0:
         policy = agent.policy()
-        result = evaluate(env, lambda obs: act(policy, spec.flatten(obs)), EVALUATION_SEEDS[:20])  # noqa: B023
+        result = evaluate(env, lambda obs: act(policy, spec.flatten(obs)), VALIDATION_SEEDS[:20])  # noqa: B023
         print(f"update {step}: critic loss {metrics['critic/loss']:.3f}, success {result.success:.0%}")

@@ -4,6 +4,7 @@ A `Spec` says what a task or a robot shows and takes; an `Episode` is what was r
 what a learner sees. Arrays are NumPy everywhere outside `nn/` and `agents/`.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -38,7 +39,7 @@ class Signal:
     high: float = float("inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What a task or robot shows and takes; a policy made for one Spec runs only on an equal one.
 
@@ -55,6 +56,12 @@ class Spec:
     horizon: int
     achieved_goal: str | None = None
     desired_goal: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """The order of observations counts: it is the order of columns in `flatten`."""
+        return isinstance(other, Spec) and json.dumps(self.to_dict()) == json.dumps(other.to_dict())
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def observation_size(self) -> int:
