@@ -1,6 +1,6 @@
 """Record ten demonstrations of mixed skill, then read them back as arrays.
 
-    python examples/collect.py [folder]
+python examples/collect.py [folder]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Run an exported policy in the real-time loop; loads no PyTorch.
 
-    make demo && python examples/deploy.py demo/fetch_pick_and_place/bundle
+make demo && python examples/deploy.py demo/fetch_pick_and_place/bundle
 """
 
 import sys

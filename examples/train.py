@@ -1,6 +1,6 @@
 """AWAC on a dataset without the command line: replay, agent, update, evaluate.
 
-    python examples/collect.py demo/example_data && python examples/train.py demo/example_data
+python examples/collect.py demo/example_data && python examples/train.py demo/example_data
 """
 
 import sys
