@@ -54,3 +54,11 @@ class Schema:
         if not rule["low"] <= value <= rule["high"]:  # also catches NaN
             unit = f" [{rule['unit']}]" if rule["unit"] else ""
             raise UsageError(f"{name}={value} is outside {rule['low']} .. {rule['high']}{unit}")
+
+
+def differing(before: Any, now: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields of two nested mappings that differ."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [] if before == now else [prefix.rstrip(".")]
+    names = {**before, **now}
+    return [n for name in names for n in differing(before.get(name), now.get(name), f"{prefix}{name}.")]

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
 from robot_orl.data.normalizer import Normalizer
 from robot_orl.data.replay import Sampling
+from robot_orl.errors import UsageError
 from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
 from robot_orl.types import Batch, Spec
+
+NO_ONLINE_PHASE = "bc has no online phase; pretrain agent=awac"
 
 
 @dataclass
@@ -66,7 +69,8 @@ class BC:
         }
 
     def start_online(self) -> None:
-        """Cloning what it does itself teaches nothing; finetuning BC only adds data."""
+        """Raises: UsageError: always, for cloning what it does itself teaches it nothing."""
+        raise UsageError(NO_ONLINE_PHASE)
 
     def policy(self) -> nn.Module:
         return deepcopy(self.average).eval()

@@ -1,33 +1,69 @@
 """`robot-orl collect`: record demonstrations of a task into a dataset."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from robot_orl.commands.inputs import differing
+import gymnasium
+
 from robot_orl.commands.tables import out
 from robot_orl.config import CollectConfig
+from robot_orl.data import lock
 from robot_orl.data.reader import Dataset
+from robot_orl.data.root import check_writable
 from robot_orl.data.writer import SegmentWriter
-from robot_orl.errors import UsageError
+from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.registry import factory
+from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
+from robot_orl.types import Operator
+
+SESSION_LOCK = ".collect.lock"
 
 
 def run(cfg: CollectConfig) -> None:
-    from data_collection.record import missing_seeds, record
-
     env = make_env(cfg.task)
     spec = spec_of(env)
     operator = factory("operator", cfg.operator.name)(cfg.operator, spec)
     path = Path(cfg.out)
+    check_writable(path, spec)
+    with _session(path):
+        _collect(cfg, env, operator, path)
+
+
+@contextmanager
+def _session(path: Path) -> Iterator[None]:
+    """One collecting session at a time, so that no two find the same seeds missing.
+
+    Raises: UsageError: names the other process.  RunError: the folder cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = lock.hold(path, SESSION_LOCK)
+    except BlockingIOError as error:
+        owner = lock.holder(path, SESSION_LOCK) or "another process"
+        raise UsageError(f"dataset {path} is being written by {owner}") from error
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operator, path: Path) -> None:
+    from data_collection.record import missing_seeds, record
+
+    spec = spec_of(env)
     dataset = Dataset.open(path, allow_empty=True) if (path / "dataset.json").exists() else None
     if dataset is not None and (writers := dataset.info().writers):
         raise UsageError(f"dataset {path} is being written by {', '.join(writers)}")
     if dataset is not None:
-        if dataset.spec.task != spec.task:
-            raise UsageError(f"{path} holds episodes of task {dataset.spec.task}, not of {spec.task}")
         _require_same_operator(cfg, dataset)
     seeds = missing_seeds(dataset, operator.name, cfg.seed, cfg.episodes)
     if not seeds:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import torch
 
+from robot_orl.agents.bc import NO_ONLINE_PHASE
 from robot_orl.commands.inputs import (
     data_paths,
     fingerprint_of,
@@ -25,21 +26,34 @@ from robot_orl.training.state import unpack
 def run(cfg: FinetuneConfig) -> None:
     torch.set_num_threads(cfg.threads)
     with StopFlag() as stop, Run.open(cfg.run) as folder:
-        if not folder.has("offline"):
-            raise UsageError(f"run {cfg.run} has no finished offline agent to finetune; pretrain it first")
+        _require_pretrained(folder)
         data = cfg.data if cfg.data is not None else list(folder.part("data"))
         datasets = open_datasets(data_paths(data))
         env = make_env(folder.task)
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
-        replay = load_replay(env, datasets)
+        replay = load_replay(env, datasets, stop)
         cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
         seed = folder.part("seed")
-        work = Online(folder, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop)
+        asked = asdict(cfg) | {"data": [str(dataset.path.resolve()) for dataset in datasets]}
+        work = Online(folder, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop, asked)
         recipe = Recipe(cfg.env_steps, cfg.updates_per_step, cfg.offline_share, cfg.noise, cfg.warmup_steps)
-        folder.update_summary({"finetune": asdict(cfg) | {"data": [str(d.path.resolve()) for d in datasets]}})
         if finetune(work, recipe) is None:
             out.print(
                 f"run {cfg.run} has its {cfg.env_steps} environment steps already; ask for more env_steps="
             )
         print_summary(folder.summary)
+
+
+def _require_pretrained(folder: Run) -> None:
+    """Raises: UsageError: there is no finished offline agent that could go on learning online."""
+    if folder.part("agent").name == "bc":
+        raise UsageError(NO_ONLINE_PHASE)
+    if not folder.has("offline"):
+        raise UsageError(f"run {folder.path} has no finished offline agent to finetune; pretrain it first")
+    progress = unpack(folder.load("offline")).progress
+    if not progress.is_finished("offline"):
+        raise UsageError(
+            f"pretraining of run {folder.path} is not finished ({progress.updates} of {progress.target} "
+            "updates): run the same pretrain again"
+        )

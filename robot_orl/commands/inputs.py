@@ -8,6 +8,7 @@ import gymnasium
 from robot_orl.data.reader import Dataset
 from robot_orl.data.replay import Replay
 from robot_orl.errors import DataError, UsageError
+from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.tasks import spec_of, task_env
 from robot_orl.types import Spec
@@ -22,12 +23,17 @@ def data_paths(data: Any) -> list[Path]:
 
 
 def open_datasets(paths: list[Path]) -> list[Dataset]:
-    """Raises: DataError: one is missing, damaged, or of another task than the first."""
+    """Raises: DataError: one is missing, damaged, or of another task than the first.  UsageError: one
+    is given twice, or is still growing, so that the same command would find other data in it later.
+    """
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError(f"data=[{','.join(map(str, paths))}] names a folder twice")
     datasets = [Dataset.open(path) for path in paths]
     for dataset in datasets[1:]:
         require_spec(datasets[0].spec, dataset.spec, f"dataset {dataset.path}")
+    for dataset in datasets:
+        if writers := [segment.writer for segment in dataset.segments if segment.writer]:
+            raise UsageError(f"dataset {dataset.path} is being written by {', '.join(writers)}")
     return datasets
 
 
@@ -42,22 +48,18 @@ def fingerprint_of(datasets: list[Dataset]) -> str:
     return "+".join(dataset.fingerprint() for dataset in datasets)
 
 
-def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset]) -> Replay:
-    """All episodes in RAM, each checksum verified, with the task's own rewards for other goals."""
+def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: StopFlag) -> Replay:
+    """All episodes in RAM, each checksum verified, with the task's own rewards for other goals.
+
+    Raises: Interrupted: between two episodes.
+    """
     spec = spec_of(env)
     replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
     with Bar("load data", sum(len(dataset.episodes) for dataset in datasets)) as bar:
         for dataset in datasets:
             require_spec(spec, dataset.spec, f"dataset {dataset.path}")
             for episode in dataset.load_all(sim_state=False):
+                stop.check("the data was still being read; the same command goes on")
                 replay.add(episode)
                 bar.advance()
     return replay
-
-
-def differing(before: Any, now: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the fields of two nested mappings that differ."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return [] if before == now else [prefix.rstrip(".")]
-    names = {**before, **now}
-    return [n for name in names for n in differing(before.get(name), now.get(name), f"{prefix}{name}.")]

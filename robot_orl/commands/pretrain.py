@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from robot_orl.commands.inputs import data_paths, differing, fingerprint_of, load_replay, open_datasets
+from robot_orl.commands.inputs import data_paths, fingerprint_of, load_replay, open_datasets
 from robot_orl.commands.tables import print_summary
 from robot_orl.config import PretrainConfig
 from robot_orl.data.provenance import git_revision, package_versions
@@ -15,9 +15,11 @@ from robot_orl.data.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of
+from robot_orl.schema import differing
 from robot_orl.tasks import TaskConfig, make_env
 from robot_orl.training.pretrain import Cadence, Offline, pretrain
 from robot_orl.training.run import Run
+from robot_orl.training.state import unpack
 
 # What may differ between a run and the command that continues it.
 FREE = {
@@ -36,7 +38,7 @@ def run(cfg: PretrainConfig) -> None:
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
         _start_run(folder, config)
-        replay = load_replay(env, datasets)
+        replay = load_replay(env, datasets, stop)
         folder.update_summary(_facts(cfg, datasets))
         cadence = Cadence(
             cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes
@@ -67,6 +69,7 @@ def _start_run(folder: Run, config: dict[str, Any]) -> None:
     before = OmegaConf.to_container(folder.config)
     assert isinstance(before, dict)
     folder.part("agent")
+    _require_not_finetuned(folder, config["steps"])
     kept = [name for name in config if name not in FREE]
     changed = [n for name in kept for n in differing(before.get(name), config[name], f"{name}.")]
     if changed:
@@ -74,6 +77,18 @@ def _start_run(folder: Run, config: dict[str, Any]) -> None:
             f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
         )
     folder.save_config(config)
+
+
+def _require_not_finetuned(folder: Run, steps: int) -> None:
+    """Raises: UsageError: more offline updates would replace the agent that finetuning began from."""
+    if not (folder.has("online") and folder.has("offline")):
+        return
+    updates = unpack(folder.load("offline")).progress.updates
+    if updates < steps:
+        raise UsageError(
+            f"run {folder.path} was finetuned from its {updates} offline updates; choose another "
+            f"out= for {steps}"
+        )
 
 
 def _facts(cfg: PretrainConfig, datasets: list[Dataset]) -> dict[str, Any]:

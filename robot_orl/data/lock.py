@@ -1,4 +1,7 @@
-"""A segment's lock: who is writing it. The kernel drops it when the writer dies, however it dies."""
+"""Locks on folders, a segment's above all: who is writing it.
+
+The kernel drops a lock when the writer dies, however it dies.
+"""
 
 import fcntl
 import json
@@ -10,12 +13,12 @@ from pathlib import Path
 from robot_orl.data.layout import LOCK_FILE
 
 
-def hold(segment: Path) -> int:
-    """Take the exclusive lock of a segment; returns the descriptor that holds it until closed.
+def hold(folder: Path, name: str = LOCK_FILE) -> int:
+    """Take the exclusive lock of a folder; returns the descriptor that holds it until closed.
 
     Raises: BlockingIOError: it is held already.
     """
-    descriptor = os.open(segment / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock_exclusively(descriptor)
         os.ftruncate(descriptor, 0)
@@ -37,10 +40,10 @@ def _lock_exclusively(descriptor: int, attempts: int = 20) -> None:
             time.sleep(0.002)
 
 
-def holder(segment: Path) -> str | None:
-    """The process that writes this segment now, such as 'process 123'; None: nobody does."""
+def holder(folder: Path, name: str = LOCK_FILE) -> str | None:
+    """The process that writes this folder now, such as 'process 123'; None: nobody does."""
     try:
-        descriptor = os.open(segment / LOCK_FILE, os.O_RDONLY)
+        descriptor = os.open(folder / name, os.O_RDONLY)
     except OSError:
         return None
     try:

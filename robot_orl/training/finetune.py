@@ -6,8 +6,8 @@ the same seed, the same noise and the same weights.
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import gymnasium
@@ -19,17 +19,22 @@ from robot_orl.data.mixture import Mixture
 from robot_orl.data.reader import Dataset
 from robot_orl.data.replay import Replay
 from robot_orl.data.writer import SegmentWriter
+from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.rollout import rollout
+from robot_orl.schema import differing
 from robot_orl.seeds import VALIDATION_SEEDS, finetune_seed
 from robot_orl.training.evaluate import Evaluation, evaluate
-from robot_orl.training.pretrain import Cadence, finish, log_evaluation, policy_of
-from robot_orl.training.run import Run, StageClock
+from robot_orl.training.pretrain import Cadence, between, finish, log_evaluation, policy_of
+from robot_orl.training.run import Run, StageClock, finite
 from robot_orl.training.state import Progress, TrainingState, unpack
 from robot_orl.types import Actor, Episode, EpisodeMeta, Metrics, Observation, Proposal
 
 STAGE = "online"
+
+# What says nothing about how the agent became what it is.
+FREE = {"run", "env_steps", "log_every", "eval_every", "eval_episodes", "final_episodes", "threads"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,10 @@ class Recipe:
 
 @dataclass
 class Online:
-    """What finetuning works on. agent_config: the run's, with any changed settings."""
+    """What finetuning works on. agent_config: the run's, with any changed settings.
+
+    asked: what the command was asked for, for the summary.
+    """
 
     run: Run
     env: gymnasium.Env[Any, Any]
@@ -59,48 +67,104 @@ class Online:
     agent_config: Any
     cadence: Cadence
     stop: StopFlag
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
-    """Returns the final evaluation, or None if the stage was complete already."""
-    state = _resume(work)
+    """Returns the final evaluation, or None if the stage was complete already.
+
+    An unfinished stage goes on with the settings that it began with. A finished one may go on with
+    more steps under others, or with other data, such as episodes that it was deployed for meanwhile.
+    Raises: UsageError: other settings for an unfinished stage.  DataError: its episodes are lost.
+    """
+    state, kept = _resume(work, recipe)
     progress = state.progress
     measured = work.run.summary.get(STAGE, {}).get("env_steps")
     if progress.env_steps >= recipe.env_steps and measured == progress.env_steps:
         return None
     online = _committed(work, progress.episodes)
+    progress.target = recipe.env_steps
+    work.run.update_summary({"finetune": work.asked | ({"before": kept["before"]} if kept["before"] else {})})
     mixture = Mixture(work.offline, online, recipe.offline_share)
     clock = StageClock(progress.wall_s)
-    work.run.start_log(STAGE, progress.env_steps)
+    work.run.start_log(STAGE, progress.env_steps, measures_again=progress.env_steps >= recipe.env_steps)
+    evaluated = work.run.last_evaluation(STAGE)
+
+    def save() -> None:
+        progress.wall_s = clock()
+        work.run.save(STAGE, state.pack(STAGE, work.fingerprint) | kept)
+
+    if progress.is_finished(STAGE):
+        save()  # with the target that it reached, where fewer steps are asked for than before
     title = f"online: {state.agent_config.name}"
     with (
         SegmentWriter(work.run.path / "online", state.spec, "finetune") as writer,
         Bar(title, recipe.env_steps, progress.env_steps) as bar,
     ):
         while progress.env_steps < recipe.env_steps:
-            work.stop.check(f"online is saved at step {progress.env_steps}; the same command goes on")
+            saved = f"online is saved at step {progress.env_steps}; the same command goes on"
+            work.stop.check(saved)
+            if progress.env_steps // work.cadence.eval_every > evaluated // work.cadence.eval_every:
+                evaluated = progress.env_steps
+                curve = _measure(work, state, clock, saved)
+                bar.advance(0, note=f"success {curve.success:.0%}")
             episode = _explore(work, state, recipe.noise)
             writer.append(episode)
             online.add(episode)
             metrics = _learn(state, mixture, recipe, len(episode))
+            finite(STAGE, progress.env_steps + len(episode), metrics)
             before = progress.env_steps
             progress.env_steps += len(episode)
             progress.episodes += 1
             bar.advance(min(len(episode), recipe.env_steps - before))
-            _report(work, state, clock, before, episode, metrics, recipe.env_steps, bar)
-            progress.wall_s = clock()
-            work.run.save(STAGE, state.pack(STAGE, work.fingerprint))
-    return finish(work.run, work.env, STAGE, state, clock, work.cadence.final_episodes)
+            if progress.env_steps // work.cadence.log_every > before // work.cadence.log_every:
+                _log(work, progress.env_steps, clock(), episode, metrics)
+            save()
+    return finish(work.run, work.env, STAGE, state, clock, work.cadence.final_episodes, work.stop)
 
 
-def _resume(work: Online) -> TrainingState:
-    if work.run.has(STAGE):
-        return unpack(work.run.load(STAGE), work.agent_config)
+def _resume(work: Online, recipe: Recipe) -> tuple[TrainingState, dict[str, Any]]:
+    """The state to go on from, and what its checkpoint keeps besides.
+
+    recipe, asked: of now.  before: see `_history`.  began_from: hash of the offline policy.
+    """
     state = unpack(work.run.load("offline"), work.agent_config)
-    state.agent.start_online()
-    state.progress = Progress()
-    state.rng = np.random.default_rng([work.seed, 1])
-    return state
+    began_from = policy_hash(state.agent)
+    kept = {"recipe": asdict(recipe), "asked": work.asked, "before": [], "began_from": began_from}
+    if not work.run.has(STAGE):
+        state.agent.start_online()
+        state.progress = Progress()
+        state.rng = np.random.default_rng([work.seed, 1])
+        return state, kept
+    saved = work.run.load(STAGE)
+    state = unpack(saved, work.agent_config)
+    if saved.get("began_from", began_from) != began_from:
+        raise DataError(
+            f"run {work.run.path} was finetuned from another offline agent than it holds now; pretrain and "
+            "finetune with another out="
+        )
+    if not state.progress.is_finished(STAGE):
+        _require_same(work, recipe, saved)
+    return state, kept | {"before": _history(work, saved)}
+
+
+def _require_same(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> None:
+    """Raises: UsageError: an unfinished stage is to go on with other data or settings."""
+    before = saved["recipe"] | {"env_steps": recipe.env_steps, "agent": saved["agent_config"]}
+    changed = differing(before, asdict(recipe) | {"agent": asdict(work.agent_config)})
+    if saved["fingerprint"] != work.fingerprint:
+        changed.insert(0, "data")
+    if changed:
+        raise UsageError(
+            f"finetuning of run {work.run.path} began with other values of: {', '.join(changed)}; finish it "
+            "with the same, then it can go on with others"
+        )
+
+
+def _history(work: Online, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the finished parts of the stage were asked for, where the rest is asked for something else."""
+    earlier, last = saved.get("before", []), saved.get("asked", work.asked)
+    return [*earlier, last] if set(differing(last, work.asked)) - FREE else earlier
 
 
 def _committed(work: Online, episodes: int) -> Replay:
@@ -110,9 +174,12 @@ def _committed(work: Online, episodes: int) -> Replay:
     """
     replay = Replay(work.offline.spec, work.offline.reward_for)
     folder = work.run.path / "online"
-    if not (folder / DATASET_FILE).exists():  # killed before the first episode was committed
+    dataset = Dataset.open(folder, allow_empty=True) if (folder / DATASET_FILE).exists() else None
+    found = 0 if dataset is None else len(dataset.episodes)
+    if found < episodes:
+        raise DataError(f"{folder} holds {found} of the {episodes} episodes that the checkpoint learned from")
+    if dataset is None:  # killed before the first episode was committed
         return replay
-    dataset = Dataset.open(folder, allow_empty=True)
     beyond = dataset.episodes[episodes:]
     if beyond:
         dataset.delete(beyond, "collected after the last checkpoint; collected again on resume")
@@ -142,28 +209,24 @@ def _learn(state: TrainingState, mixture: Mixture, recipe: Recipe, steps: int) -
     return metrics
 
 
-def _report(
-    work: Online,
-    state: TrainingState,
-    clock: Callable[[], float],
-    before: int,
-    episode: Episode,
-    metrics: Metrics,
-    total: int,
-    bar: Bar,
-) -> None:
-    """Log when a multiple of the cadence was passed in the steps since `before`."""
-    now, cadence = state.progress.env_steps, work.cadence
-    if now // cadence.log_every > before // cadence.log_every:
-        episode_metrics = {
-            "episode/return": float(episode.reward.sum()),
-            "episode/success": float(episode.meta.success),
-        }
-        work.run.log(STAGE, now, now, clock(), metrics | episode_metrics)
-    if now // cadence.eval_every > before // cadence.eval_every and now < total:
-        curve = evaluate(work.env, policy_of(state), VALIDATION_SEEDS[: cadence.eval_episodes])
-        log_evaluation(work.run, STAGE, now, now, clock(), curve)
-        bar.advance(0, note=f"success {curve.success:.0%}")
+def _log(work: Online, now: int, wall_s: float, episode: Episode, metrics: Metrics) -> None:
+    episode_metrics = {
+        "episode/return": float(episode.reward.sum()),
+        "episode/success": float(episode.meta.success),
+    }
+    work.run.log(STAGE, now, now, wall_s, metrics | episode_metrics)
+
+
+def _measure(work: Online, state: TrainingState, clock: Callable[[], float], saved: str) -> Evaluation:
+    """A point of the learning curve. saved: what to say where it is stopped."""
+
+    def stoppable(seeds: Sequence[int]) -> Iterator[int]:
+        return between(seeds, lambda: work.stop.check(saved))
+
+    now, seeds = state.progress.env_steps, VALIDATION_SEEDS[: work.cadence.eval_episodes]
+    curve = evaluate(work.env, policy_of(state), seeds, stoppable)
+    log_evaluation(work.run, STAGE, now, now, clock(), curve)
+    return curve
 
 
 def policy_hash(agent: Agent) -> str:

@@ -1,19 +1,20 @@
 """Offline training: a dataset in, an agent out, with behaviour cloning beside it as the baseline."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 
-from robot_orl.agents.base import act
+from robot_orl.agents.base import TensorMetrics, act
 from robot_orl.data.normalizer import Normalizer, features_of
 from robot_orl.data.replay import Replay
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
-from robot_orl.progress import Bar, track
+from robot_orl.progress import Bar
 from robot_orl.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
 from robot_orl.training.evaluate import Act, Evaluation, evaluate
-from robot_orl.training.run import Run, StageClock
+from robot_orl.training.run import EVALUATED, Run, StageClock, finite
 from robot_orl.training.state import TrainingState, new_state, unpack
 from robot_orl.types import Observation
 
@@ -52,31 +53,41 @@ def pretrain(work: Offline, stage: str, agent_config: Any, steps: int) -> Evalua
     measured = work.run.summary.get(stage, {}).get("updates")
     if progress.updates >= steps and measured == progress.updates:
         return None
+    progress.target = steps
     clock = StageClock(progress.wall_s)
-    work.run.start_log(stage, progress.updates)
+    work.run.start_log(stage, progress.updates, measures_again=progress.updates >= steps)
+    metrics: TensorMetrics = {}
+    evaluated = work.run.last_evaluation(stage)
 
     def save() -> None:
+        finite(stage, progress.updates, metrics)
         progress.wall_s = clock()
         work.run.save(stage, state.pack(stage, work.fingerprint))
 
+    def safe_point() -> None:
+        if work.stop.requested:
+            save()
+            work.stop.check(f"{stage} is saved at update {progress.updates}; the same command goes on")
+
     with Bar(f"{stage}: {agent_config.name}", steps, progress.updates) as bar:
         while progress.updates < steps:
-            if work.stop.requested:
-                save()
-                work.stop.check(f"{stage} is saved at update {progress.updates}; the same command goes on")
+            safe_point()
+            if progress.updates // cadence.eval_every > evaluated // cadence.eval_every:
+                finite(stage, progress.updates, metrics)
+                seeds = VALIDATION_SEEDS[: cadence.eval_episodes]
+                curve = evaluate(work.env, policy_of(state), seeds, lambda it: between(it, safe_point))
+                evaluated = progress.updates
+                log_evaluation(work.run, stage, evaluated, 0, clock(), curve)
+                bar.advance(0, note=f"success {curve.success:.0%}")
             metrics = state.agent.update(work.replay.sample(state.agent.sampling, state.rng))
             progress.updates += 1
             bar.advance()
             if progress.updates % cadence.log_every == 0:
                 work.run.log(stage, progress.updates, 0, clock(), metrics)
-            if progress.updates % cadence.eval_every == 0 and progress.updates < steps:
-                curve = evaluate(work.env, policy_of(state), VALIDATION_SEEDS[: cadence.eval_episodes])
-                log_evaluation(work.run, stage, progress.updates, 0, clock(), curve)
-                bar.advance(0, note=f"success {curve.success:.0%}")
             if progress.updates % cadence.checkpoint_every == 0:
                 save()
     save()
-    return finish(work.run, work.env, stage, state, clock, cadence.final_episodes)
+    return finish(work.run, work.env, stage, state, clock, cadence.final_episodes, work.stop)
 
 
 def _resume(work: Offline, stage: str, agent_config: Any) -> TrainingState:
@@ -98,15 +109,19 @@ def finish(
     state: TrainingState,
     clock: StageClock,
     episodes: int,
+    stop: StopFlag,
 ) -> Evaluation:
-    """The figures of a finished stage, on the evaluation seeds."""
+    """The figures of a finished stage, whose checkpoint is saved, on the evaluation seeds."""
     trained_s = clock()
-    result = evaluate(
-        env,
-        policy_of(state),
-        EVALUATION_SEEDS[:episodes],
-        lambda seeds: track(seeds, f"{stage}: evaluation"),
-    )
+    with Bar(f"{stage}: evaluation", episodes) as bar:
+
+        def shown(seeds: Sequence[int]) -> Iterator[int]:
+            for seed in seeds:
+                stop.check(f"{stage} is trained and saved; the same command evaluates it")
+                yield seed
+                bar.advance()
+
+        result = evaluate(env, policy_of(state), EVALUATION_SEEDS[:episodes], shown)
     step = state.progress.env_steps or state.progress.updates
     log_evaluation(run, stage, step, state.progress.env_steps, trained_s, result)
     run.update_summary(
@@ -119,6 +134,13 @@ def finish(
     return result
 
 
+def between(seeds: Sequence[int], safe_point: Callable[[], None]) -> Iterator[int]:
+    """The seeds, with a safe point before each."""
+    for seed in seeds:
+        safe_point()
+        yield seed
+
+
 def log_evaluation(
     run: Run, stage: str, step: int, env_steps: int, wall_s: float, result: Evaluation
 ) -> None:
@@ -129,7 +151,7 @@ def log_evaluation(
         env_steps,
         wall_s,
         {
-            "eval/success": result.success,
+            EVALUATED: result.success,
             "eval/success_any": result.success_any,
             "eval/return": result.episode_return,
             "eval/wilson_low": low,

@@ -10,6 +10,7 @@ summary.json     the figures of the run
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from robot_orl.training.checkpoint import load_checkpoint, save_checkpoint
 from robot_orl.types import Metrics
 
 STAGES = ("bc", "offline", "online")
+EVALUATED = "eval/success"  # the metric that marks a line as an evaluation
 
 
 class Run:
@@ -119,12 +121,20 @@ class Run:
 
     # metrics
 
-    def start_log(self, stage: str, step: int) -> None:
-        """Go on logging `stage` from `step`: lines beyond it, of a killed process, are dropped."""
+    def start_log(self, stage: str, step: int, measures_again: bool = False) -> None:
+        """Go on logging `stage` from `step`: lines beyond it, of a killed process, are dropped.
+
+        measures_again: nothing but the last evaluation will follow, so that of this step is dropped, too.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
+        def is_kept(row: dict[str, Any]) -> bool:
+            if row["stage"] != stage or row["step"] < step:
+                return True
+            return row["step"] == step and not (measures_again and EVALUATED in row)
+
         path = self.path / "metrics.jsonl"
-        kept = [row for row in read_metrics(self.path) if row["stage"] != stage or row["step"] <= step]
+        kept = [row for row in read_metrics(self.path) if is_kept(row)]
         _write(path, "".join(json.dumps(row) + "\n" for row in kept))
         if self._metrics is not None:
             self._metrics.close()
@@ -133,10 +143,15 @@ class Run:
         board = self.path / "tensorboard" / stage
         self._board = SummaryWriter(str(board), purge_step=step + 1)
 
+    def last_evaluation(self, stage: str) -> int:
+        """The last step of `stage` at which its policy was measured; 0 if it never was."""
+        rows = read_metrics(self.path)
+        return max((row["step"] for row in rows if row["stage"] == stage and EVALUATED in row), default=0)
+
     def log(self, stage: str, step: int, env_steps: int, wall_s: float, metrics: Metrics) -> None:
-        """metrics: numbers or one-element tensors."""
+        """metrics: numbers or one-element tensors. Raises: RunError: training diverged, or the disk."""
         assert self._metrics is not None, "start_log first"
-        values = {name: float(value) for name, value in metrics.items()}
+        values = finite(stage, step, metrics)
         row = {"stage": stage, "step": step, "env_steps": env_steps, "wall_s": round(wall_s, 3), **values}
         try:
             self._metrics.write(json.dumps(row) + "\n")
@@ -177,6 +192,18 @@ class StageClock:
 
     def __call__(self) -> float:
         return time.monotonic() - self._start
+
+
+def finite(stage: str, step: int, metrics: Metrics) -> dict[str, float]:
+    """The metrics as plain numbers. Raises: RunError: one is not finite, so training diverged."""
+    values = {name: float(value) for name, value in metrics.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise RunError(
+                f"{stage} diverged: {name} is {value} at step {step}; the checkpoint before it is kept, "
+                "lower learning rates may help"
+            )
+    return values
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -21,12 +21,24 @@ FORMAT = 1
 
 @dataclass
 class Progress:
-    """How far a stage is: gradient updates, environment steps and episodes, seconds."""
+    """How far a stage is: gradient updates, environment steps and episodes, seconds.
+
+    target: what the stage was asked for last, in updates, or in environment steps where it is online.
+    """
 
     updates: int = 0
     env_steps: int = 0
     episodes: int = 0
     wall_s: float = 0.0
+    target: int = 0
+
+    def done(self, stage: str) -> int:
+        """How much of `target` is done."""
+        return self.env_steps if stage == "online" else self.updates
+
+    def is_finished(self, stage: str) -> bool:
+        """Trained as long as it was asked to be (but perhaps not measured yet)."""
+        return self.done(stage) >= self.target
 
 
 @dataclass
