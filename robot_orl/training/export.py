@@ -22,8 +22,11 @@ PARITY_SAMPLES = 8
 def export(state: TrainingState, out: Path, task: TaskConfig, fingerprint: str, limits: Limits) -> None:
     """Write the bundle folder: first whole beside `out`, then in its place.
 
-    Raises: UsageError: `out` is a folder that is no bundle.  RunError: it cannot be written.
+    Raises: UsageError: `out` is no bundle, or where one works.  RunError: it cannot be written.
     """
+    out = out.resolve()
+    if Path.cwd().is_relative_to(out):
+        raise UsageError(f"{out} is the working folder or above it; choose another out=")
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is no bundle; choose another out=")
     partial = out.with_name(out.name + ".partial")
