@@ -90,7 +90,7 @@ class DatasetInfo:
             ("size on disk", _readable_size(self.size_bytes)),
             ("format version", str(self.format_version)),
             ("written with", ", ".join(f"{name} {found}" for name, found in self.packages.items())),
-            ("git revision", ", ".join(revision[:12] for revision in self.git_revisions) or "unknown"),
+            ("git revision", ", ".join(map(_short, self.git_revisions)) or "unknown"),
             ("fingerprint", self.fingerprint),
         ]
 
@@ -146,6 +146,11 @@ def _size_on_disk(path: Path) -> int:
 
 def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{share:.1%}"
+
+
+def _short(revision: str) -> str:
+    commit, _, state = revision.partition("-")
+    return commit[:12] + (f"-{state}" if state else "")
 
 
 def _counts(found: dict[str, int]) -> str:
