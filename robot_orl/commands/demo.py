@@ -10,16 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.table import Table
 
 from robot_orl.commands.tables import out
 from robot_orl.config import DemoConfig
-from robot_orl.errors import RunError
+from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
+from robot_orl.registry import factory, schema_of
+from robot_orl.schema import differing
+from robot_orl.tasks import make_env, spec_of
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 BASELINE_SHARE = 2  # a cloning update costs a quarter of one of AWAC, and cloning needs more of them
@@ -96,10 +100,15 @@ def stages(cfg: DemoConfig) -> list[Stage]:
 
 
 def run(cfg: DemoConfig) -> None:
-    """Raises: Interrupted: stopped by Ctrl-C; the same command goes on.  RunError: a stage failed."""
+    """Raises: Interrupted: stopped by Ctrl-C; the same command goes on.  RunError: a stage failed.
+    UsageError: there is no script for the task, or the folder is of a demo with other settings.
+    """
+    factory("operator", "scripted")(schema_of("operator", "scripted")(), spec_of(make_env(cfg.task)))
     root = Path(cfg.out) / cfg.task.name
     path = stages(cfg)
-    done = _Done(root / "stages.json")
+    settings = asdict(cfg)
+    del settings["out"]
+    done = _Done(root / "stages.json", settings)
     began = time.monotonic()
     for number, stage in enumerate(path, 1):
         left_s = sum(later.about_s for later in path[number - 1 :] if not done.has(later))
@@ -117,20 +126,36 @@ def run(cfg: DemoConfig) -> None:
 class _Done:
     """Which stages are finished, by their exact words, and how long each took [s]."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        """Raises: UsageError: the stages at `path` are of other settings, or it cannot be written."""
+        self.path, self.settings = path, settings
         try:
-            self.seconds: dict[str, float] = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            self.seconds = {}
+            known = json.loads(path.read_text())
+            before, self.seconds = known["settings"], dict(known["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            before, self.seconds = settings, {}
+        if changed := differing(before, settings):
+            raise UsageError(
+                f"{path.parent} holds a demo with other values of: {', '.join(changed)}; choose another "
+                "out= or remove it"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write()
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
     def has(self, stage: Stage) -> bool:
         return stage.line in self.seconds and stage.makes.exists()
 
     def add(self, stage: Stage, seconds: float) -> None:
         self.seconds[stage.line] = round(seconds, 1)
+        self._write()
+
+    def _write(self) -> None:
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.seconds, indent=2) + "\n")
+        content = {"settings": self.settings, "seconds": self.seconds}
+        partial.write_text(json.dumps(content, indent=2) + "\n")
         partial.replace(self.path)
 
 
@@ -154,6 +179,8 @@ def _execute(stage: Stage) -> None:
             signal.signal(number, handler)
     if interrupted or code == 130:
         raise Interrupted("the demo is interrupted; the same command goes on where it was")
+    if code == UsageError.exit_code:
+        sys.exit(code)  # the stage itself has said what is wrong; the same command would only say it again
     if code:
         raise RunError(f"stage '{stage.name}' failed with exit code {code}; the same command goes on from it")
 
