@@ -6,6 +6,13 @@ from typing import Any
 
 from robot_orl.errors import RobotOrlError
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a closed terminal
+
+
+def taken_signals() -> list[signal.Signals]:
+    """The signals to answer: a hang-up that is ignored, as under `nohup`, stays ignored."""
+    return [n for n in STOP_SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+
 
 class Interrupted(RobotOrlError):
     """The work was asked to stop and its state is saved. Exit code 130, as of a shell."""
@@ -14,7 +21,9 @@ class Interrupted(RobotOrlError):
 
 
 class StopFlag:
-    """Context manager: SIGINT and SIGTERM set `requested`; a second one stops at once.
+    """Context manager: SIGINT, SIGTERM and SIGHUP set `requested`; a second one stops at once.
+
+    But for a second SIGHUP: a closing terminal sends it more than once, and nobody is there any more.
 
     Signals reach the main thread only; elsewhere the flag is inert and can be set by hand.
     """
@@ -25,7 +34,7 @@ class StopFlag:
 
     def __enter__(self) -> "StopFlag":
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in taken_signals():
                 self._previous[number] = signal.signal(number, self._handle)
         except ValueError:  # not in the main thread
             pass
@@ -39,7 +48,7 @@ class StopFlag:
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self.requested = True
 

@@ -19,6 +19,7 @@ from robot_orl.deploy.report import DeployReport
 from robot_orl.deploy.safety import ActionFilter, StalenessGuard
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker, TimingLog
 from robot_orl.errors import UsageError
+from robot_orl.interrupt import taken_signals
 from robot_orl.types import Robot
 
 Progress = Callable[[int, int], None]
@@ -40,7 +41,8 @@ def run(
 
     seed: of the first homing; each later one takes the next.  writer: takes the finished episodes.
     realtime_priority: SCHED_FIFO priority to ask for, or None.  on_tick: called after each tick with the
-    slots done and to do; must be quick.  stop: set it to end the run; SIGINT and SIGTERM do so too.
+    slots done and to do; must be quick.  stop: set it to end the run, as SIGINT, SIGTERM and
+    SIGHUP do.
     Faults of robot, policy or recording do not raise; `DeployReport.fault` names them.
     Raises: UsageError: the robot does not fit the bundle.  RunError: it cannot be connected.
     """
@@ -55,15 +57,20 @@ def run(
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop` instead of raising in the middle of a command to the robot."""
+    """SIGINT, SIGTERM and SIGHUP set `stop` instead of raising in the middle of a command to the robot."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python delivers signals to the main thread only, so none can interrupt us here
         return
 
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.set()
+    is_requested = False
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal is_requested
+        if not is_requested:  # a signal may come while `set` holds its lock, which a second call waits for
+            is_requested = True
+            stop.set()
+
+    before = {number: signal.signal(number, request) for number in taken_signals()}
     try:
         yield
     finally:

@@ -77,7 +77,7 @@ def wait_for_tick(process: "subprocess.Popen[str]", tick: int) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_deployment_stops_safely_and_keeps_the_episode(
     child: "subprocess.Popen[str]", tmp_path: Path, number: int
 ) -> None:
