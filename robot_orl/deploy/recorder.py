@@ -5,14 +5,11 @@ keep it off the processor meanwhile, even a real-time loop waits for it (measure
 processes: 31 missed slots in 10 s, none with the wait).
 """
 
-import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from robot_orl.data.buffer import EpisodeBuffer
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Outcome, Proposal, Spec
-
-log = logging.getLogger(__name__)
 
 SETTLE_S = 2.0  # how long a homed robot waits for the disk before it goes on regardless
 
@@ -37,12 +34,13 @@ class _Pending:
 @dataclass
 class Tally:
     """How the episodes went. whole: those that ended by themselves.  judged: of those, the ones whose
-    success the robot could tell."""
+    success the robot could tell.  written_late: still under way when the next episode began."""
 
     whole: int = 0
     cut_short: int = 0
     judged: int = 0
     successes: int = 0
+    written_late: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -67,7 +65,7 @@ class Recorder:
         The robot is safe here, so this is when to wait for the last episode's commit.
         """
         if self._writer is not None and not self._writer.settle(SETTLE_S):
-            log.warning("the last episode is still being written after %g s; going on meanwhile", SETTLE_S)
+            self.tally.written_late += 1  # told at the end: a message could wait for a stalled terminal
         self._seed = seed
         self._pending: _Pending | None = None
         self._begun = False

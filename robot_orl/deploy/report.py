@@ -62,7 +62,12 @@ class DeployReport:
             "clock": self.clock,
             "realtime": self.realtime.to_dict(),
             "safety": self.safety,
-            "episodes": {"whole": tally.whole, "cut_short": tally.cut_short, "end_reasons": tally.reasons},
+            "episodes": {
+                "whole": tally.whole,
+                "cut_short": tally.cut_short,
+                "end_reasons": tally.reasons,
+                "written_late": tally.written_late,
+            },
             "success": {
                 "episodes": judged,
                 "successes": tally.successes,

@@ -9,7 +9,7 @@ import pytest
 from conftest import MakeBundle
 from deploy_toys import FakeClock, Kept, ToyRobot
 
-from robot_orl.deploy.loop import run
+from robot_orl.deploy.loop import run, stop_on_signals
 from robot_orl.deploy.safety import Limits
 from robot_orl.errors import RunError, UsageError
 from robot_orl.types import Actor, Array, Episode, Outcome, Spec
@@ -57,6 +57,7 @@ def test_a_run_ticks_for_its_duration_and_homes_with_a_new_seed_per_episode(
         "whole": 2,
         "cut_short": 1,
         "end_reasons": {"horizon": 2, "duration": 1},
+        "written_late": 0,
     }
     assert (report["stopped_by"], report["fault"], report["missed_slots"]) == ("duration", None, 0)
     assert report["period_ms"] == 100
@@ -263,7 +264,19 @@ def test_a_recording_that_fails_is_a_fault_and_stops_the_robot(
     assert report.fault == "RunError: the disk is full"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_episodes_that_are_still_being_written_when_the_next_begins_are_counted_not_waited_for(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    class SlowDisk(Kept):
+        def settle(self, timeout_s: float) -> bool:
+            return not self  # from the first episode on
+
+    report = run(robot, make_bundle(spec), duration_s=1.2, clock=clock, writer=SlowDisk())
+    assert report.to_dict()["episodes"]["written_late"] == 2
+    assert len(robot.sent) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_a_command_lets_it_finish_and_then_stops(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, number: int
 ) -> None:
@@ -276,6 +289,35 @@ def test_a_signal_in_the_middle_of_a_command_lets_it_finish_and_then_stops(
     assert (report.stopped_by, report.fault) == ("interrupt", None)
     assert (episodes[0].meta.end_reason, len(episodes[0])) == ("interrupt", 2)
     assert signal.getsignal(number) == handler
+
+
+def test_a_hang_up_that_is_ignored_as_under_nohup_stays_ignored(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        robot.before = at("send", 2, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        report = run(robot, make_bundle(spec), duration_s=1.2, clock=clock)
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+    assert (report.stopped_by, len(robot.sent)) == ("duration", 12)
+
+
+def test_a_signal_in_the_middle_of_another_ones_request_does_not_ask_again() -> None:
+    class Hit(threading.Event):
+        asked = 0
+
+        def set(self) -> None:
+            """Its own lock is held in here: whoever called it again now would wait for ever."""
+            self.asked += 1
+            if self.asked == 1:
+                os.kill(os.getpid(), signal.SIGHUP)
+            super().set()
+
+    stop = Hit()
+    with stop_on_signals(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert (stop.is_set(), stop.asked) == (True, 1)
 
 
 def test_a_stop_that_comes_while_waiting_for_the_tick_is_obeyed_at_once(
