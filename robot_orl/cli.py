@@ -117,22 +117,36 @@ def _config(command: str, words: list[str]) -> Any:
 
 
 def _multirun(command: str, words: list[str], run: Callable[[Any], None]) -> None:
-    """Every combination, one after the other; each writes to a folder of its own below `out`."""
+    """Every combination, one after the other; each writes to a folder, or file, of its own at `out`."""
     from robot_orl.compose import sweep
 
     jobs = []
     for job, name in sweep(words):
         varies_out = any(part.startswith("out=") for part in name.split(","))
         if name and not varies_out:
-            job = [f"{word}/{name}" if word.startswith("out=") else word for word in job]
+            job = [_own(command, word, name) if word.startswith("out=") else word for word in job]
         jobs.append([_quoted(word) for word in job])
     runs = {word for job in jobs for word in job if word.startswith("run=")}
     if command == "finetune" and len(runs) < len(jobs):
         raise UsageError("finetune writes into its run: each combination needs a run= of its own")
     configs = [_config(command, job) for job in jobs]  # all of them, before any of them runs
+    if command == "deploy":
+        from robot_orl.commands.deploy import figures_file
+
+        files = [os.path.abspath(figures_file(config)) for config in configs]
+        if len(set(files)) < len(files):
+            raise UsageError("several combinations would write one deploy.json: add out=FILE.json")
     for number, (job, config) in enumerate(zip(jobs, configs, strict=True), 1):
         print(f"[{number}/{len(jobs)}] robot-orl {command} {' '.join(job)}", file=sys.stderr)
         run(config)
+
+
+def _own(command: str, word: str, name: str) -> str:
+    """The `out=` of one combination: a folder below it, or a file beside it where `out` is a file."""
+    if command not in ("deploy", "report"):
+        return f"{word}/{name}"
+    stem, suffix = os.path.splitext(word)
+    return f"{stem},{name}{suffix}"
 
 
 def _quoted(word: str) -> str:

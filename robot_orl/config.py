@@ -104,6 +104,15 @@ class ExportConfig(Schema):
     run: str = setting(help="Run folder.")
     out: str = setting(help="Folder of the bundle; a bundle that is there is replaced.")
     stage: str = setting("latest", "Which policy of the run.", choices=["latest", "bc", "offline", "online"])
+    max_action_delta: float = setting(
+        2.0,
+        "Largest change of each action signal from one tick to the next that is sent; 2 = no limit.",
+        low=0,
+        high=2,
+    )
+    max_observation_age_s: float = setting(
+        0.25, "Older observations stop the robot.", unit="s", low=0, high=60
+    )
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 import json
 import os
+import threading
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
@@ -12,55 +14,98 @@ from robot_orl.data.reader import Dataset
 from robot_orl.data.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
+from robot_orl.deploy.loop import stop_on_signals
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
-from robot_orl.progress import Bar
+from robot_orl.progress import DetachedBar
 from robot_orl.registry import factory
 from robot_orl.seeds import deployment_seed
 from robot_orl.tasks import TaskConfig
+from robot_orl.types import Robot
 
 
 def run(cfg: DeployConfig) -> None:
     bundle = Bundle.load(cfg.bundle)
     robot = factory("robot", cfg.robot.name)(cfg.robot, TaskConfig(bundle.task, dict(bundle.task_kwargs)))
-    file = Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+    file = figures_file(cfg)
+    if not _is_writable(file):
         raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
-    writer = None
-    first = 0
-    if cfg.record is not None:
-        path = Path(cfg.record)
-        if (path / "dataset.json").exists():
-            first = len(Dataset.open(path, allow_empty=True).records)
-        writer = BackgroundWriter(SegmentWriter(path, robot.spec, "deploy", asdict(cfg), bundle.task_kwargs))
-    ticks = round(cfg.duration_s * bundle.spec.control_hz)
-    with Bar(f"deploy: {cfg.robot.name}", ticks) as bar:
-        report = control(
-            robot,
-            bundle,
-            duration_s=cfg.duration_s,
-            writer=writer,
-            seed=deployment_seed(cfg.seed, first),
-            realtime_priority=cfg.priority or None,
-            on_tick=lambda done, total: bar.advance(done - bar.done),
-        )
-    failure = _close(writer)
-    try:
-        file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write {file}: {error.strerror}") from error
-    print_deployment(report.to_dict())
+    stop = threading.Event()
+    with stop_on_signals(stop):  # until all is on the disk: a second Ctrl-C must not cost the record
+        figures, failure = _control(cfg, bundle, robot, stop)
+        _write(file, figures)
+    print_deployment(figures)
     out.print(f"written to {file}")
-    if report.fault or failure:
-        raise RunError(f"deployment stopped by a fault: {report.fault or failure}")
-    if report.stopped_by == "interrupt":
+    if figures["fault"] or failure:
+        raise RunError(f"deployment stopped by a fault: {figures['fault'] or failure}")
+    if figures["stopped_by"] == "interrupt":
         raise Interrupted("interrupted; the robot was stopped and what was recorded is kept")
 
 
-def _close(writer: BackgroundWriter | None) -> str | None:
+def figures_file(cfg: DeployConfig) -> Path:
+    """Where the figures go."""
+    return Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
+
+
+def _control(
+    cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: threading.Event
+) -> tuple[dict[str, Any], str | None]:
+    """The figures, and why episodes could not be recorded, or None."""
+    writer, first = _recording(cfg, bundle, robot)
+    ticks = round(cfg.duration_s * bundle.spec.control_hz)
+    failure = None
     try:
-        if writer is not None:
-            writer.close()
-    except RunError as error:
-        return str(error)
-    return None
+        with DetachedBar(f"deploy: {cfg.robot.name}", ticks) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.done = done
+
+            report = control(
+                robot,
+                bundle,
+                duration_s=cfg.duration_s,
+                writer=writer,
+                seed=deployment_seed(cfg.seed, first),
+                realtime_priority=cfg.priority or None,
+                on_tick=show,
+                stop=stop,
+            )
+    finally:
+        try:
+            if writer is not None:
+                writer.close()
+        except RunError as error:
+            failure = str(error)
+    return report.to_dict() | {"config": asdict(cfg)}, failure
+
+
+def _recording(cfg: DeployConfig, bundle: Bundle, robot: Robot) -> tuple[BackgroundWriter | None, int]:
+    """The writer, if something is to be recorded, and how many episodes there are already."""
+    if cfg.record is None:
+        return None, 0
+    path = Path(cfg.record)
+    known = (path / "dataset.json").exists()
+    first = len(Dataset.open(path, allow_empty=True).records) if known else 0
+    return BackgroundWriter(SegmentWriter(path, robot.spec, "deploy", asdict(cfg), bundle.task_kwargs)), first
+
+
+def _is_writable(file: Path) -> bool:
+    if file.exists() and (file.is_dir() or not os.access(file, os.W_OK)):
+        return False
+    return _is_special(file) or os.access(file.parent, os.W_OK)
+
+
+def _is_special(file: Path) -> bool:
+    """A pipe or device such as /dev/null, which must not be replaced by a file."""
+    return file.exists() and not file.is_file()
+
+
+def _write(file: Path, figures: dict[str, Any]) -> None:
+    """Whole or not at all. Raises: RunError: it cannot be written."""
+    partial = file if _is_special(file) else file.with_name(f"{file.name}.partial")
+    try:
+        partial.write_text(json.dumps(figures, indent=2) + "\n")
+        if partial != file:
+            partial.replace(file)
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """`robot-orl export`: a run's policy as a bundle that runs without PyTorch."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from robot_orl.commands.inputs import require_spec
@@ -13,12 +14,13 @@ from robot_orl.training.state import unpack
 
 
 def run(cfg: ExportConfig) -> None:
-    folder = Run.open(cfg.run)
-    stage = folder.latest_stage() if cfg.stage == "latest" else cfg.stage
-    saved = folder.load(stage)
-    state = unpack(saved)
-    require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
-    export(state, Path(cfg.out), folder.task, saved["fingerprint"], Limits())
-    with folder:
-        folder.update_summary({"bundle": str(Path(cfg.out).resolve())})
+    with Run.open(cfg.run) as folder:
+        stage = folder.latest_stage() if cfg.stage == "latest" else cfg.stage
+        saved = folder.load(stage)
+        state = unpack(saved)
+        require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
+        limits = Limits(cfg.max_action_delta, cfg.max_observation_age_s)
+        export(state, Path(cfg.out), folder.task, saved["fingerprint"], limits)
+        asked = asdict(cfg) | {"stage": stage}  # what is the latest may change
+        folder.update_summary({"bundle": str(Path(cfg.out).resolve()), "export": asked})
     out.print(f"{cfg.out}: policy '{stage}' of {cfg.run} as a bundle")

@@ -33,7 +33,7 @@ def print_summary(summary: dict[str, Any]) -> None:
 
 def print_deployment(figures: dict[str, Any]) -> None:
     """The figures that decide whether one dares to run it again."""
-    period, inference, success = figures["period_error_us"], figures["inference_us"], figures["success"]
+    success = figures["success"]
     low, high = success["wilson95"]
     rate = "unknown" if success["rate"] is None else f"{success['rate']:.0%} ({low:.0%} .. {high:.0%})"
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -42,14 +42,18 @@ def print_deployment(figures: dict[str, Any]) -> None:
             "ticks",
             f"{figures['ticks']} at {figures['control_hz']:g} Hz, {figures['missed_slots']} slots missed",
         ),
-        ("period error [us]", f"p50 {period['p50']:.0f}, p99 {period['p99']:.0f}, max {period['max']:.0f}"),
-        (
-            "inference [us]",
-            f"p50 {inference['p50']:.0f}, p99 {inference['p99']:.0f}, max {inference['max']:.0f}",
-        ),
+        ("period error [us]", _percentiles(figures["period_error_us"])),
+        ("inference [us]", _percentiles(figures["inference_us"])),
         ("success", f"{rate} of {success['episodes']} episodes"),
         ("interventions", ", ".join(f"{name} {count}" for name, count in figures["safety"].items())),
         ("stopped by", figures["fault"] or figures["stopped_by"]),
     ):
         table.add_row(name, value)
     out.print(table)
+
+
+def _percentiles(found: dict[str, Any]) -> str:
+    """Of a column of the timing log; a run that ended before its first tick measured nothing."""
+    if not found["count"]:
+        return "none"
+    return f"p50 {found['p50']:.0f}, p99 {found['p99']:.0f}, max {found['max']:.0f}"

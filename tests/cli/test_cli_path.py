@@ -149,6 +149,29 @@ def test_a_sweep_over_seeds_makes_a_run_of_its_own_for_each(made: Made, tmp_path
     assert first[0]["actor/loss"] != second[0]["actor/loss"]
 
 
+def test_the_limits_of_the_export_hold_on_the_robot(made: Made, tmp_path: Path) -> None:
+    folder, bundle = tmp_path / "run", tmp_path / "bundle"
+    shutil.copytree(made.run, folder)
+    counts = []
+    for limit in ("max_action_delta=2", "max_action_delta=0.001"):
+        done("export", f"run={folder}", f"out={bundle}", "stage=offline", limit, "max_observation_age_s=5")
+        done("deploy", f"bundle={bundle}", "duration_s=1", "seed=3")
+        figures = json.loads((bundle / "deploy.json").read_text())
+        counts.append(figures["safety"]["rate_limited"])
+        assert (figures["config"]["bundle"], figures["config"]["seed"]) == (str(bundle), 3)
+        assert figures["config"]["robot"]["name"] == "sim"
+    assert counts[0] == 0 < counts[1]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["bundle"] == str(bundle)
+    assert summary["export"] == {
+        "run": str(folder),
+        "out": str(bundle),
+        "stage": "offline",
+        "max_action_delta": 0.001,
+        "max_observation_age_s": 5.0,
+    }
+
+
 def test_deploying_loads_no_torch(made: Made, tmp_path: Path) -> None:
     script = (
         "import sys; from robot_orl.cli import main; "
@@ -182,7 +205,7 @@ def test_without_write_permission_there_is_one_line_and_no_harm(made: Made, tmp_
             (["collect", "task=fetch_reach", "episodes=1", f"out={out}"], 1),
             (["collect", "task=fetch_reach", "episodes=11", f"out={folder / 'reach'}"], 1),
             (["pretrain", f"data={folder / 'reach'}", f"out={out}", *TRAIN], 2),
-            (["export", f"run={folder / 'run'}", f"out={out}"], 1),
+            (["export", f"run={folder / 'run'}", f"out={out}"], 2),
             (["deploy", f"bundle={folder / 'bundle'}", "duration_s=0.2"], 2),
         ):
             result = run(list(words), preexec_fn=obey_permissions)
