@@ -35,7 +35,7 @@ def commands(sources: Sources) -> list[str]:
         lines.append(command("finetune", ("agent",), asked, first=("run",), base=config["agent"]))
     bundle = summary.get("bundle")
     if bundle is not None:
-        lines.append(command("export", (), {"run": run, "out": shown(bundle)}))
+        lines.append(_exporting(sources, run, shown(bundle)))
     if sources.deploy is not None:
         lines.append(_deploying(sources.deploy, bundle))
     lines.append(command("report", (), {"run": run}))
@@ -94,8 +94,25 @@ def shown(path: str | Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
+def _exporting(sources: Sources, run: str, bundle: str) -> str:
+    """The stage is named where it is not the one that an export of the finished run takes."""
+    asked = {**sources.summary.get("export", {}), "run": run, "out": bundle}
+    last = "online" if "finetune" in sources.summary else (sources.stages or ["latest"])[-1]
+    if asked.get("stage") == last:
+        asked["stage"] = "latest"
+    return command("export", (), asked, first=("run", "out", "stage"))
+
+
 def _deploying(figures: Values, bundle: str | None) -> str:
-    """From deploy.json alone, which tells neither the seed nor the recording."""
+    """As it was asked for; a deploy.json from before that was kept tells neither seed nor recording."""
+    config = figures.get("config")
+    if isinstance(config, Mapping) and isinstance(config.get("robot"), Mapping):
+        paths = {key: shown(config[key]) for key in ("record", "out") if config.get(key) is not None}
+        own = str(config.get("bundle"))
+        folder = own if Path(own).is_dir() else bundle or own
+        asked = {**config, **paths, "bundle": shown(folder)}
+        if config["robot"].get("name") in choices("robot"):
+            return command("deploy", ("robot",), asked, first=("bundle", "robot", "duration_s"))
     seconds = figures["slots"] / figures["control_hz"]
     asked = {"bundle": shown(bundle or figures.get("bundle", "BUNDLE")), "duration_s": round(seconds, 3)}
     line = shlex.join(["robot-orl", "deploy", f"bundle={written(asked['bundle'])}"])

@@ -1,5 +1,6 @@
 """Commands that make a run again: read back by a shell and by the command line, they ask for the same."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from report_toys import write_data, write_run
+from report_toys import deploy_figures, write_data, write_run
 
 from robot_orl.compose import parse, resolve
 from robot_orl.data.reader import Dataset
@@ -101,6 +102,50 @@ def test_the_commands_come_in_the_order_of_the_path(tmp_path: Path) -> None:
     ]
     assert lines[2] == f"robot-orl finetune run={run.path} env_steps=100"
     assert lines[4] == f"robot-orl deploy bundle={tmp_path / 'bundle'} robot=sim duration_s=10"
+
+
+def deployed_with(root: Path, words: list[str], **others: object) -> str:
+    """The deploy command that a report prints for a deployment that was asked for with these words."""
+    run = write_run(root)
+    file = root / "bundle" / "deploy.json"
+    config = plain("deploy", [f"bundle={root / 'bundle'}", *words])
+    file.write_text(json.dumps(deploy_figures("toy") | {"config": config | others}))
+    (line,) = (line for line in commands(read_sources(run, None)) if " deploy " in line)
+    return line
+
+
+def test_the_deploy_command_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    words = [
+        "duration_s=3.5",
+        f"record={tmp_path / 'it is'}",
+        "seed=4",
+        "priority=0",
+        "robot.freeze_after_s=2",
+    ]
+    line = deployed_with(tmp_path, words)
+    assert line.startswith(
+        f"robot-orl deploy bundle={tmp_path / 'bundle'} robot=sim robot.freeze_after_s=2.0 "
+    )
+    assert asked_by(line) == plain("deploy", [f"bundle={tmp_path / 'bundle'}", *words])
+
+
+def test_a_deployment_on_a_robot_that_is_not_known_here_is_told_as_far_as_it_goes(tmp_path: Path) -> None:
+    line = deployed_with(tmp_path, ["seed=4"], robot={"name": "gone"})
+    assert line == f"robot-orl deploy bundle={tmp_path / 'bundle'} robot=sim duration_s=10"
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"), [("online", ""), ("offline", " stage=offline max_action_delta=0.25")]
+)
+def test_the_export_command_names_what_an_export_now_would_not_choose(
+    tmp_path: Path, stage: str, said: str
+) -> None:
+    run = write_run(tmp_path)
+    exported = plain("export", ["run=elsewhere", "out=elsewhere"]) | {"stage": stage}
+    exported |= {"max_action_delta": 0.25} if said else {}
+    run.update_summary({"export": exported})
+    (line,) = (line for line in commands(read_sources(run, None)) if " export " in line)
+    assert line == f"robot-orl export run={run.path} out={tmp_path / 'bundle'}{said}"
 
 
 def test_paths_below_the_working_folder_are_shown_relative(
