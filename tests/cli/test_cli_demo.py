@@ -42,7 +42,7 @@ def test_the_demo_goes_on_after_ctrl_c_and_kill_9(tmp_path: Path) -> None:
     process = start(demo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     code, _ = stop_when(process, lambda: bool(metrics(root / "run")), signal.SIGKILL)
     assert code == -signal.SIGKILL
-    before = json.loads((root / "stages.json").read_text())
+    before = json.loads((root / "stages.json").read_text())["seconds"]
     assert [words.split()[0] for words in before] == ["collect"]
     episodes = committed(root / "data")
 
@@ -57,6 +57,33 @@ def test_the_demo_goes_on_after_ctrl_c_and_kill_9(tmp_path: Path) -> None:
     result = run(demo)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("done before") == 8
+
+
+def test_a_demo_of_other_settings_and_a_task_without_a_script_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "made" / "fetch_reach"
+    root.mkdir(parents=True)
+    settings = {"task": {"name": "fetch_reach", "kwargs": {}}, "episodes": 10, "steps": 50}
+    settings |= {"env_steps": 100, "duration_s": 2.0, "seed": 0}
+    (root / "stages.json").write_text(json.dumps({"settings": settings, "seconds": {}}))
+    demo: list[object] = [*DEMO[:-1], f"out={tmp_path / 'made'}"]
+    result = run([word if word != "episodes=10" else "episodes=20" for word in demo])
+    assert (result.returncode, result.stdout) == (2, "")
+    expected = f"{root} holds a demo with other values of: episodes; choose another out= or remove it"
+    assert result.stderr == f"robot-orl: {expected}\n"
+    result = run(["demo", "task=adroit_door", f"out={tmp_path / 'door'}"])
+    assert (result.returncode, result.stdout) == (2, "")
+    line = "robot-orl: operator=scripted has no script for task 'adroit_door'; it has: fetch_"
+    assert result.stderr.startswith(line)
+    assert not (tmp_path / "door").exists()
+
+
+def test_a_stage_that_is_used_wrongly_ends_the_demo_with_its_own_line(tmp_path: Path) -> None:
+    data = tmp_path / "fetch_reach" / "data"
+    data.mkdir(parents=True)
+    (data / "notes.txt").write_text("mine")
+    result = run([*DEMO[:-1], f"out={tmp_path}"])
+    assert result.returncode == 2
+    assert result.stderr == f"robot-orl: {data} is not empty and not a dataset: choose another folder\n"
 
 
 def stop_group_when(process: subprocess.Popen[str], is_time: object, number: int) -> tuple[int, str]:

@@ -149,7 +149,7 @@ def test_one_seed_is_not_collected_in_two_ways(copy: Copy, refused: Refused) -> 
     assert main(words) == 0
 
 
-def test_a_dataset_that_is_being_written_is_not_collected_into(
+def test_a_dataset_that_is_being_written_is_neither_collected_into_nor_learned_from(
     copy: Copy, refused: Refused, made: Made
 ) -> None:
     import os
@@ -161,9 +161,26 @@ def test_a_dataset_that_is_being_written_is_not_collected_into(
     episode = dataset.load(dataset.episodes[0])
     with SegmentWriter(reach, dataset.spec, "somebody") as writer:
         writer.append(episode)
-        line = refused("collect", "task=fetch_reach", f"out={reach}", "episodes=20")
-        assert line == f"dataset {reach} is being written by process {os.getpid()}"
+        expected = f"dataset {reach} is being written by process {os.getpid()}"
+        assert refused("collect", "task=fetch_reach", f"out={reach}", "episodes=20") == expected
+        assert refused("pretrain", f"data={reach}", f"out={made.root / 'x'}", *TRAIN) == expected
+        assert refused("finetune", f"run={copy('run')}", f"data={reach}", *TUNE) == expected
     assert len(Dataset.open(reach).episodes) == 11
+
+
+def test_a_collecting_session_that_has_no_episode_yet_keeps_others_out(
+    refused: Refused, tmp_path: Path
+) -> None:
+    import os
+
+    from robot_orl.data import lock
+
+    held = lock.hold(tmp_path, ".collect.lock")
+    words = ["collect", "task=fetch_reach", f"out={tmp_path}", "episodes=1"]
+    assert refused(*words) == f"dataset {tmp_path} is being written by process {os.getpid()}"
+    assert not (tmp_path / "segments").exists()
+    os.close(held)
+    assert main(words) == 0
 
 
 @pytest.mark.parametrize("what", ["reach", "bundle", "push_run"])
@@ -308,6 +325,7 @@ def test_a_run_that_is_being_written_is_not_written(copy: Copy, made: Made, refu
         expected = f"run {run} is being written by process {os.getpid()}"
         assert refused("pretrain", f"data={made.reach}", f"out={run}", *TRAIN) == expected
         assert refused("finetune", f"run={run}", *TUNE) == expected
+        assert refused("evaluate", f"run={run}") == expected  # before it plays
 
 
 def test_lost_metrics_and_summary_do_not_stop_finetuning(
@@ -319,6 +337,80 @@ def test_lost_metrics_and_summary_do_not_stop_finetuning(
     assert main(["finetune", f"run={run}", *TUNE, "noise=0.1"][:-1]) == 0
     assert json.loads((run / "summary.json").read_text())["online"]["env_steps"] == 100
     assert "Traceback" not in capsys.readouterr().err
+
+
+def unfinished(run: Path, stage: str, target: int) -> None:
+    """As an interruption leaves it: the stage was asked for more than it has."""
+    saved = Run(run).load(stage)
+    saved["progress"]["target"] = target
+    save_checkpoint(run / "checkpoints" / f"{stage}.ckpt", saved)
+
+
+def test_a_half_trained_agent_is_not_finetuned(copy: Copy, refused: Refused) -> None:
+    run = copy("run")
+    (run / "checkpoints" / "online.ckpt").unlink()
+    unfinished(run, "offline", 30)
+    before = contents(run)
+    line = refused("finetune", f"run={run}", *TUNE)
+    expected = f"pretraining of run {run} is not finished (20 of 30 updates): run the same pretrain again"
+    assert line == expected
+    assert contents(run) == before
+
+
+def test_a_half_trained_stage_is_measured_but_not_as_a_result(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy("run")
+    unfinished(run, "online", 500)
+    before = contents(run)
+    assert main(["evaluate", f"run={run}", "episodes=1"]) == 0
+    said = "; training is not finished (100 of 500), so this is not kept in the summary\n"
+    assert capsys.readouterr().out.endswith(f" 1 episodes{said}")
+    assert contents(run) == before
+
+
+def test_the_offline_agent_of_a_finetuned_run_is_not_replaced(
+    copy: Copy, made: Made, refused: Refused
+) -> None:
+    run = copy("run")
+    before = contents(run)
+    words = [word for word in TRAIN if not word.startswith("steps=")]
+    line = refused("pretrain", f"data={made.reach}", f"out={run}", *words, "steps=21")
+    assert line == f"run {run} was finetuned from its 20 offline updates; choose another out= for 21"
+    assert contents(run) == before
+
+
+def test_other_settings_for_unfinished_finetuning_are_named(copy: Copy, refused: Refused) -> None:
+    run = copy("run")
+    unfinished(run, "online", 500)
+    before = contents(run)
+    line = refused("finetune", f"run={run}", *TUNE, "noise=0.3", "agent.discount=0.5", after_work=True)
+    assert line == (
+        f"finetuning of run {run} began with other values of: noise, agent.discount; finish it with the "
+        "same, then it can go on with others"
+    )
+    assert contents(run) == before
+
+
+def test_cloning_is_not_finetuned(made: Made, refused: Refused, tmp_path: Path) -> None:
+    words = ["agent=bc", "agent.hidden=[8]", "steps=2", "final_episodes=1"]
+    assert main(["pretrain", *words, f"data={made.reach}", f"out={tmp_path / 'bc'}"]) == 0
+    line = refused("finetune", f"run={tmp_path / 'bc'}")
+    assert line == "bc has no online phase; pretrain agent=awac"
+
+
+def test_a_bundle_is_not_written_over_where_one_works(
+    made: Made, copy: Copy, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, run = copy("bundle"), copy("run")
+    (bundle / "inside").mkdir()
+    monkeypatch.chdir(bundle / "inside")
+    before = contents(tmp_path)
+    for out, meant in ((".", bundle / "inside"), ("..", bundle), ("/", Path("/"))):
+        line = refused("export", f"run={run}", f"out={out}")
+        assert line == f"{meant} is the working folder or above it; choose another out="
+    assert refused("export", f"run={run}", f"out={run}").startswith(f"{run} exists and is no bundle; ")
+    assert contents(tmp_path) == before
 
 
 # bundles

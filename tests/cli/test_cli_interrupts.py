@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from cli_tools import TRAIN, TUNE, Made, committed, metrics, run, start, stop_when
 
+from robot_orl.commands.inputs import load_replay, open_datasets
 from robot_orl.data.reader import Dataset
+from robot_orl.interrupt import Interrupted, StopFlag
+from robot_orl.tasks import TaskConfig, make_env
 
 pytestmark = pytest.mark.e2e
 
@@ -144,3 +147,10 @@ def test_a_second_process_is_kept_out_while_one_writes(tmp_path: Path) -> None:
     assert refusals[0].returncode == 2
     line = f"robot-orl: dataset {data} is being written by process {process.pid}\n"
     assert refusals[0].stderr == line
+
+
+def test_ctrl_c_is_heard_while_data_is_read(made: Made) -> None:
+    datasets, stop = open_datasets([made.reach]), StopFlag()
+    stop.requested = True
+    with pytest.raises(Interrupted, match=r"^interrupted; the data was still being read; the same command "):
+        load_replay(make_env(TaskConfig("fetch_reach")), datasets, stop)
