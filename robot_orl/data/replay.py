@@ -57,7 +57,9 @@ class Replay:
         """Append an episode. Unknown rewards (NaN, from a robot that cannot tell) are refused."""
         length = len(episode)
         if not np.isfinite(episode.reward).all():
-            raise DataError(f"an episode by '{episode.meta.operator}' has unknown rewards; delete it, or train without its dataset")
+            raise DataError(
+                f"an episode by '{episode.meta.operator}' has unknown rewards: train without its dataset"
+            )
         rows = slice(self.steps + self.episodes, self.steps + self.episodes + length + 1)
         steps = slice(self.steps, self.steps + length)
         self._reserve(steps.stop, rows.stop)

@@ -1,11 +1,10 @@
 """Fixtures of the deploy tests; what they are made of lies in deploy_toys.py."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy_toys import FakeClock, ToyRobot, write_bundle
+from deploy_toys import FakeClock, MakeBundle, ToyRobot, write_bundle
 
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.safety import Limits
@@ -17,9 +16,6 @@ def spec() -> Spec:
     """D = 3, A = 2, 10 Hz, 5 steps."""
     observation = {"joint": (Signal("a", "rad"), Signal("b", "rad")), "goal": (Signal("x", "m"),)}
     return Spec("toy", observation, (Signal("push", low=-1, high=1), Signal("grip", low=-1, high=1)), 10.0, 5)
-
-
-MakeBundle = Callable[..., Bundle]
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from robot_orl.deploy.bundle import write_manifest
+from robot_orl.deploy.bundle import Bundle, write_manifest
 from robot_orl.deploy.safety import Limits
 from robot_orl.types import Array, Episode, Outcome, RobotObservation, Spec
+
+MakeBundle = Callable[..., Bundle]
 
 
 def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:

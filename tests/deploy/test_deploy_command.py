@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeBundle
+from deploy_toys import MakeBundle
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main

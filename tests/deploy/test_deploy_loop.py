@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MakeBundle
-from deploy_toys import FakeClock, Kept, ToyRobot
+from deploy_toys import FakeClock, Kept, MakeBundle, ToyRobot
 
 from robot_orl.deploy.loop import run, stop_on_signals
 from robot_orl.deploy.safety import Limits

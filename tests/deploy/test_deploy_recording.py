@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeBundle
-from deploy_toys import FakeClock, ToyRobot
+from deploy_toys import FakeClock, MakeBundle, ToyRobot
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.data.background import BackgroundWriter

@@ -1,8 +1,7 @@
 import gymnasium
 import numpy as np
 import pytest
-from conftest import MakeBundle
-from deploy_toys import FakeClock, Kept
+from deploy_toys import FakeClock, Kept, MakeBundle
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.deploy.loop import run
