@@ -20,14 +20,14 @@ from rich.table import Table
 from robot_orl.commands.tables import out
 from robot_orl.config import DemoConfig
 from robot_orl.errors import RunError, UsageError
-from robot_orl.interrupt import Interrupted
+from robot_orl.interrupt import Interrupted, taken_signals
 from robot_orl.registry import factory, schema_of
 from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 BASELINE_SHARE = 2  # a cloning update costs a quarter of one of AWAC, and cloning needs more of them
-AGAIN_STEPS = 500  # updates on demonstrations and deployed episodes together
+AGAIN_STEPS = 2500  # updates on demonstrations and deployed episodes together
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def stages(cfg: DemoConfig) -> list[Stage]:
         ),
         stage(
             "pretrain offline, and behaviour cloning beside it",
-            10 + steps * 0.016,
+            10 + steps * 0.018,
             run / "checkpoints" / "offline.ckpt",
             f"pretrain agent=awac steps={steps} baseline_steps={BASELINE_SHARE * steps} {seed}",
             f"data={data}",
@@ -71,7 +71,7 @@ def stages(cfg: DemoConfig) -> list[Stage]:
         ),
         stage(
             "finetune online",
-            10 + env_steps * 0.025,
+            10 + env_steps * 0.03,
             run / "checkpoints" / "online.ckpt",
             f"finetune env_steps={env_steps}",
             f"run={run}",
@@ -89,9 +89,9 @@ def stages(cfg: DemoConfig) -> list[Stage]:
         # Deployed episodes are data: a short training run on both shows that they are accepted as such.
         stage(
             "learn from what was deployed, too",
-            10 + AGAIN_STEPS * 0.01,
+            10 + AGAIN_STEPS * 0.012,
             again / "summary.json",
-            f"pretrain agent=awac steps={AGAIN_STEPS} baseline_steps=0 final_episodes=10 {seed}",
+            f"pretrain agent=awac steps={min(AGAIN_STEPS, steps)} baseline_steps=0 final_episodes=20 {seed}",
             f"data=[{data},{deployed}]",
             f"out={again}",
         ),
@@ -171,7 +171,7 @@ def _execute(stage: Stage) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "robot_orl.cli", *stage.words], process_group=0, preexec_fn=_die_with_parent
     )
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward) for number in taken_signals()}
     try:
         code = process.wait()
     finally:
@@ -213,7 +213,7 @@ def _summary(root: Path, done: _Done, seconds: float) -> None:
     low, high = success["wilson95"]
     table.add_row(
         f"deployed at {deployed['control_hz']:g} Hz",
-        f"{success['rate']:.0%}",
+        "unknown" if success["rate"] is None else f"{success['rate']:.0%}",
         f"{low:.0%} .. {high:.0%}",
         str(success["episodes"]),
         str(deployed["ticks"]),
