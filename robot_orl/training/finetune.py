@@ -79,8 +79,7 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     """
     state, kept = _resume(work, recipe)
     progress = state.progress
-    measured = work.run.summary.get(STAGE, {}).get("env_steps")
-    if progress.env_steps >= recipe.env_steps and measured == progress.env_steps:
+    if _is_complete(work, recipe, progress):
         return None
     online = _committed(work, progress.episodes)
     progress.target = recipe.env_steps
@@ -143,14 +142,24 @@ def _resume(work: Online, recipe: Recipe) -> tuple[TrainingState, dict[str, Any]
             f"run {work.run.path} was finetuned from another offline agent than it holds now; pretrain and "
             "finetune with another out="
         )
-    if not state.progress.is_finished(STAGE):
+    goes_on = state.progress.is_finished(STAGE) and recipe.env_steps > state.progress.env_steps
+    if not goes_on and not _is_complete(work, recipe, state.progress):
         _require_same(work, recipe, saved)
     return state, kept | {"before": _history(work, saved)}
 
 
+def _is_complete(work: Online, recipe: Recipe, progress: Progress) -> bool:
+    """Trained for as many steps as asked, and measured."""
+    measured = work.run.summary.get(STAGE, {}).get("env_steps")
+    return progress.env_steps >= recipe.env_steps and measured == progress.env_steps
+
+
 def _require_same(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> None:
     """Raises: UsageError: an unfinished stage is to go on with other data or settings."""
-    before = saved["recipe"] | {"env_steps": recipe.env_steps, "agent": saved["agent_config"]}
+    before = saved.get("recipe", asdict(recipe)) | {
+        "env_steps": recipe.env_steps,
+        "agent": saved["agent_config"],
+    }
     changed = differing(before, asdict(recipe) | {"agent": asdict(work.agent_config)})
     if saved["fingerprint"] != work.fingerprint:
         changed.insert(0, "data")

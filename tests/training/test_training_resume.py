@@ -392,6 +392,11 @@ def test_a_finished_stage_may_go_on_otherwise_and_all_its_settings_are_kept(
         assert asked(150, 0.3) is None  # nothing was done that way
         assert run.summary["finetune"] == expected
         assert run.load("online")["fingerprint"] == "with deployed episodes"
+        (tmp_path / "summary.json").unlink()  # trained, but not measured: not finished under others
+        with pytest.raises(UsageError, match="began with other values of: noise; "):
+            asked(150, 0.3, "with deployed episodes")
+        asked(150, 0.1, "with deployed episodes")
+        assert run.summary["finetune"] == expected
 
 
 def test_an_online_stage_belongs_to_the_offline_agent_that_it_began_from(
