@@ -384,7 +384,8 @@ def test_other_settings_for_unfinished_finetuning_are_named(copy: Copy, refused:
     run = copy("run")
     unfinished(run, "online", 500)
     before = contents(run)
-    line = refused("finetune", f"run={run}", *TUNE, "noise=0.3", "agent.discount=0.5", after_work=True)
+    words = ["env_steps=500", *TUNE[1:], "noise=0.3", "agent.discount=0.5"]
+    line = refused("finetune", f"run={run}", *words, after_work=True)
     assert line == (
         f"finetuning of run {run} began with other values of: noise, agent.discount; finish it with the "
         "same, then it can go on with others"
