@@ -29,10 +29,12 @@ def commands(sources: Sources) -> list[str]:
     asked = config | {"data": data[0] if len(data) == 1 else data, "out": run}
     lines.append(command("pretrain", ("agent",), asked, first=("agent", "data", "out")))
     if "finetune" in summary:
-        asked = {**summary["finetune"], "run": run}
-        if asked.get("data") == config["data"]:
-            del asked["data"]
-        lines.append(command("finetune", ("agent",), asked, first=("run",), base=config["agent"]))
+        last = summary["finetune"]
+        for part in (*last.get("before", ()), last):  # earlier parts, whose settings differed, come first
+            asked = {**part, "run": run}
+            if asked.get("data") == config["data"]:
+                del asked["data"]
+            lines.append(command("finetune", ("agent",), asked, first=("run",), base=config["agent"]))
     bundle = summary.get("bundle")
     if bundle is not None:
         lines.append(_exporting(sources, run, shown(bundle)))
