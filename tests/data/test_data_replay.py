@@ -91,7 +91,7 @@ def test_growing_keeps_what_is_there() -> None:
 
 def test_unknown_rewards_are_refused_and_nothing_of_the_episode_stays() -> None:
     replay = Replay(point_spec()).extend([points([1, 2], [-1])])
-    with pytest.raises(DataError, match=r"^an episode by 'made' has unknown rewards: train without its dataset$"):
+    with pytest.raises(DataError, match=r"^an episode by 'made' has unknown rewards: train without"):
         replay.add(points([3, 4, 5], [-1, np.nan]))
     assert (len(replay), replay.episodes) == (1, 1)
     assert everything(replay) == {1: (-1, 0.5, 2)}
