@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench clean
+.PHONY: help install demo test test-unit test-all lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ demo: $(STAMP) ## the whole path on one task (DEMO_TASK=fetch_push for another)
 
 test: $(STAMP) ## all tests but the slow ones
 	$(BIN)/pytest -n 2 -m 'not slow'
+
+test-unit: $(STAMP) ## the quick part of the tests: no processes, no browser
+	$(BIN)/pytest -n 2 -m 'not slow and not e2e'
 
 test-all: $(STAMP) ## all tests
 	$(BIN)/pytest -n 2
