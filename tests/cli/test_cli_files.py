@@ -14,6 +14,8 @@ from robot_orl.data.writer import SegmentWriter
 from robot_orl.training.checkpoint import save_checkpoint
 from robot_orl.training.run import Run
 
+pytestmark = pytest.mark.e2e  # works on a dataset, a run and a bundle that commands made
+
 Copy = Callable[[str], Path]
 
 
