@@ -14,9 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import envs
+from robot_orl.policies import load_policy
+from robot_orl.seeds import EVALUATION_SEEDS
 from robot_orl.statistics import wilson_interval
+from robot_orl.tasks import spec_of
+from robot_orl.training.evaluate import evaluate
 
 STAGES = {"bc": "behaviour cloning", "offline": "AWAC, offline", "online": "AWAC, finetuned"}
+HELD_OUT = slice(1000, 1200)
 KEPT = ("task", "agent", "seed", "data", *STAGES, "wall_s", "packages")
 
 
@@ -53,7 +59,17 @@ def cell(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     robot_orl("finetune", f"run={run}", f"env_steps={args.env_steps}", final)
     summary = json.loads((run / "summary.json").read_text())
     summary["data"].pop("paths")
-    return {key: summary[key] for key in KEPT}
+    return {key: summary[key] for key in KEPT} | {"held_out": held_out(args.task, run)}
+
+
+def held_out(task: str, run: Path) -> dict[str, Any]:
+    """Each stage on evaluation seeds that no setting was chosen on: `evaluate` uses the first ones."""
+    env = envs.make(task)
+    found = {}
+    for stage in STAGES:
+        policy, _ = load_policy(run / "checkpoints" / f"{stage}.ckpt", spec_of(env))
+        found[stage] = evaluate(env, policy, EVALUATION_SEEDS[HELD_OUT]).to_dict()
+    return found
 
 
 def robot_orl(*words: str) -> None:
@@ -61,20 +77,21 @@ def robot_orl(*words: str) -> None:
 
 
 def table(cells: list[dict[str, Any]]) -> str:
-    """Success per seed, and over all seeds with its Wilson interval."""
+    """Success on held-out seeds per run seed, and over all of them with its Wilson interval."""
     seeds = [cell["seed"] for cell in cells]
     lines = [
         f"| success [%] | {' | '.join(f'seed {seed}' for seed in seeds)} | all seeds (95% interval) |",
         f"| --- | {' | '.join('---:' for _ in seeds)} | ---: |",
     ]
     rows = {"demonstrations": [(c["data"]["success"], c["data"]["episodes"]) for c in cells]}
-    rows |= {name: [(c[s]["success"], c[s]["episodes"]) for c in cells] for s, name in STAGES.items()}
+    for stage, name in STAGES.items():
+        rows[name] = [(c["held_out"][stage]["success"], c["held_out"][stage]["episodes"]) for c in cells]
     for name, figures in rows.items():
         total = sum(episodes for _, episodes in figures)
         successes = round(sum(share * episodes for share, episodes in figures))
         low, high = wilson_interval(successes, total)
-        each = " | ".join(f"{100 * share:.0f}" for share, _ in figures)
-        pooled = f"{100 * successes / total:.0f} ({100 * low:.0f} .. {100 * high:.0f})"
+        each = " | ".join(f"{100 * share:.1f}" for share, _ in figures)
+        pooled = f"{100 * successes / total:.1f} ({100 * low:.1f} .. {100 * high:.1f})"
         lines.append(f"| {name} | {each} | {pooled} |")
     return "\n".join(lines) + "\n"
 
