@@ -2,6 +2,7 @@
 
     python benchmarks/learning.py --task fetch_pick_and_place --seeds 0 1 2 --work runs/bench
 
+The table is of evaluation seeds that no setting was chosen on; the first ones stand in the JSON as well.
 Cells are resumable: a finished one is not repeated. Writes one JSON per seed and a Markdown table to
 `benchmarks/results/<task>/`.
 """
