@@ -5,8 +5,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from robot_orl.data.reader import Dataset
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag

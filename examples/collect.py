@@ -8,8 +8,8 @@ import sys
 import envs
 from data_collection.operators.scripted import ScriptedConfig, ScriptedOperator
 from data_collection.record import record_episode
-from robot_orl.data.reader import Dataset
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.tasks import spec_of
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "demo/example_data"

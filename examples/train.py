@@ -11,9 +11,9 @@ import torch
 import envs
 from robot_orl.agents.awac import AWAC, AWACConfig
 from robot_orl.agents.base import act
-from robot_orl.data.normalizer import Normalizer, features_of
-from robot_orl.data.reader import Dataset
-from robot_orl.data.replay import Replay
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.replay import Replay
+from robot_orl.data.store.reader import Dataset
 from robot_orl.seeds import VALIDATION_SEEDS
 from robot_orl.training.evaluate import evaluate
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from robot_orl.errors import RobotOrlError, UsageError, unknown
@@ -19,7 +20,8 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   evaluate   measure a policy on the fixed evaluation seeds
   export     write a policy as a bundle that runs without PyTorch
   deploy     run a bundle on a robot in a real-time loop
-  dataset    dataset info PATH [--json]: what a dataset holds
+  dataset    look at, check, mend, select, label and convert datasets: dataset TOOL PATH ...
+  import     bring in data of another format: import source=d4rl path=FILE out=DIR
   report     write one HTML page about a run
   demo       the whole path on one task
 
@@ -57,10 +59,12 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if command == "dataset":
         return _dataset(rest)
+    if command == "import":
+        return _plain(command, "robot_orl.commands.import_episodes", rest)
     from robot_orl.config import COMMANDS
 
     if command not in COMMANDS:
-        raise unknown("command", command, [*COMMANDS, "dataset"])
+        raise unknown("command", command, [*COMMANDS, "dataset", "import"])
     return _command(command, rest)
 
 
@@ -155,25 +159,33 @@ def _quoted(word: str) -> str:
     return f"{key}='{value}'" if key == "out" and ("=" in value or "," in value) else word
 
 
-def _dataset(words: list[str]) -> int:
-    from robot_orl.commands.dataset import info
+def _plain(name: str, module: str, words: list[str]) -> int:
+    """A tool: one module with its `Config` and its `run(cfg)`."""
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+    from robot_orl.help import tool_help
+    from robot_orl.plain import build
 
-    if not words or words[0] in ("-h", "--help"):
-        print("usage: robot-orl dataset info PATH [--json]")
-        return 0 if words else 2
-    if words[0] != "info":
-        raise unknown("dataset command", words[0], ["info"])
-    flags = {word for word in words[1:] if word.startswith("-")}
-    paths = [word for word in words[1:] if not word.startswith("-")]
-    if flags & {"-h", "--help"}:
-        print("usage: robot-orl dataset info PATH [--json]")
+    tool = import_module(module)
+    if {"-h", "--help"} & set(words):
+        print(tool_help(name, tool.Config))
         return 0
-    if flags - {"--json"}:
-        raise unknown("option", sorted(flags - {"--json"})[0], ["--json"])
-    if len(paths) != 1:
-        raise UsageError("dataset info takes one PATH")
-    info(paths[0], as_json=bool(flags))
+    tool.run(build(name, tool.Config, words))
     return 0
+
+
+def _dataset(words: list[str]) -> int:
+    """`dataset TOOL ...`: the tools are the modules of `robot_orl.commands.dataset`."""
+    from robot_orl.commands import dataset
+
+    tools = sorted(module.name for module in iter_modules(dataset.__path__))
+    if not words or words[0] in ("-h", "--help"):
+        from robot_orl.help import tools_help
+
+        print(tools_help(tools))
+        return 0 if words else 2
+    if words[0] not in tools:
+        raise unknown("dataset tool", words[0], tools)
+    return _plain(f"dataset {words[0]}", f"robot_orl.commands.dataset.{words[0]}", words[1:])
 
 
 if __name__ == "__main__":

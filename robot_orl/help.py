@@ -3,13 +3,16 @@
 import math
 import textwrap
 from dataclasses import fields, is_dataclass
+from importlib import import_module
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
 from robot_orl.compose import GROUPS_OF, choices, parse, resolve
 from robot_orl.config import COMMANDS
+from robot_orl.plain import POSITIONAL
 from robot_orl.registry import PACKAGES, schema_of
+from robot_orl.schema import Schema
 from robot_orl.tasks import TaskConfig
 
 WIDTH = 110
@@ -28,6 +31,30 @@ def help_text(command: str, words: list[str]) -> str:
         if chosen is not None:
             lines += [f"fields of {group}={chosen['name']}:", *_group_fields(group, chosen)]
     return "\n".join(lines)
+
+
+def tool_help(name: str, schema: type[Schema]) -> str:
+    """Fields of a tool that takes plain values; its flags are its boolean fields."""
+    takes = [
+        f"{key.upper()}{' ...' if key == 'paths' else ''}" for key in POSITIONAL if hasattr(schema(), key)
+    ]
+    lines = [f"usage: robot-orl {name} {' '.join([*takes, 'key=value ...'])}".replace("PATHS", "PATH"), ""]
+    lines += [(schema.__doc__ or "").strip(), "", *_fields(schema, schema(), "")]
+    if any(item.type is bool for item in fields(schema)):
+        lines += [
+            "",
+            "  A field that is true or false can also be set as a flag: --dry-run for dry_run=true.",
+        ]
+    return "\n".join(lines)
+
+
+def tools_help(tools: list[str]) -> str:
+    """The tools of `robot-orl dataset`, one line each."""
+    lines = ["usage: robot-orl dataset TOOL PATH ... key=value ...", ""]
+    for name in tools:
+        schema = import_module(f"robot_orl.commands.dataset.{name}").Config
+        lines.append(f"  {name:<10} {(schema.__doc__ or '').strip().splitlines()[0]}")
+    return "\n".join([*lines, "", "`robot-orl dataset TOOL --help` shows the fields of a tool."])
 
 
 def _chosen(command: str, group: str, words: list[str]) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import gymnasium
 
-from robot_orl.data.buffer import EpisodeBuffer
+from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.tasks import task_env
 from robot_orl.types import Array, Episode, EpisodeMeta, Observation, Proposal
 

@@ -21,12 +21,13 @@ Metrics = dict[str, Any]
 
 
 class Actor(IntEnum):
-    """Who chose the executed action of a step."""
+    """Who chose the executed action of a step; UNKNOWN in imported data that does not tell."""
 
     SCRIPT = 0
     HUMAN = 1
     POLICY = 2
     INTERVENTION = 3
+    UNKNOWN = 255
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Signal:
     high: float = float("inf")
 
 
+@dataclass(frozen=True)
+class Camera:
+    """Size of a camera's frames [pixels], each (height, width, 3) uint8, red first."""
+
+    height: int
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
 class Spec:
     """What a task or robot shows and takes; a policy made for one Spec runs only on an equal one.
@@ -47,6 +56,7 @@ class Spec:
     action: the A signals of an action, each in [-1, 1].
     control_hz: ticks per second [Hz].  horizon: steps until truncation.
     achieved_goal, desired_goal: observation keys of a goal task, else None.
+    cameras: frames that are recorded beside the observation, per camera.
     """
 
     task: str
@@ -56,12 +66,27 @@ class Spec:
     horizon: int
     achieved_goal: str | None = None
     desired_goal: str | None = None
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         """The order of observations counts: it is the order of columns in `flatten`."""
         return isinstance(other, Spec) and json.dumps(self.to_dict()) == json.dumps(other.to_dict())
 
     __hash__ = None  # type: ignore[assignment]
+
+    def lacks(self, wanted: "Spec") -> list[str]:
+        """What of `wanted` this does not offer, by name; empty: its episodes can be read as `wanted`'s.
+
+        Task, action and rate must be equal; observations and cameras may be more than wanted. The horizon
+        may differ: it is where a task ends its episodes, which each of them tells for itself.
+        """
+        found, other = self.to_dict(), wanted.to_dict()
+        equal = ("task", "action", "control_hz", "achieved_goal", "desired_goal")
+        missing = [name for name in equal if found[name] != other[name]]
+        for group in ("observation", "cameras"):
+            offered = found.get(group, {})
+            missing += [f"{group} '{k}'" for k, v in other.get(group, {}).items() if offered.get(k) != v]
+        return missing
 
     @property
     def observation_size(self) -> int:
@@ -86,8 +111,13 @@ class Spec:
         return np.concatenate(parts, axis=-1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; infinite bounds become null. Equal specs give equal text: 1 is written as 1.0."""
+        """Plain JSON; infinite bounds become null. Equal specs give equal text: 1 is written as 1.0.
+
+        `cameras` is left out where there are none: runs and bundles made before there were any stay equal.
+        """
         raw = asdict(self)
+        if not self.cameras:
+            del raw["cameras"]
         raw["control_hz"] = float(self.control_hz)
         for signal in [*raw["action"], *(s for key in raw["observation"].values() for s in key)]:
             for bound in ("low", "high"):
@@ -112,6 +142,9 @@ class Spec:
                 horizon=int(raw["horizon"]),
                 achieved_goal=raw["achieved_goal"],
                 desired_goal=raw["desired_goal"],
+                cameras={
+                    k: Camera(int(v["height"]), int(v["width"])) for k, v in raw.get("cameras", {}).items()
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"malformed spec: {error!r}") from error
@@ -119,20 +152,26 @@ class Spec:
 
 @dataclass(frozen=True)
 class EpisodeMeta:
-    """What is known about an episode as a whole.
+    """What is known about an episode as a whole; None: unknown.
 
-    success: at the last step; success_any: at any step.  quality: label in [0, 1], or None.
-    end_reason: horizon, terminated, interrupt, fault, discard ...  operator: who drove.
+    success: at the last step; success_any: at any step.  quality: label in [0, 1].
+    end_reason: horizon, terminated, interrupt, fault, crash, unknown ...  operator: who drove.
+    reset_options: what the task was reset with beside the seed, plain JSON.
+    notes: a person's remark.  instruction: the task in words, as given to whoever acted.
+    origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3'.
     """
 
     seed: int | None = None
     reset_options: Mapping[str, Any] = field(default_factory=dict)
-    success: bool = False
-    success_any: bool = False
+    success: bool | None = None
+    success_any: bool | None = None
     end_reason: str = "horizon"
     quality: float | None = None
     operator: str = "unknown"
     policy_hash: str | None = None
+    notes: str = ""
+    instruction: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,9 +180,10 @@ class Episode:
 
     obs: per key (T+1, ...) float32.  sim_state: (T+1, S) float64, or None.
     action: what was executed, (T, A) float32; action_policy, action_operator: what was proposed, NaN
-    where nobody did.  reward: (T,) float32.  terminated, truncated: (T,) bool.
-    t_ns: when the action was sent [ns, monotonic from the episode's start], (T,) int64.
+    where nobody did.  reward: (T,) float32, NaN where unknown.  terminated, truncated: (T,) bool.
+    t_ns: when the action was sent [ns, monotonic from the episode's start], (T,) int64; -1 where unknown.
     actor: (T,) uint8, see Actor.
+    images: per camera (T+1, H, W, 3) uint8; empty where they were not recorded or not asked for.
     """
 
     obs: Mapping[str, Array]
@@ -157,6 +197,7 @@ class Episode:
     actor: Array
     sim_state: Array | None
     meta: EpisodeMeta
+    images: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.action)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robot_orl.data.normalizer import Normalizer
+from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Signal, Spec
 
 

@@ -7,7 +7,8 @@ floor nothing goes round in circles:
     data       episodes on disk and in RAM, and tasks by their Gymnasium id
     nn, deploy networks; the robot's side, which neither trains nor loads PyTorch
     agents     algorithms; and rollout, the only loop that steps a task
-    training   what makes an agent; and policies, which finds one by its path
+    training   what makes an agent; and policies, which finds one by its path; curation, which checks, mends
+               and selects datasets; interop, the formats of others
     front      configuration, commands, report, command line
 """
 
@@ -26,8 +27,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data", "tasks"),
     ("nn", "deploy"),
     ("agents", "rollout"),
-    ("training", "policies"),
-    ("config", "compose", "help", "report", "commands", "cli"),
+    ("training", "policies", "curation", "interop"),
+    ("config", "compose", "plain", "help", "report", "commands", "cli"),
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 BELOW_TRAINING = {name for names in FLOORS[:4] for name in names}
@@ -91,7 +92,7 @@ def read(module: str, source: str) -> Iterator[Import]:
 
 
 def part(module: str) -> str:
-    """robot_orl.data.replay -> data"""
+    """robot_orl.data.sampling.replay -> data"""
     return module.split(".")[1]
 
 
@@ -216,7 +217,7 @@ def test_deployment_never_reaches_pytorch(start: str) -> None:
 def test_the_reader_of_imports_sees_every_kind() -> None:
     source = """
 import os, envs.fetch as f
-from robot_orl.data import lock
+from robot_orl.data.store import lock
 from robot_orl.types import Spec
 if TYPE_CHECKING:
     from robot_orl.training.run import Run
@@ -232,7 +233,7 @@ except ImportError:
     assert [(i.imported, i.line, i.is_local, i.is_typing) for i in read("m", source)] == [
         ("os", 2, False, False),
         ("envs.fetch", 2, False, False),
-        ("robot_orl.data.lock", 3, False, False),
+        ("robot_orl.data.store.lock", 3, False, False),
         ("robot_orl.types", 4, False, False),
         ("robot_orl.training.run", 6, False, True),
         ("torch.nn", 10, True, False),

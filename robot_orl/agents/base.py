@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robot_orl.data.normalizer import Normalizer
-from robot_orl.data.replay import Sampling
+from robot_orl.data.sampling.normalizer import Normalizer
+from robot_orl.data.sampling.replay import Sampling
 from robot_orl.nn.actors import GaussianActor
 from robot_orl.nn.preprocess import Preprocess
 from robot_orl.types import Array, Batch, Spec

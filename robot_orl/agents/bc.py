@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
-from robot_orl.data.normalizer import Normalizer
-from robot_orl.data.replay import Sampling
+from robot_orl.data.sampling.normalizer import Normalizer
+from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
 from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register

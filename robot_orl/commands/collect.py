@@ -11,10 +11,10 @@ import gymnasium
 
 from robot_orl.commands.tables import out
 from robot_orl.config import CollectConfig
-from robot_orl.data import lock
-from robot_orl.data.reader import Dataset
-from robot_orl.data.root import check_writable
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store import lock
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.root import check_writable
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar

@@ -9,9 +9,9 @@ from typing import Any
 
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
-from robot_orl.data.background import BackgroundWriter
-from robot_orl.data.reader import Dataset
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
 from robot_orl.deploy.loop import stop_on_signals

@@ -5,8 +5,8 @@ from typing import Any
 
 import gymnasium
 
-from robot_orl.data.reader import Dataset
-from robot_orl.data.replay import Replay
+from robot_orl.data.sampling.replay import Replay
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from robot_orl.commands.inputs import data_paths, fingerprint_of, load_replay, open_datasets
 from robot_orl.commands.tables import print_summary
 from robot_orl.config import PretrainConfig
-from robot_orl.data.provenance import git_revision, package_versions
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.provenance import git_revision, package_versions
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of

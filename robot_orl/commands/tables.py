@@ -1,11 +1,22 @@
 """What commands print when they are done."""
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values below each other; in a pipe as wide as they are."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in rows:
+        table.add_row(name, value)
+    width = None if sys.stdout.isatty() else 200
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
 
 
 def print_summary(summary: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from robot_orl.data.provenance import git_revision, package_versions
+from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.deploy.policy import OnnxPolicy
 from robot_orl.deploy.safety import Limits
 from robot_orl.errors import DataError, UsageError

@@ -8,7 +8,7 @@ processes: 31 missed slots in 10 s, none with the wait).
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from robot_orl.data.buffer import EpisodeBuffer
+from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Outcome, Proposal, Spec
 
 SETTLE_S = 2.0  # how long a homed robot waits for the disk before it goes on regardless
@@ -71,7 +71,7 @@ class Recorder:
         self._begun = False
         self._start_ns = 0
         self._success: bool | None = None
-        self._success_any = False
+        self._success_any: bool | None = None
 
     def observed(self, obs: Observation, outcome: Outcome, now_ns: int) -> str | None:
         """Complete the step under way with its next observation.
@@ -100,7 +100,8 @@ class Recorder:
             sent.executed,
         )
         self._success = outcome.success
-        self._success_any |= bool(outcome.success)
+        if outcome.success is not None:
+            self._success_any = bool(self._success_any) or outcome.success
         if outcome.terminated:
             return "terminated"
         return "horizon" if truncated else None
@@ -130,7 +131,7 @@ class Recorder:
     def _meta(self, end_reason: str) -> EpisodeMeta:
         return EpisodeMeta(
             seed=self._seed,
-            success=bool(self._success),
+            success=self._success,
             success_any=self._success_any,
             end_reason=end_reason,
             operator="policy",

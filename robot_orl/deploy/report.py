@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from robot_orl.data.provenance import package_versions
+from robot_orl.data.store.provenance import package_versions
 from robot_orl.deploy.realtime import RealtimeStatus
 from robot_orl.deploy.recorder import Tally
 from robot_orl.deploy.timing import TimingLog

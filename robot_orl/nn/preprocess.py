@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from robot_orl.data.normalizer import Normalizer
+from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.types import Spec
 
 

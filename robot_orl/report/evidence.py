@@ -77,7 +77,9 @@ def data(sources: Sources) -> str:
         ("Length", [float(r.length) for r in records], "steps"),
     ):
         known = [
-            (v, r.meta.success) for v, r in zip(values, records, strict=True) if v is not None and v == v
+            (v, r.meta.success)
+            for v, r in zip(values, records, strict=True)
+            if v is not None and v == v and r.meta.success is not None
         ]
         if not known:
             told.append(f"{name}: unknown for every episode.")

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from robot_orl.compose import choices, parse, resolve
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.report.sources import Sources
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import RobotOrlError
 from robot_orl.policies import load_policy
 from robot_orl.report.sources import Sources
@@ -73,7 +73,7 @@ def _failures(
             episode = play(env, bc, seed, keep_state=True)
             if not episode.meta.success:
                 yield Take("bc", episode)
-    failed = [(d, record) for d in datasets for record in d.episodes if not record.meta.success]
+    failed = [(d, record) for d in datasets for record in d.episodes if record.meta.success is False]
     for tried, (dataset, record) in enumerate(failed[:SEEDS_TRIED]):
         if tried and clock() > deadline:
             return

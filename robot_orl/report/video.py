@@ -94,7 +94,13 @@ def draw(env: gymnasium.Env[Any, Any], episode: Episode, who: str, clock: Clock)
     height, width = frames[0].shape[:2]
     meta = episode.meta
     return Clip(
-        who, meta.success, meta.seed, animated_webp(frames, durations), strip_webp(stills), width, height
+        who,
+        bool(meta.success),
+        meta.seed,
+        animated_webp(frames, durations),
+        strip_webp(stills),
+        width,
+        height,
     )
 
 

@@ -39,11 +39,11 @@ def evaluate(
 ) -> Evaluation:
     """Play one episode per seed. progress: wraps the seeds, to show how far it is."""
     episodes = [play(env, act, seed) for seed in progress(seeds)]
-    successes = sum(episode.meta.success for episode in episodes)
+    successes = sum(bool(episode.meta.success) for episode in episodes)
     return Evaluation(
         success=successes / len(episodes),
         wilson95=wilson_interval(successes, len(episodes)),
-        success_any=float(np.mean([episode.meta.success_any for episode in episodes])),
+        success_any=float(np.mean([bool(episode.meta.success_any) for episode in episodes])),
         episode_return=float(np.mean([episode.reward.sum() for episode in episodes])),
         episodes=len(episodes),
     )

@@ -14,11 +14,11 @@ import gymnasium
 import numpy as np
 
 from robot_orl.agents.base import Agent, act
-from robot_orl.data.layout import DATASET_FILE
-from robot_orl.data.mixture import Mixture
-from robot_orl.data.reader import Dataset
-from robot_orl.data.replay import Replay
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.sampling.mixture import Mixture
+from robot_orl.data.sampling.replay import Replay
+from robot_orl.data.store.layout import DATASET_FILE
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
@@ -221,7 +221,7 @@ def _learn(state: TrainingState, mixture: Mixture, recipe: Recipe, steps: int) -
 def _log(work: Online, now: int, wall_s: float, episode: Episode, metrics: Metrics) -> None:
     episode_metrics = {
         "episode/return": float(episode.reward.sum()),
-        "episode/success": float(episode.meta.success),
+        "episode/success": float(bool(episode.meta.success)),
     }
     work.run.log(STAGE, now, now, wall_s, metrics | episode_metrics)
 

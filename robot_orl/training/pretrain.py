@@ -7,8 +7,8 @@ from typing import Any
 import gymnasium
 
 from robot_orl.agents.base import TensorMetrics, act
-from robot_orl.data.normalizer import Normalizer, features_of
-from robot_orl.data.replay import Replay
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar

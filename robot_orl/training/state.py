@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from robot_orl.agents.base import Agent
-from robot_orl.data.normalizer import Normalizer
+from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.errors import DataError
 from robot_orl.registry import factory, schema_of
 from robot_orl.types import Spec

@@ -16,7 +16,7 @@ from learning_toys import episode, identity, point_spec
 from robot_orl.agents.awac import AWAC, AWACConfig
 from robot_orl.agents.base import Agent, act
 from robot_orl.agents.bc import BC, BCConfig
-from robot_orl.data.replay import Replay
+from robot_orl.data.sampling.replay import Replay
 
 START = np.zeros(1, np.float32)
 

@@ -9,8 +9,8 @@ import pytest
 from cli_tools import TRAIN, TUNE, Made, Refused, contents, flip_byte, truncate
 
 from robot_orl.cli import main
-from robot_orl.data.layout import guarded
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.layout import guarded
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.training.checkpoint import save_checkpoint
 from robot_orl.training.run import Run
 
@@ -156,7 +156,7 @@ def test_a_dataset_that_is_being_written_is_neither_collected_into_nor_learned_f
 ) -> None:
     import os
 
-    from robot_orl.data.reader import Dataset
+    from robot_orl.data.store.reader import Dataset
 
     reach = copy("reach")
     dataset = Dataset.open(reach)
@@ -175,7 +175,7 @@ def test_a_collecting_session_that_has_no_episode_yet_keeps_others_out(
 ) -> None:
     import os
 
-    from robot_orl.data import lock
+    from robot_orl.data.store import lock
 
     held = lock.hold(tmp_path, ".collect.lock")
     words = ["collect", "task=fetch_reach", f"out={tmp_path}", "episodes=1"]

@@ -9,7 +9,7 @@ import pytest
 from cli_tools import TRAIN, TUNE, Made, committed, metrics, run, start, stop_when
 
 from robot_orl.commands.inputs import load_replay, open_datasets
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.reader import Dataset
 from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.tasks import TaskConfig, make_env
 

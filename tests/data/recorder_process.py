@@ -12,7 +12,7 @@ from pathlib import Path
 
 from made_episodes import made_episode, made_spec
 
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.writer import SegmentWriter
 
 LONG = 3000  # some appends begin a chunk, most rewrite one
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_episodes import SIM_STATE, assert_same_bits, made_episode, made_spec
 
-from robot_orl.data.buffer import EpisodeBuffer
+from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.types import Actor, Episode, EpisodeMeta, Proposal
 
 SPEC = made_spec()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from learning_toys import point_spec, points
 
-from robot_orl.data.mixture import Mixture
-from robot_orl.data.replay import Replay, Sampling
+from robot_orl.data.sampling.mixture import Mixture
+from robot_orl.data.sampling.replay import Replay, Sampling
 
 
 def replay(first: int) -> Replay:

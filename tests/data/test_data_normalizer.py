@@ -3,7 +3,7 @@
 import numpy as np
 from learning_toys import goal_spec, point_spec
 
-from robot_orl.data.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
 
 
 def test_mean_and_standard_deviation_of_each_feature() -> None:

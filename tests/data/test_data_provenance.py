@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from robot_orl.data.provenance import git_revision
+from robot_orl.data.store.provenance import git_revision
 
 ME = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
 

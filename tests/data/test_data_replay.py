@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learning_toys import episode, goal_spec, point_spec, points
 
-from robot_orl.data.replay import Replay, Sampling
+from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.errors import DataError
 from robot_orl.types import Array, Batch, Episode
 

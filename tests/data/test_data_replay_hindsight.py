@@ -3,7 +3,7 @@
 import numpy as np
 from learning_toys import episode, goal_spec
 
-from robot_orl.data.replay import Replay, Sampling
+from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.types import Array, Batch, Episode
 
 OWN_GOAL = 100.0

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_episodes import assert_same_bits, made_episode, made_spec, segment_folders
 
-from robot_orl.data.layout import guarded
 from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.data.store.layout import guarded
 from robot_orl.errors import DataError
 from robot_orl.types import Episode
 
@@ -206,11 +206,11 @@ def test_a_writer_killed_before_its_first_episode_leaves_no_trace_in_a_reader(ro
 
 def test_a_newer_format_version_is_refused_with_both_versions(root: Path) -> None:
     file = root / "dataset.json"
-    file.write_text(json.dumps(guarded({**json.loads(file.read_text()), "format_version": 2})))
+    file.write_text(json.dumps(guarded({**json.loads(file.read_text()), "format_version": 3})))
     assert message_of_failed_read(root).endswith(
-        "dataset.json has format version 2; this robot_orl reads up to 1: update it"
+        "dataset.json has format version 3; this robot_orl reads up to 2: update it"
     )
-    with pytest.raises(DataError, match="format version 2"):
+    with pytest.raises(DataError, match="format version 3"):
         SegmentWriter(root, SPEC, "test")
 
 

@@ -7,6 +7,7 @@ import pytest
 from made_episodes import assert_same_bits, made_episode, made_spec, segment_folders
 
 from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.data.store.layout import FORMAT_VERSION
 from robot_orl.errors import DataError
 from robot_orl.types import Episode, EpisodeMeta
 
@@ -50,7 +51,7 @@ def test_info_counts_what_is_in_use(dataset: Dataset) -> None:
         "quality": {"min": 0.25, "mean": 0.5, "max": 0.75},
         "lengths": {"min": 4, "mean": 6.0, "max": 8},
         "returns": {"min": -8.0, "mean": -10 / 3, "max": 0.0},
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
     }
     assert {key: info[key] for key in expected} == expected
     files = [file for file in dataset.path.rglob("*") if file.is_file()]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.data.background import BackgroundWriter
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run
 from robot_orl.deploy.robots.sim import SimConfig, SimRobot

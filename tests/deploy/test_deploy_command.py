@@ -17,8 +17,8 @@ from deploy_toys import MakeBundle
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
 from robot_orl.config import ExportConfig
-from robot_orl.data.background import BackgroundWriter
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.robots.sim import SimRobot
 from robot_orl.deploy.safety import Limits
 from robot_orl.tasks import TaskConfig, make_env, spec_of

@@ -10,9 +10,9 @@ import pytest
 from deploy_toys import FakeClock, MakeBundle, ToyRobot
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.data.background import BackgroundWriter
-from robot_orl.data.reader import Dataset
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.loop import run
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Episode, Spec

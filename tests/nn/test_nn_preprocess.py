@@ -5,7 +5,7 @@ import pytest
 import torch
 from learning_toys import goal_spec, point_spec
 
-from robot_orl.data.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.nn.preprocess import Preprocess
 from robot_orl.types import Spec
 

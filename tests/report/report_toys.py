@@ -8,7 +8,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from robot_orl.compose import resolve
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.training.run import Run
 from robot_orl.types import Episode, EpisodeMeta, Signal, Spec
 

@@ -12,7 +12,7 @@ import pytest
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.reader import Dataset
 from robot_orl.report.page import write_report
 from robot_orl.report.sources import Sources, read_sources
 from robot_orl.report.takes import find_takes

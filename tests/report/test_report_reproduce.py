@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from report_toys import deploy_figures, write_data, write_run
 
 from robot_orl.compose import parse, resolve
-from robot_orl.data.reader import Dataset
+from robot_orl.data.store.reader import Dataset
 from robot_orl.report.reproduce import collecting, command, commands, shown, written
 from robot_orl.report.sources import read_sources
 

@@ -9,7 +9,7 @@ import pytest
 from training_toys import WatchedReplay, awac_config
 
 from robot_orl.agents.base import act
-from robot_orl.data.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.rollout import rollout
 from robot_orl.seeds import EVALUATION_SEEDS
 from robot_orl.training.evaluate import evaluate, play

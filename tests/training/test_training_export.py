@@ -10,7 +10,7 @@ from training_toys import WatchedReplay, awac_config
 
 from robot_orl.agents.base import act
 from robot_orl.agents.bc import BCConfig
-from robot_orl.data.normalizer import Normalizer, features_of
+from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.policy import OnnxPolicy
 from robot_orl.deploy.safety import Limits

@@ -26,8 +26,8 @@ from training_toys import (
 )
 
 from robot_orl.agents.bc import BCConfig
-from robot_orl.data.reader import Dataset
-from robot_orl.data.replay import Sampling
+from robot_orl.data.sampling.replay import Sampling
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.seeds import finetune_seed

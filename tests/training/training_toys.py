@@ -11,7 +11,7 @@ import torch
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.agents.awac import AWACConfig, AWACOnline
-from robot_orl.data.replay import Replay, Sampling
+from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, spec_of, task_env

@@ -4,7 +4,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from types import TracebackType
 
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import RobotOrlError, RunError
 from robot_orl.types import Episode
 

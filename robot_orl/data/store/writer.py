@@ -20,15 +20,18 @@ from uuid import uuid4
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from robot_orl.data import layout, lock
-from robot_orl.data.layout import LOG_FILE, SEGMENTS, Field
-from robot_orl.data.provenance import git_revision, package_versions
-from robot_orl.data.records import EpisodeRecord, to_line
-from robot_orl.data.root import check_writable, write_dataset_file
+from robot_orl.data.store import layout, lock
+from robot_orl.data.store.layout import LOG_FILE, SEGMENTS, Field
+from robot_orl.data.store.provenance import git_revision, package_versions
+from robot_orl.data.store.records import EpisodeRecord, realised_rate, to_line, who_acted
+from robot_orl.data.store.root import check_writable, write_dataset_file
 from robot_orl.errors import RunError
 from robot_orl.types import Array, Episode, Spec
+
+_LZ4 = BloscCodec(cname="lz4", shuffle="shuffle")
+_ZSTD = ZstdCodec(level=1)
 
 
 class SegmentWriter:
@@ -60,9 +63,10 @@ class SegmentWriter:
         """Name of the segment's folder; None before the first append."""
         return self._segment.path.name if self._segment else None
 
-    def append(self, episode: Episode) -> EpisodeRecord:
+    def append(self, episode: Episode, uid: str | None = None) -> EpisodeRecord:
         """Commit an episode; once this returns, it survives whatever happens to this process.
 
+        uid: that of the episode which this is a copy of; None: it is a new one.
         Raises: DataError: it does not fit the spec.  RunError: the disk is full or refuses.
         """
         if self._is_closed:
@@ -73,7 +77,7 @@ class SegmentWriter:
         try:
             if self._segment is None:
                 self._segment = self._open(fields)
-            return self._segment.append(columns, episode)
+            return self._segment.append(columns, episode, uid or uuid4().hex)
         except BaseException as error:
             self._abandon()
             if isinstance(error, OSError):
@@ -169,7 +173,7 @@ class _Segment:
             self.release()
             raise
 
-    def append(self, columns: Mapping[str, Array], episode: Episode) -> EpisodeRecord:
+    def append(self, columns: Mapping[str, Array], episode: Episode, uid: str) -> EpisodeRecord:
         for name, rows in columns.items():
             self._columns[name].write(rows)
         record = EpisodeRecord(
@@ -180,6 +184,9 @@ class _Segment:
             episode_return=float(np.sum(episode.reward, dtype=np.float64)),
             meta=episode.meta,
             crc32c={name: layout.crc32c(rows) for name, rows in columns.items()},
+            uid=uid,
+            actors=who_acted(episode.actor),
+            rate_hz=realised_rate(episode.t_ns),
         )
         append_lines(self._log, [record.to_dict()])
         for column in self._columns.values():
@@ -209,7 +216,7 @@ class _Column:
             chunks=(field.chunk_rows, *field.row),
             dtype=field.dtype,
             fill_value=field.fill_value,
-            compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
+            compressors=[_ZSTD if field.is_image else _LZ4, Crc32cCodec()],
             config={"write_empty_chunks": True},  # so a chunk that is not there is always damage
         )
         self._field = field

@@ -4,16 +4,20 @@ A line ends in the checksum of all bytes before it:   {"id": ..., "line_crc32c":
 An episode is committed once its line with the newline is in the file; a torn last line never counts.
 """
 
+import base64
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from robot_orl.data.layout import crc32c, to_json
+import numpy as np
+
+from robot_orl.data.store.layout import crc32c, to_json
 from robot_orl.errors import DataError
-from robot_orl.types import EpisodeMeta
+from robot_orl.types import Actor, Array, EpisodeMeta
 
 _SEAL = b',"line_crc32c":"%08x"}'
 _SEAL_SIZE = len(_SEAL % 0)
@@ -25,7 +29,10 @@ class EpisodeRecord:
     """One committed episode as its log tells it; `Dataset.load` fetches the arrays.
 
     segment: name of its folder.  index: position e in the segment.  start: its first row in steps/.
-    length: steps T.  episode_return: sum of rewards, NaN where unknown.  crc32c: per array.
+    length: steps T.  episode_return: sum of rewards, NaN where unknown.  crc32c: per array, as written.
+    reward: (T,) float32 that a relabelling put in the place of the stored rewards, or None.
+    Unknown in episodes of format version 1: uid, an identity that a copy of the episode keeps; actors,
+    the names of those who acted; rate_hz, the median rate at which it really ran [Hz].
     """
 
     segment: str
@@ -36,6 +43,10 @@ class EpisodeRecord:
     meta: EpisodeMeta
     crc32c: Mapping[str, int]
     deleted: bool = False
+    reward: Array | None = None
+    uid: str | None = None
+    actors: tuple[str, ...] | None = None
+    rate_hz: float | None = None
 
     @property
     def id(self) -> str:
@@ -46,7 +57,41 @@ class EpisodeRecord:
         """What the commit line says."""
         known = None if math.isnan(self.episode_return) else self.episode_return
         place = {"id": self.id, "start": self.start, "length": self.length, "return": known}
-        return {**place, **asdict(self.meta), "crc32c": dict(self.crc32c)}
+        added = {"uid": self.uid, "actors": self.actors, "rate_hz": self.rate_hz}
+        return {
+            **place,
+            **asdict(self.meta),
+            "crc32c": dict(self.crc32c),
+            **{name: value for name, value in added.items() if value is not None},
+            **({} if self.reward is None else {"reward": encode_rewards(self.reward)}),
+        }
+
+    def learned(self) -> dict[str, Any]:
+        """What of it a learner sees, wherever it lies and whatever it is called: for fingerprints."""
+        content = self.to_dict()
+        for name in ("id", "start", "uid", "actors", "rate_hz", "notes", "origin"):
+            content.pop(name, None)
+        return content if content["instruction"] is not None else _without(content, "instruction")
+
+
+def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}
+
+
+def encode_rewards(rewards: Array) -> str:
+    """(T,) float32 as text for a log line; sparse rewards take next to no room."""
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(rewards, "<f4").tobytes())).decode()
+
+
+def decode_rewards(text: str, length: int) -> Array:
+    """Inverse of `encode_rewards`. Raises: ValueError: not `length` rewards."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(
+        base64.b64decode(text, validate=True), 4 * length + 1
+    )  # never more than asked
+    if len(content) != 4 * length:
+        raise ValueError(f"not {length} rewards")
+    return np.frombuffer(content, "<f4").astype(np.float32)
 
 
 def to_line(content: Mapping[str, Any]) -> bytes:
@@ -92,8 +137,10 @@ def _apply(content: dict[str, Any], records: list[EpisodeRecord], segment: str) 
     if "start" not in content:  # overrides an earlier line
         changes = {key: content[key] for key in META_FIELDS if key in content}
         old = records[index]
-        meta, deleted = replace(old.meta, **changes), bool(content.get("deleted", old.deleted))
-        records[index] = replace(old, meta=meta, deleted=deleted)
+        new = replace(
+            old, meta=replace(old.meta, **changes), deleted=bool(content.get("deleted", old.deleted))
+        )
+        records[index] = _with_reward(new, content["reward"]) if "reward" in content else new
         return
     start = records[-1].start + records[-1].length if records else 0
     if (index, content["start"]) != (len(records), start):
@@ -108,5 +155,29 @@ def _apply(content: dict[str, Any], records: list[EpisodeRecord], segment: str) 
             episode_return=math.nan if known is None else float(known),
             meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS if key in content}),
             crc32c=content["crc32c"],
+            uid=content.get("uid"),
+            actors=None if content.get("actors") is None else tuple(content["actors"]),
+            rate_hz=content.get("rate_hz"),
         )
     )
+    if "reward" in content:
+        records[-1] = _with_reward(records[-1], content["reward"])
+
+
+def _with_reward(record: EpisodeRecord, text: str) -> EpisodeRecord:
+    rewards = decode_rewards(text, record.length)
+    return replace(record, reward=rewards, episode_return=float(np.sum(rewards, dtype=np.float64)))
+
+
+def who_acted(actor: Array) -> tuple[str, ...]:
+    """(T,) uint8 -> the names of those who acted, in the order of `Actor`."""
+    known = {int(who): who.name.lower() for who in Actor}
+    return tuple(dict.fromkeys(known.get(int(who), "unknown") for who in np.unique(actor)))
+
+
+def realised_rate(t_ns: Array) -> float | None:
+    """(T,) int64 [ns] -> the median rate [Hz]; None where the times are unknown or too few."""
+    if len(t_ns) < 2 or t_ns.min() < 0:
+        return None
+    period_ns = float(np.median(np.diff(t_ns)))
+    return 1e9 / period_ns if period_ns > 0 else None

@@ -8,12 +8,12 @@
 `layout` draws what lies where; `records` explains the commit log.
 """
 
-from robot_orl.data.background import BackgroundWriter
-from robot_orl.data.info import DatasetInfo, Range
-from robot_orl.data.reader import Dataset
-from robot_orl.data.records import EpisodeRecord
-from robot_orl.data.segment import Segment
-from robot_orl.data.writer import SegmentWriter
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.info import DatasetInfo, Range
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.records import EpisodeRecord
+from robot_orl.data.store.segment import Segment
+from robot_orl.data.store.writer import SegmentWriter
 
 __all__ = [
     "BackgroundWriter",

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_orl.data.layout import FORMAT_VERSION
+from robot_orl.data.store.layout import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from robot_orl.data.reader import Dataset
+    from robot_orl.data.store.reader import Dataset
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Range:
 class DatasetInfo:
     """Figures of the episodes in use.
 
-    success: share at the last step; success_any: at any step; None without episodes.  writers: who
-    adds episodes now.  unsealed: segments whose writer was killed or failed.  size_bytes: on disk.
+    success: share at the last step, of the episodes where it is known; success_any: at any step.
+    writers: who adds episodes now.  unsealed: segments whose writer was killed or failed.
+    size_bytes: on disk.
     """
 
     path: str
@@ -106,8 +107,8 @@ def summarise(dataset: "Dataset") -> DatasetInfo:
         format_version=max((s.attributes["format_version"] for s in segments), default=FORMAT_VERSION),
         episodes=count,
         transitions=sum(record.length for record in episodes),
-        success=sum(meta.success for meta in metas) / count if count else None,
-        success_any=sum(meta.success_any for meta in metas) / count if count else None,
+        success=_share([meta.success for meta in metas]),
+        success_any=_share([meta.success_any for meta in metas]),
         control_hz=dataset.spec.control_hz,
         horizon=dataset.spec.horizon,
         segments=len(segments),
@@ -142,6 +143,12 @@ def _size_on_disk(path: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def _share(outcomes: list[bool | None]) -> float | None:
+    """Of those that are known; None where none is."""
+    known = [outcome for outcome in outcomes if outcome is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _percent(share: float | None) -> str:

@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-from robot_orl.data.layout import LOCK_FILE
+from robot_orl.data.store.layout import LOCK_FILE
 
 
 def hold(folder: Path, name: str = LOCK_FILE) -> int:

@@ -4,28 +4,33 @@ What is opened is a snapshot: the episodes that were committed at that moment. N
 writer's lock but `delete` and `relabel`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from robot_orl.data import layout
-from robot_orl.data.info import DatasetInfo, summarise
-from robot_orl.data.layout import SEGMENTS
-from robot_orl.data.records import META_FIELDS, EpisodeRecord
-from robot_orl.data.root import check_readable, read_dataset_file
-from robot_orl.data.segment import BAD_CHUNK, Segment, damage, fields, override, read_segment, verified
+from robot_orl.data.store import layout
+from robot_orl.data.store.info import DatasetInfo, summarise
+from robot_orl.data.store.layout import SEGMENTS
+from robot_orl.data.store.records import META_FIELDS, EpisodeRecord
+from robot_orl.data.store.root import check_readable, read_dataset_file
+from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage, fields, override, read_segment, verified
 from robot_orl.errors import DataError, unknown
-from robot_orl.types import Episode, Spec
+from robot_orl.types import Array, Episode, Spec
 
 
 class Dataset:
     """A dataset as it was when opened. Make one with `Dataset.open`."""
 
-    def __init__(self, path: Path, spec: Spec, segments: list[Segment]) -> None:
+    def __init__(
+        self, path: Path, spec: Spec, segments: list[Segment], chosen: frozenset[str] | None = None
+    ) -> None:
+        """chosen: ids of the episodes that are in use; None: all that are not deleted."""
         self.path = path
         self.spec = spec
         self.segments = segments
+        self._chosen = chosen
 
     @classmethod
     def open(cls, path: Path | str, allow_empty: bool = False) -> "Dataset":
@@ -55,46 +60,59 @@ class Dataset:
 
     @property
     def episodes(self) -> list[EpisodeRecord]:
-        """The episodes that are not deleted."""
-        return [record for record in self.records if not record.deleted]
+        """The episodes in use: those that are not deleted and, of a selection, chosen."""
+        return [record for segment in self.segments for record in self._in_use(segment)]
 
-    def load(self, record: EpisodeRecord, verify: bool = True, sim_state: bool = True) -> Episode:
+    def choose(self, records: Iterable[EpisodeRecord]) -> "Dataset":
+        """The same dataset with only these episodes in use; nothing is copied."""
+        return Dataset(self.path, self.spec, self.segments, frozenset(record.id for record in records))
+
+    def _in_use(self, segment: Segment) -> list[EpisodeRecord]:
+        chosen = self._chosen
+        return [r for r in segment.records if not r.deleted and (chosen is None or r.id in chosen)]
+
+    def load(
+        self, record: EpisodeRecord, verify: bool = True, sim_state: bool = True, images: bool = True
+    ) -> Episode:
         """Read one episode. Raises: DataError: names the file that is damaged."""
         segment = self._segment_of(record)
         columns = {}
-        for item in fields(segment, self.spec, sim_state):
+        for item in fields(segment, self.spec, sim_state, images):
             try:
                 rows = segment.read(item, item.rows(record.start, record.index, record.length))
             except BAD_CHUNK as error:
                 raise damage(segment, item, record) from error
             columns[item.name] = verified(rows, segment, item, record) if verify else rows
-        return layout.from_columns(columns, record.meta)
+        return _episode(columns, record)
 
-    def load_all(self, verify: bool = True, sim_state: bool = True) -> Iterator[Episode]:
-        """Every episode that is not deleted, in order; each segment is read at once.
+    def load_all(
+        self, verify: bool = True, sim_state: bool = True, images: bool = False
+    ) -> Iterator[Episode]:
+        """Every episode in use, in order; each segment is read at once.
 
         sim_state: False leaves the simulator's states out, which are most of the bytes.
+        images: True brings the frames too; then each segment's must fit into memory.
         Raises: DataError: names the file that is damaged and the episode.
         """
         for segment in self.segments:
-            records = [record for record in segment.records if not record.deleted]
+            records = self._in_use(segment)
             if not records:
                 continue
-            items, last = fields(segment, self.spec, sim_state), records[-1]
+            items, last = fields(segment, self.spec, sim_state, images), records[-1]
             try:
                 columns = [
                     segment.read(item, slice(0, item.rows(last.start, last.index, last.length).stop))
                     for item in items
                 ]
             except BAD_CHUNK:  # singly: names the first episode it spoils, or spoils only deleted ones
-                yield from (self.load(record, verify, sim_state) for record in records)
+                yield from (self.load(record, verify, sim_state, images) for record in records)
                 continue
             for record in records:
                 parts = {}
                 for item, column in zip(items, columns, strict=True):
                     rows = column[item.rows(record.start, record.index, record.length)]
                     parts[item.name] = verified(rows, segment, item, record) if verify else rows
-                yield layout.from_columns(parts, record.meta)
+                yield _episode(parts, record)
 
     def delete(self, records: Iterable[EpisodeRecord], reason: str) -> None:
         """Take episodes out of use; a line in the log, undone by `relabel(..., deleted=False)`."""
@@ -119,9 +137,7 @@ class Dataset:
         """SHA-256 over what a learner would see: checksums and labels of the episodes in use."""
         digest = sha256(layout.to_json(self.spec.to_dict()))
         for record in self.episodes:
-            content = record.to_dict()
-            del content["id"], content["start"]  # where it lies does not matter
-            digest.update(layout.to_json(content, sort_keys=True))
+            digest.update(layout.to_json(record.learned(), sort_keys=True))
         return digest.hexdigest()
 
     def info(self) -> DatasetInfo:
@@ -133,3 +149,9 @@ class Dataset:
             if segment.path.name == record.segment:
                 return segment
         raise DataError(f"no episode {record.id} in {self.path}")
+
+
+def _episode(columns: Mapping[str, Array], record: EpisodeRecord) -> Episode:
+    """With the rewards that hold now, where they were relabelled."""
+    episode = layout.from_columns(columns, record.meta)
+    return episode if record.reward is None else replace(episode, reward=record.reward)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from robot_orl.data import layout
-from robot_orl.data.layout import DATASET_FILE, SEGMENTS
+from robot_orl.data.store import layout
+from robot_orl.data.store.layout import DATASET_FILE, SEGMENTS
 from robot_orl.errors import DataError
 from robot_orl.types import Spec
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from robot_orl.data.replay import Replay, Sampling
+from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.types import Batch
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from robot_orl.data import layout, lock
-from robot_orl.data.layout import LOG_FILE, Field
-from robot_orl.data.records import EpisodeRecord, read_log
-from robot_orl.data.writer import append_lines
+from robot_orl.data.store import layout, lock
+from robot_orl.data.store.layout import LOG_FILE, Field
+from robot_orl.data.store.records import EpisodeRecord, read_log
+from robot_orl.data.store.writer import append_lines
 from robot_orl.errors import DataError, RunError
 from robot_orl.types import Array, Spec
 
@@ -92,10 +92,10 @@ def read_segment(path: Path, spec: Spec) -> Segment | None:
     return Segment(path, attributes, records, lock.holder(path))
 
 
-def fields(segment: Segment, spec: Spec, sim_state: bool) -> list[Field]:
+def fields(segment: Segment, spec: Spec, sim_state: bool, images: bool) -> list[Field]:
     """The arrays of a segment; without the simulator's states unless they are wanted and there."""
     size = segment.attributes["sim_state_size"] if sim_state else None
-    return list(layout.fields_of(spec, size).values())
+    return [item for item in layout.fields_of(spec, size).values() if images or not item.is_image]
 
 
 def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) -> Array:

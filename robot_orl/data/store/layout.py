@@ -4,6 +4,7 @@ root/dataset.json                   format version, spec, fields; guarded by its
 root/segments/<utc>_<source>_<id>/  a Zarr v3 group; one writer at a time, known by its lock
   zarr.json                         attrs: who, with what, sealed or not; checksums of the nodes below
   obs/<key>   (N+E, ...) f4         one row more per episode than steps, so s' is never a second copy
+  obs/images/<camera> (N+E, H, W, 3) u1
   sim/state   (N+E, S)   f8         only where a simulator is behind the robot
   steps/...   (N, ...)              action, reward, ends, time, actor
   episodes.jsonl                    the commit log: an episode exists once its line is complete
@@ -14,6 +15,8 @@ its step i of T:  s = obs[start + i + e]           s' = obs[start + i + e + 1]
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +29,15 @@ from robot_orl.errors import DataError
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
 
 FORMAT = "robot_orl dataset"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: without images, uid, actors, realised rate and relabelled rewards; read as it is
 DATASET_FILE = "dataset.json"
 SEGMENTS = "segments"
 LOG_FILE = "episodes.jsonl"
 LOCK_FILE = "lock"
 CHUNK_ROWS = 8192
 CHUNK_BYTES = 2**21  # wide rows get fewer: an append rewrites the last chunk, and 10 MB of it cost 9 ms
+ROW_BYTES = 2**28  # more than any camera's frame: a file that declares wider rows is not believed
+IMAGES = "obs/images/"
 
 _STEP_FIELDS: dict[str, str] = {
     "action": "float32",
@@ -67,6 +72,10 @@ class Field:
         return rows
 
     @property
+    def is_image(self) -> bool:
+        return self.name.startswith(IMAGES)
+
+    @property
     def fill_value(self) -> Any:
         """NaN for floats, so that rows that were never written show."""
         return np.nan if np.dtype(self.dtype).kind == "f" else np.zeros((), self.dtype)[()]
@@ -79,15 +88,28 @@ class Field:
 
 
 def fields_of(spec: Spec, sim_state_size: int | None) -> dict[str, Field]:
-    """Every array of a segment by name, in the order in which they are written."""
+    """Every array of a segment by name, in the order in which they are written.
+
+    Raises: DataError: a name cannot be that of an array, or a row is wider than any robot's.
+    """
+    for key in (*spec.observation, *spec.cameras):
+        if key == "images" or not re.fullmatch(r"[\w.\- ]+", key) or key.strip(". ") == "":
+            raise DataError(f"'{key}' cannot name an observation or a camera in a dataset")
     found = [
         Field(f"obs/{key}", (len(signals),), "float32", True) for key, signals in spec.observation.items()
     ]
+    for camera, size in spec.cameras.items():
+        found.append(Field(f"{IMAGES}{camera}", (size.height, size.width, 3), "uint8", True))
     if sim_state_size is not None:
         found.append(Field("sim/state", (sim_state_size,), "float64", True))
     for name, dtype in _STEP_FIELDS.items():
         row = (spec.action_size,) if name.startswith("action") else ()
         found.append(Field(f"steps/{name}", row, dtype, False))
+    for field in found:
+        if not 0 <= math.prod(field.row) * np.dtype(field.dtype).itemsize <= ROW_BYTES:
+            raise DataError(
+                f"{field.name} has rows of {field.row} {field.dtype}: more than {ROW_BYTES} bytes"
+            )
     return {field.name: field for field in found}
 
 
@@ -97,6 +119,7 @@ def to_columns(episode: Episode, fields: Mapping[str, Field]) -> dict[str, Array
     Raises: DataError: an array is missing, of another shape than the spec says, or has no step.
     """
     columns: dict[str, Array] = {f"obs/{key}": value for key, value in episode.obs.items()}
+    columns |= {f"{IMAGES}{camera}": frames for camera, frames in episode.images.items()}
     columns |= {f"steps/{name}": getattr(episode, name) for name in _STEP_FIELDS}
     if episode.sim_state is not None:
         columns["sim/state"] = episode.sim_state
@@ -106,17 +129,31 @@ def to_columns(episode: Episode, fields: Mapping[str, Field]) -> dict[str, Array
         raise DataError("an episode of 0 steps cannot be recorded")
     for name, field in fields.items():
         shape = (len(episode) + field.extra_row, *field.row)
+        found = np.shape(columns[name])
+        if found != shape:
+            raise DataError(f"episode's {name} has shape {found}; expected {shape}")
+        if field.is_image and np.asarray(columns[name]).dtype != np.uint8:
+            raise DataError(f"episode's {name} is {np.asarray(columns[name]).dtype}; expected uint8")
         columns[name] = np.ascontiguousarray(columns[name], field.dtype)
-        if columns[name].shape != shape:
-            raise DataError(f"episode's {name} has shape {columns[name].shape}; expected {shape}")
     return {name: columns[name] for name in fields}
 
 
 def from_columns(columns: Mapping[str, Array], meta: EpisodeMeta) -> Episode:
     """Inverse of `to_columns`."""
-    obs = {name.removeprefix("obs/"): rows for name, rows in columns.items() if name.startswith("obs/")}
+    images = {name.removeprefix(IMAGES): rows for name, rows in columns.items() if name.startswith(IMAGES)}
+    obs = {
+        name.removeprefix("obs/"): rows
+        for name, rows in columns.items()
+        if name.startswith("obs/") and not name.startswith(IMAGES)
+    }
     steps = {name: columns[f"steps/{name}"] for name in _STEP_FIELDS}
-    return Episode(obs=obs, sim_state=columns.get("sim/state"), meta=meta, **steps)
+    return Episode(
+        obs=obs,
+        sim_state=columns.get("sim/state"),
+        meta=meta,
+        images=images,
+        **steps,
+    )
 
 
 def plain(value: Any) -> Any:

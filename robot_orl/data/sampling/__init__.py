@@ -1,0 +1,1 @@
+"""Batches from episodes in RAM: replay, offline and online mixed, and normalisation."""
