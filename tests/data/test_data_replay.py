@@ -89,6 +89,54 @@ def test_growing_keeps_what_is_there() -> None:
     assert all(found[i] == (-1, 0.5, i + 0.25) and found[i + 0.25] == (-i, 0.5, i + 0.5) for i in range(100))
 
 
+def test_episodes_that_are_added_between_draws_count_for_every_way_of_sampling() -> None:
+    replay = Replay(point_spec())
+    replay.add(points([1, 2, 3], [-1, -2]))
+    assert everything(replay, n_step=2) == {1: (-2, 0.25, 3), 2: (-2, 0.5, 3)}
+    assert everything(replay, n_step=1) == {1: (-1, 0.5, 2), 2: (-2, 0.5, 3)}
+    replay.add(points([10, 20, 30], [-8, -16], terminated=True))
+    two = {1: (-2, 0.25, 3), 2: (-2, 0.5, 3), 10: (-16, 0, 30), 20: (-16, 0, 30)}
+    assert everything(replay, n_step=2) == two
+    assert everything(replay, n_step=1) == {
+        1: (-1, 0.5, 2),
+        2: (-2, 0.5, 3),
+        10: (-8, 0.5, 20),
+        20: (-16, 0, 30),
+    }
+
+
+def test_chosen_steps_come_in_the_order_in_which_they_were_asked_for() -> None:
+    replay = Replay(point_spec()).extend([points([1, 2, 3], [-1, -2]), points([10, 20], [-8])])
+    batch = replay.gather(np.array([2, 0, 2, 1]), Sampling(4, 2, 0.5), np.random.default_rng(0))
+    np.testing.assert_array_equal(batch.obs[:, 0], [10, 1, 10, 2])
+    np.testing.assert_array_equal(batch.next_obs[:, 0], [20, 3, 20, 3])
+    np.testing.assert_array_equal(batch.reward, [-8, -2, -8, -2])
+    np.testing.assert_array_equal(batch.discount, [0.5, 0.25, 0.5, 0.5])
+
+
+def test_a_batch_is_the_callers_own() -> None:
+    replay, sampling = Replay(point_spec()).extend([points([1, 2, 3], [-1, -1])]), Sampling(20)
+    first = replay.sample(sampling, np.random.default_rng(0))
+    for name in ("obs", "action", "reward", "discount", "next_obs"):
+        array = getattr(first, name)
+        assert array.flags.owndata
+        assert array.flags.c_contiguous
+        array[:] = 99
+    again = replay.sample(sampling, np.random.default_rng(0))
+    assert set(again.obs[:, 0]) == {1, 2}
+    assert (again.reward == -1).all()
+    assert (first.obs == 99).all()
+
+
+def test_reserved_room_is_not_data() -> None:
+    replay = Replay(point_spec())
+    replay.reserve(1000, 10)
+    room = len(replay._action)
+    replay.extend(points([i, i + 0.5], [-1]) for i in range(10))
+    assert (len(replay), len(replay.observations()), len(replay._action)) == (10, 20, room)
+    assert everything(replay) == {i: (-1, 0.5, i + 0.5) for i in range(10)}
+
+
 def test_unknown_rewards_are_refused_and_nothing_of_the_episode_stays() -> None:
     replay = Replay(point_spec()).extend([points([1, 2], [-1])])
     with pytest.raises(DataError, match=r"^an episode by 'made' has unknown rewards: train without"):

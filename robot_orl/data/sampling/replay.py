@@ -5,6 +5,9 @@ observation is kept twice. Step i of episode e (both counted over the whole repl
 
     obs    | e0: s0 s1 s2 | e1: s0 s1 | ...      s = obs[i + e],  s' = obs[i + e + 1]
     action |    a0 a1     |    a0     | ...      i
+
+A batch of 256 is 40 us of work, most of it waiting for memory: so what a step needs beside its rows of
+these arrays (`targets`) lies in one place, and what was achieved is kept apart for hindsight.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robot_orl.data.sampling.targets import Targets, grown
 from robot_orl.errors import DataError
 from robot_orl.types import Array, Batch, Episode, Spec
 
@@ -44,11 +48,17 @@ class Replay:
         self.steps = 0
         self.episodes = 0
         self._obs = np.zeros((0, spec.observation_size), np.float32)
+        self._achieved: Array | None = None  # (N + E, G): that part of `_obs`
+        if spec.achieved_goal and spec.desired_goal:
+            self._achieved_columns = spec.slice_of(spec.achieved_goal)
+            self._desired_columns = spec.slice_of(spec.desired_goal)
+            self._achieved = self._obs[:, self._achieved_columns].copy()
         self._action = np.zeros((0, spec.action_size), np.float32)
         self._reward = np.zeros(0, np.float32)
         self._terminated = np.zeros(0, np.float32)
-        self._episode = np.zeros(0, np.int64)  # which episode a step belongs to
-        self._end = np.zeros(0, np.int64)  # one past the last step of that episode
+        self._row = np.zeros(0, np.int64)  # where in `_obs` the s of a step lies
+        self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
+        self._targets: dict[tuple[int, float], Targets] = {}
 
     def __len__(self) -> int:
         return self.steps
@@ -60,15 +70,17 @@ class Replay:
             raise DataError(
                 f"an episode by '{episode.meta.operator}' has unknown rewards: train without its dataset"
             )
-        rows = slice(self.steps + self.episodes, self.steps + self.episodes + length + 1)
-        steps = slice(self.steps, self.steps + length)
-        self._reserve(steps.stop, rows.stop)
-        self._obs[rows] = self.spec.flatten(episode.obs)
+        first, steps = self.steps + self.episodes, slice(self.steps, self.steps + length)
+        self.reserve(length, 1)
+        obs = self.spec.flatten(episode.obs)
+        self._obs[first : first + length + 1] = obs
+        if self._achieved is not None:
+            self._achieved[first : first + length + 1] = obs[:, self._achieved_columns]
         self._action[steps] = episode.action
         self._reward[steps] = episode.reward
         self._terminated[steps] = episode.terminated
-        self._episode[steps] = self.episodes
-        self._end[steps] = steps.stop
+        self._row[steps] = np.arange(first, first + length)
+        self._last_row[steps] = first + length
         self.steps += length
         self.episodes += 1
 
@@ -76,6 +88,16 @@ class Replay:
         for episode in episodes:
             self.add(episode)
         return self
+
+    def reserve(self, steps: int, episodes: int) -> None:
+        """Make room for so many more; who knows the number saves the copies of growing."""
+        total = self.steps + steps
+        rows = total + self.episodes + episodes
+        self._obs = grown(self._obs, rows)
+        if self._achieved is not None:
+            self._achieved = grown(self._achieved, rows)
+        for name in ("_action", "_reward", "_terminated", "_row", "_last_row"):
+            setattr(self, name, grown(getattr(self, name), total))
 
     def observations(self) -> Array:
         """(N + E, D) float32: every observation once, for fitting a normaliser."""
@@ -85,59 +107,41 @@ class Replay:
         """A batch of uniformly drawn steps. Raises: DataError: the replay is empty."""
         if not self.steps:
             raise DataError("cannot sample from an empty replay")
-        step = rng.integers(self.steps, size=sampling.batch_size)
-        ahead = np.minimum(sampling.n_step, self._end[step] - step)  # (B,) fewer at an episode's end
-        row = step + self._episode[step]
-        obs, next_obs = self._obs[row], self._obs[row + ahead]
-        path = np.arange(sampling.n_step)
-        inside = path < ahead[:, None]  # (B, n)
-        rewards = self._reward[np.minimum(step[:, None] + path, self.steps - 1)]  # (B, n)
-        if sampling.hindsight_share > 0 and self.reward_for is not None:
-            self._relabel(obs, next_obs, rewards, step, sampling, rng)
-        reward = (rewards * inside * sampling.discount**path).sum(axis=1)
-        terminated = self._terminated[step + ahead - 1]
-        discount = sampling.discount**ahead * (1 - terminated)
-        return Batch(
-            obs, self._action[step], reward.astype(np.float32), discount.astype(np.float32), next_obs
+        return self.gather(rng.integers(self.steps, size=sampling.batch_size), sampling, rng)
+
+    def gather(self, step: Array, sampling: Sampling, rng: np.random.Generator) -> Batch:
+        """The batch of these steps, (B,) int64 in the order of adding; its arrays are the caller's own."""
+        target = self._target_table(sampling).take(step)  # (B,)
+        obs, next_obs = self._obs.take(target["row"], axis=0), self._obs.take(target["next_row"], axis=0)
+        batch = Batch(
+            obs, self._action.take(step, axis=0), target["reward"].copy(), target["discount"].copy(), next_obs
         )
+        if sampling.hindsight_share > 0 and self.reward_for is not None:
+            self._relabel(batch, target["row"], target["last_row"], sampling, rng)
+        return batch
+
+    def _target_table(self, sampling: Sampling) -> Array:
+        key = (sampling.n_step, sampling.discount)
+        if key not in self._targets:
+            self._targets[key] = Targets(*key)
+        columns = (self._row, self._last_row, self._reward, self._terminated)
+        return self._targets[key].of(*(column[: self.steps] for column in columns))
 
     def _relabel(
-        self,
-        obs: Array,
-        next_obs: Array,
-        rewards: Array,
-        step: Array,
-        sampling: Sampling,
-        rng: np.random.Generator,
+        self, batch: Batch, row: Array, last_row: Array, sampling: Sampling, rng: np.random.Generator
     ) -> None:
         """Replace goals and rewards in place by what was achieved later in the same episode."""
         assert self.reward_for is not None
-        assert self.spec.achieved_goal is not None
-        assert self.spec.desired_goal is not None
-        achieved = self.spec.slice_of(self.spec.achieved_goal)
-        desired = self.spec.slice_of(self.spec.desired_goal)
-        row = step + self._episode[step]
-        later = rng.integers(step, self._end[step]) + self._episode[step] + 1
-        goal = self._obs[later, achieved]
-        moved = np.linalg.norm(goal - self._obs[row, achieved], axis=1) >= sampling.hindsight_min_move
-        chosen = np.flatnonzero((rng.random(len(step)) < sampling.hindsight_share) & moved)
-        goal = goal[chosen]
-        obs[chosen, desired] = goal
-        next_obs[chosen, desired] = goal
-        path = row[chosen, None] + 1 + np.arange(sampling.n_step)  # rows of s' along the n steps
-        reached = self._obs[np.minimum(path, self.steps + self.episodes - 1)][..., achieved]
-        rewards[chosen] = self.reward_for(reached, np.broadcast_to(goal[:, None], reached.shape))
-
-    def _reserve(self, steps: int, rows: int) -> None:
-        """Grow by doubling, so that adding an episode costs what its own rows cost."""
-
-        def grown(array: Array, need: int) -> Array:
-            if need <= len(array):
-                return array
-            larger = np.zeros((max(need, 2 * len(array)), *array.shape[1:]), array.dtype)
-            larger[: len(array)] = array
-            return larger
-
-        self._obs = grown(self._obs, rows)
-        for name in ("_action", "_reward", "_terminated", "_episode", "_end"):
-            setattr(self, name, grown(getattr(self, name), steps))
+        assert self._achieved is not None
+        goal = self._achieved.take(rng.integers(row, last_row) + 1, axis=0)  # (B, G)
+        move = goal - self._achieved.take(row, axis=0)
+        moved = np.sqrt(np.einsum("bg,bg->b", move, move)) >= sampling.hindsight_min_move
+        chosen = np.flatnonzero((rng.random(len(row)) < sampling.hindsight_share) & moved)  # (C,)
+        goal, last = goal[chosen], last_row[chosen, None]
+        batch.obs[chosen, self._desired_columns] = goal
+        batch.next_obs[chosen, self._desired_columns] = goal
+        step = np.arange(sampling.n_step)
+        path = row[chosen, None] + 1 + step  # (C, n) rows of s' along the n steps
+        reached = self._achieved.take(np.minimum(path, last), axis=0)
+        rewards = self.reward_for(reached, np.broadcast_to(goal[:, None], reached.shape))
+        batch.reward[chosen] = (rewards * (path <= last) * sampling.discount**step).sum(axis=1)
