@@ -12,6 +12,7 @@ import gymnasium
 from robot_orl.commands.tables import out
 from robot_orl.config import CollectConfig
 from robot_orl.data.store import lock
+from robot_orl.data.store.places import place_at
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.root import check_writable
 from robot_orl.data.store.writer import SegmentWriter
@@ -31,7 +32,7 @@ def run(cfg: CollectConfig) -> None:
     spec = spec_of(env)
     operator = factory("operator", cfg.operator.name)(cfg.operator, spec)
     path = Path(cfg.out)
-    check_writable(path, spec)
+    check_writable(place_at(path), spec)
     with _session(path):
         _collect(cfg, env, operator, path)
 

@@ -46,7 +46,7 @@ def commands(sources: Sources) -> list[str]:
 
 def collecting(dataset: Dataset) -> list[str]:
     """The `collect` commands behind a dataset; a remark for what was recorded in another way."""
-    path = shown(dataset.path)
+    path = shown(str(dataset.path))
     asked: dict[str, Values] = {}
     others: dict[str, int] = {}
     for segment in dataset.segments:

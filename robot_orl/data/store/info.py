@@ -1,11 +1,9 @@
 """What a dataset holds, from its logs alone."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robot_orl.data.store.layout import FORMAT_VERSION
@@ -120,7 +118,7 @@ def summarise(dataset: "Dataset") -> DatasetInfo:
         quality=Range.of(meta.quality for meta in metas),
         lengths=Range.of(record.length for record in episodes),
         returns=Range.of(record.episode_return for record in episodes),
-        size_bytes=_size_on_disk(dataset.path),
+        size_bytes=sum(dataset.place.sizes()),
         packages=_merged([segment.attributes["packages"] for segment in segments]),
         git_revisions=tuple(sorted({s.attributes["git_revision"] for s in segments} - {None})),
         fingerprint=dataset.fingerprint(),
@@ -131,18 +129,6 @@ def _merged(packages: list[dict[str, str]]) -> dict[str, str]:
     """Versions per package over all segments; several are joined by ' and '."""
     names = dict.fromkeys(name for found in packages for name in found)
     return {n: " and ".join(sorted({found[n] for found in packages if n in found})) for n in names}
-
-
-def _size_on_disk(path: Path) -> int:
-    """Sum of file sizes [bytes]; files that a writer replaces meanwhile may count or not."""
-    total = 0
-    for folder, _, files in os.walk(path):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _share(outcomes: list[bool | None]) -> float | None:

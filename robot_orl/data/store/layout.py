@@ -19,12 +19,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
 
+from robot_orl.data.store.place import Location, Place
 from robot_orl.errors import DataError
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
 
@@ -113,6 +113,12 @@ def fields_of(spec: Spec, sim_state_size: int | None) -> dict[str, Field]:
     return {field.name: field for field in found}
 
 
+def nodes_of(field: Field) -> list[str]:
+    """Names of the Zarr nodes on the way to an array and of itself: obs, obs/images, obs/images/front."""
+    parts = field.name.split("/")
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
 def to_columns(episode: Episode, fields: Mapping[str, Field]) -> dict[str, Array]:
     """The episode's arrays by their names in a segment.
 
@@ -197,20 +203,21 @@ def _checksum_without(document: Mapping[str, Any], key: str) -> int:
     return crc32c(to_json(content, sort_keys=True))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(place: Place, name: str) -> dict[str, Any]:
     """A JSON object from a file. Raises: DataError: missing, unreadable or not JSON."""
+    path = place.path / name
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(place.read(name))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: not valid JSON") from error
     if not isinstance(document, dict):
         raise DataError(f"{path} is damaged: not a JSON object")
     return document
 
 
-def check_version(path: Path, version: object) -> None:
+def check_version(path: Location, version: object) -> None:
     """Raises: DataError: written by a newer robot_orl, or no version at all."""
     if not isinstance(version, int) or version < 1:
         raise DataError(f"{path} is damaged: it names no format version")

@@ -13,6 +13,8 @@ from typing import Any
 from robot_orl.data.store import layout
 from robot_orl.data.store.info import DatasetInfo, summarise
 from robot_orl.data.store.layout import SEGMENTS
+from robot_orl.data.store.place import Location, Place, Url
+from robot_orl.data.store.places import place_at
 from robot_orl.data.store.records import META_FIELDS, EpisodeRecord
 from robot_orl.data.store.root import check_readable, read_dataset_file
 from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage, fields, override, read_segment, verified
@@ -24,31 +26,37 @@ class Dataset:
     """A dataset as it was when opened. Make one with `Dataset.open`."""
 
     def __init__(
-        self, path: Path, spec: Spec, segments: list[Segment], chosen: frozenset[str] | None = None
+        self, place: Place, spec: Spec, segments: list[Segment], chosen: frozenset[str] | None = None
     ) -> None:
         """chosen: ids of the episodes that are in use; None: all that are not deleted."""
-        self.path = path
+        self.place = place
         self.spec = spec
         self.segments = segments
         self._chosen = chosen
 
+    @property
+    def path(self) -> Location:
+        return self.place.path
+
     @classmethod
-    def open(cls, path: Path | str, allow_empty: bool = False) -> "Dataset":
-        """Open a dataset for reading.
+    def open(cls, path: Path | Url | str, allow_empty: bool = False) -> "Dataset":
+        """Open a dataset for reading: a folder, or a URL such as s3://bucket/data/pick.
 
         Raises: DataError: there is none, it is damaged or of a newer format, or it has no committed
         episode (unless `allow_empty`).
         """
-        path = Path(path)
+        root = place_at(path)
+        path = root.path
         try:
-            check_readable(path)
-            spec = read_dataset_file(path)
-            held = path / SEGMENTS
-            folders = sorted(entry for entry in held.iterdir() if entry.is_dir()) if held.exists() else []
-            segments = [segment for folder in folders if (segment := read_segment(folder, spec)) is not None]
+            check_readable(root)
+            spec = read_dataset_file(root)
+            held = root.child(SEGMENTS)
+            folders = held.folders() if held.exists() else []
+            found = (read_segment(held.child(name), spec) for name in folders)
+            segments = [segment for segment in found if segment is not None]
         except OSError as error:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-        dataset = cls(path, spec, segments)
+        dataset = cls(root, spec, segments)
         if not dataset.records and not allow_empty:
             raise DataError(f"{path} holds no committed episode yet")
         return dataset
@@ -65,7 +73,7 @@ class Dataset:
 
     def choose(self, records: Iterable[EpisodeRecord]) -> "Dataset":
         """The same dataset with only these episodes in use; nothing is copied."""
-        return Dataset(self.path, self.spec, self.segments, frozenset(record.id for record in records))
+        return Dataset(self.place, self.spec, self.segments, frozenset(record.id for record in records))
 
     def _in_use(self, segment: Segment) -> list[EpisodeRecord]:
         chosen = self._chosen

@@ -10,12 +10,12 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from robot_orl.data.store.layout import crc32c, to_json
+from robot_orl.data.store.layout import LOG_FILE, crc32c, to_json
+from robot_orl.data.store.place import Place
 from robot_orl.errors import DataError
 from robot_orl.types import Actor, Array, EpisodeMeta
 
@@ -109,13 +109,14 @@ def from_line(line: bytes) -> dict[str, Any] | None:
     return content
 
 
-def read_log(path: Path) -> tuple[list[EpisodeRecord], int]:
+def read_log(place: Place) -> tuple[list[EpisodeRecord], int]:
     """The committed episodes of a segment's log, and how many bytes follow its last complete line.
 
     Raises: DataError: a complete line is damaged or missing.
     """
+    path = place.path / LOG_FILE
     try:
-        *lines, torn = path.read_bytes().split(b"\n")
+        *lines, torn = place.read_log(LOG_FILE).split(b"\n")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if from_line(torn[:-1]) is not None:  # complete but for a newline that became another byte
@@ -126,7 +127,7 @@ def read_log(path: Path) -> tuple[list[EpisodeRecord], int]:
         try:
             if content is None:
                 raise ValueError("checksum")
-            _apply(content, records, path.parent.name)
+            _apply(content, records, place.path.name)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{path}: line {number} is damaged ({error!r})") from error
     return records, len(torn)

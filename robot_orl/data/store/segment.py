@@ -1,19 +1,19 @@
 """One segment as readers see it: its attributes, its committed episodes, and rows of its arrays."""
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore
 
-from robot_orl.data.store import layout, lock
+from robot_orl.data.store import layout
 from robot_orl.data.store.layout import LOG_FILE, Field
-from robot_orl.data.store.records import EpisodeRecord, read_log
-from robot_orl.data.store.writer import append_lines
+from robot_orl.data.store.place import Location, Place
+from robot_orl.data.store.records import EpisodeRecord, read_log, to_line
 from robot_orl.errors import DataError, RunError
 from robot_orl.types import Array, Spec
 
@@ -24,11 +24,15 @@ BAD_CHUNK = (ValueError, RuntimeError, OSError)  # what Zarr's checksum, Blosc a
 class Segment:
     """One recording session: its attributes and committed episodes."""
 
-    path: Path
+    place: Place
     attributes: Mapping[str, Any]
     records: list[EpisodeRecord]
     writer: str | None
     _checked: set[str] = field(default_factory=set)
+
+    @property
+    def path(self) -> Location:
+        return self.place.path
 
     @property
     def is_sealed(self) -> bool:
@@ -37,28 +41,29 @@ class Segment:
     def read(self, item: Field, rows: slice) -> Array:
         """Rows of an array. Raises: DataError: its metadata is damaged.  BAD_CHUNK: a chunk is."""
         if item.name not in self._checked:
-            self._check_node(item.name.partition("/")[0])
-            self._check_node(item.name)
+            for name in layout.nodes_of(item):
+                self._check_node(name)
             self._checked.add(item.name)
-        for _, file in self.chunks(item, rows):
-            os.stat(file)  # Zarr would take a missing chunk for one of fill values
-        store = LocalStore(self.path, read_only=True)
+        for _, file in self.chunks(item, rows):  # Zarr would take a missing chunk for one of fill values
+            if not self.place.has(file):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / file))
+        store = self.place.zarr(read_only=True)
         array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
         if array.shape[0] < rows.stop:
             raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
         return np.asarray(array[rows])
 
-    def chunks(self, item: Field, rows: slice) -> list[tuple[slice, Path]]:
-        """The chunks that hold these rows: which of the rows, and in which file."""
-        size, folder = item.chunk_rows, self.path / item.name / "c"
-        return [
-            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), folder / _chunk_key(item, i))
+    def chunks(self, item: Field, rows: slice) -> Iterator[tuple[slice, str]]:
+        """The chunks that hold these rows: which of the rows, and in which file of the segment."""
+        size = item.chunk_rows
+        return (
+            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), _chunk_file(item, i))
             for i in range(rows.start // size, (rows.stop - 1) // size + 1)
-        ]
+        )
 
     def _check_node(self, name: str) -> None:
         file = self.path / name / "zarr.json"
-        document = layout.read_json(file)
+        document = layout.read_json(self.place, f"{name}/zarr.json")
         shape = document.get("shape", [None])[0]
         extra = self.attributes.get("episodes", 0) if not name.startswith("steps") else 0
         if self.is_sealed and shape not in (None, self.attributes["steps"] + extra):
@@ -67,14 +72,16 @@ class Segment:
             raise DataError(f"{file} is damaged: its content does not match its checksum")
 
 
-def read_segment(path: Path, spec: Spec) -> Segment | None:
+def read_segment(place: Place, spec: Spec) -> Segment | None:
     """A segment with what is committed in it; None: its writer did not come that far."""
+    path = place.path
     log, metadata = path / LOG_FILE, path / "zarr.json"
-    if not metadata.exists() and not log.exists():
+    if not place.has("zarr.json") and not place.has(LOG_FILE):
         return None
-    document = layout.read_json(metadata)  # before the log: once this says sealed, the log is complete
+    document = layout.read_json(place, "zarr.json")  # before the log, which is complete once this is sealed
+    has_log = place.has(LOG_FILE)
     attributes = document.get("attributes")
-    if attributes == {} and not log.exists():
+    if attributes == {} and not has_log:
         return None
     if isinstance(attributes, dict) and "format_version" in attributes:
         layout.check_version(metadata, attributes["format_version"])
@@ -82,14 +89,17 @@ def read_segment(path: Path, spec: Spec) -> Segment | None:
         raise DataError(f"{metadata} is damaged: its content does not match its checksum")
     if (document.get("zarr_format"), document.get("node_type")) != (3, "group"):
         raise DataError(f"{metadata} is damaged: it is not a Zarr v3 group")
-    if layout.to_json(attributes["spec"]) != layout.to_json(spec.to_dict()):
-        raise DataError(f"{path} holds {attributes['task']} of another spec than its dataset, {spec.task}")
-    if not log.exists() and not attributes["sealed"]:
+    if lacking := Spec.from_dict(attributes["spec"]).lacks(spec):
+        raise DataError(
+            f"{path} holds {attributes['task']} of another spec than its dataset, {spec.task}: "
+            f"{', '.join(lacking)} differ"
+        )
+    if not has_log and not attributes["sealed"]:
         return None
-    records, _ = read_log(log)
+    records, _ = read_log(place)
     if attributes["sealed"] and len(records) != attributes["episodes"]:
         raise DataError(f"{log} is cut off: {len(records)} of {attributes['episodes']} episodes are left")
-    return Segment(path, attributes, records, lock.holder(path))
+    return Segment(place, attributes, records, place.holder())
 
 
 def fields(segment: Segment, spec: Spec, sim_state: bool, images: bool) -> list[Field]:
@@ -105,16 +115,17 @@ def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) 
     return rows
 
 
-def _chunk_key(item: Field, number: int) -> str:
-    return "/".join([str(number), *["0"] * len(item.row)])  # only rows are divided
+def _chunk_file(item: Field, number: int) -> str:
+    return "/".join([item.name, "c", str(number), *["0"] * len(item.row)])  # only rows are divided
 
 
 def damage(segment: Segment, item: Field, record: EpisodeRecord) -> DataError:
     """What is wrong with the rows of one episode in one array, down to the file."""
     rows = item.rows(record.start, record.index, record.length)
     where = f"episode {record.index} cannot be read"
-    for part, file in segment.chunks(item, rows):
-        if not file.exists():
+    for part, name in segment.chunks(item, rows):
+        file = segment.path / name
+        if not segment.place.has(name):
             return DataError(f"{file} is missing: {where}")
         try:
             segment.read(item, part)
@@ -129,20 +140,19 @@ def override(segment: Segment, lines: list[dict[str, Any]]) -> None:
     """Append lines to the log of a segment that nobody writes."""
     file = segment.path / LOG_FILE
     try:
-        held = lock.hold(segment.path)
+        held = segment.place.hold()
     except BlockingIOError as error:
         raise DataError(
-            f"{segment.path} is being written by {lock.holder(segment.path)}: wait for it"
+            f"{segment.path} is being written by {segment.place.holder()}: wait for it"
         ) from error
     except OSError as error:
         raise RunError(f"cannot write {segment.path}: {error.strerror}") from error
     try:
-        _, torn = read_log(file)
-        with file.open("ab", buffering=0) as log:
-            os.ftruncate(log.fileno(), file.stat().st_size - torn)
-            append_lines(log.fileno(), lines)
-        segment.records[:] = read_log(file)[0]
+        _, torn = read_log(segment.place)
+        with closing(segment.place.open_log(LOG_FILE, cut=torn)) as log:
+            log.append(b"".join(map(to_line, lines)))
+        segment.records[:] = read_log(segment.place)[0]
     except OSError as error:
         raise RunError(f"cannot write {file}: {error.strerror}") from error
     finally:
-        os.close(held)
+        held.close()

@@ -7,10 +7,8 @@ line are nobody's, and the line itself counts only once it is complete and synce
 as shipped writes a file that was renamed over another before the log's sync returns) and is checksummed.
 """
 
-import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +20,10 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from robot_orl.data.store import layout, lock
+from robot_orl.data.store import layout
 from robot_orl.data.store.layout import LOG_FILE, SEGMENTS, Field
+from robot_orl.data.store.place import Location, Log, Place, Url
+from robot_orl.data.store.places import place_at
 from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.data.store.records import EpisodeRecord, realised_rate, to_line, who_acted
 from robot_orl.data.store.root import check_writable, write_dataset_file
@@ -44,24 +44,28 @@ class SegmentWriter:
 
     def __init__(
         self,
-        root: Path,
+        root: Path | Url | str,
         spec: Spec,
         source: str,
         config: Mapping[str, Any] | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.place = place_at(root)
         self.spec = spec
         self._source = re.sub(r"[^A-Za-z0-9-]+", "-", source).strip("-") or "unnamed"
         self._attributes = {"config": dict(config or {}), "env_kwargs": dict(env_kwargs or {})}
         self._segment: _Segment | None = None
         self._is_closed = False
-        check_writable(self.root, spec)
+        check_writable(self.place, spec)
+
+    @property
+    def root(self) -> Location:
+        return self.place.path
 
     @property
     def segment(self) -> str | None:
         """Name of the segment's folder; None before the first append."""
-        return self._segment.path.name if self._segment else None
+        return self._segment.place.path.name if self._segment else None
 
     def append(self, episode: Episode, uid: str | None = None) -> EpisodeRecord:
         """Commit an episode; once this returns, it survives whatever happens to this process.
@@ -123,12 +127,11 @@ class SegmentWriter:
             segment.release()
 
     def _open(self, fields: Mapping[str, Field]) -> "_Segment":
-        (self.root / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        write_dataset_file(self.root, self.spec)
-        check_writable(self.root, self.spec)  # somebody else may have begun it meanwhile
+        write_dataset_file(self.place, self.spec)
+        check_writable(self.place, self.spec)  # somebody else may have begun it meanwhile
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        path = self.root / SEGMENTS / f"{moment}_{self._source}_{uuid4().hex[:8]}"
-        path.mkdir()
+        place = self.place.child(SEGMENTS).child(f"{moment}_{self._source}_{uuid4().hex[:8]}")
+        place.make()
         attributes = {
             "format_version": layout.FORMAT_VERSION,
             "task": self.spec.task,
@@ -143,32 +146,31 @@ class SegmentWriter:
             **self._attributes,
         }
         try:
-            return _Segment(path, fields, attributes)
+            return _Segment(place, fields, attributes)
         except BaseException:
-            shutil.rmtree(path, ignore_errors=True)  # nothing was committed in it
+            place.remove()  # nothing was committed in it
             raise
 
 
 class _Segment:
     """The open files of one segment."""
 
-    def __init__(self, path: Path, fields: Mapping[str, Field], attributes: Mapping[str, Any]) -> None:
-        self.path = path
+    def __init__(self, place: Place, fields: Mapping[str, Field], attributes: Mapping[str, Any]) -> None:
+        self.place = place
         self.fields = fields
         self._episodes = 0
         self._steps = 0
-        self._lock = lock.hold(path)
-        self._log = -1
+        self._hold = place.hold()
+        self._log: Log | None = None
         try:
-            self._group = zarr.create_group(path, zarr_format=3)
+            self._group = zarr.create_group(place.zarr(read_only=False), zarr_format=3)
             self._columns = {name: _Column(self._group, field) for name, field in fields.items()}
-            nodes = {str(file.parent.relative_to(path)): file for file in path.glob("*/**/zarr.json")}
-            checksums = {name: layout.node_checksum(layout.read_json(nodes[name])) for name in sorted(nodes)}
+            nodes = sorted({name for field in fields.values() for name in layout.nodes_of(field)})
+            checksums = {n: layout.node_checksum(layout.read_json(place, f"{n}/zarr.json")) for n in nodes}
             self._attributes = {**attributes, "nodes": checksums}
             self._group.update_attributes(layout.guarded(self._attributes))
-            self._log = os.open(path / LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            for folder in (path, path.parent, path.parent.parent):
-                _sync_folder(folder)
+            self._log = place.open_log(LOG_FILE)
+            place.settle()
         except BaseException:
             self.release()
             raise
@@ -177,7 +179,7 @@ class _Segment:
         for name, rows in columns.items():
             self._columns[name].write(rows)
         record = EpisodeRecord(
-            segment=self.path.name,
+            segment=self.place.path.name,
             index=self._episodes,
             start=self._steps,
             length=len(episode),
@@ -188,7 +190,9 @@ class _Segment:
             actors=who_acted(episode.actor),
             rate_hz=realised_rate(episode.t_ns),
         )
-        append_lines(self._log, [record.to_dict()])
+        assert self._log is not None
+        self._log.append(to_line(record.to_dict()))
+        self._hold.renew()
         for column in self._columns.values():
             column.commit()
         self._episodes += 1
@@ -201,9 +205,9 @@ class _Segment:
         self._group.update_attributes(layout.guarded({**self._attributes, **sealed}))
 
     def release(self) -> None:
-        for descriptor in (self._log, self._lock):
-            if descriptor >= 0:
-                os.close(descriptor)
+        if self._log is not None:
+            self._log.close()
+        self._hold.close()
 
 
 class _Column:
@@ -235,24 +239,3 @@ class _Column:
         self._committed += len(self._block) - len(self._tail)
         full = len(self._block) // self._field.chunk_rows * self._field.chunk_rows
         self._tail = self._block[full:]
-
-
-def append_lines(log: int, contents: Iterable[Mapping[str, Any]]) -> None:
-    """Append lines to an open log and sync it; on failure the log is as it was before."""
-    size = os.fstat(log).st_size
-    rest = memoryview(b"".join(map(to_line, contents)))
-    try:
-        while rest:
-            rest = rest[os.write(log, rest) :]
-        os.fsync(log)
-    except BaseException:
-        os.ftruncate(log, size)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,245 @@
+"""A dataset in an object store (S3, Google Cloud, Azure) through obstore: whole objects, atomically replaced.
+
+An object store neither appends nor locks. A log is therefore a row of numbered parts, of which only the last
+is replaced; and a writer leaves a lease that it renews with every episode. Each writer has a segment of its
+own here too, so that several recorders never touch one object.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from zarr.storage import ObjectStore
+
+from robot_orl.data.store.place import Url
+from robot_orl.errors import RunError, UsageError
+
+PART_BYTES = 2**16  # of a log: what the last line's commit has to send again at most
+LEASE_S = 600.0  # a writer that has not committed for so long counts as dead
+LEASE_FILE = "lock"
+
+
+class RemotePlace:
+    """See `place.Place`. store: an obstore store of the whole bucket.  prefix: of this folder, no slash."""
+
+    def __init__(self, store: Any, path: Url, prefix: str) -> None:
+        self.path = path
+        self._store = store
+        self._prefix = prefix
+
+    @classmethod
+    def at(cls, url: Url) -> "RemotePlace":
+        """Credentials, region and endpoint come from the environment, as AWS's own tools take them.
+
+        Raises: UsageError: obstore is missing, or no bucket is named.
+        """
+        try:
+            from obstore.store import from_url
+        except ImportError as error:
+            raise UsageError(f"{url} needs obstore: pip install 'robot-orl[s3]'") from error
+        scheme, _, rest = str(url).partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if not bucket or not prefix:
+            raise UsageError(f"{url}: name a bucket and a folder in it, such as {scheme}://bucket/data/pick")
+        try:
+            return cls(from_url(f"{scheme}://{bucket}"), url, prefix)
+        except Exception as error:
+            raise UsageError(f"{url}: {_reason(error)}") from error
+
+    def child(self, name: str) -> "RemotePlace":
+        return RemotePlace(self._store, self.path / name, self._key(name))
+
+    def exists(self) -> bool:
+        return bool(self._listed()) or self._head(self._prefix)
+
+    def is_folder(self) -> bool:
+        return bool(self._listed()) or not self._head(self._prefix)
+
+    def read(self, name: str) -> bytes:
+        return self._get(self._key(name))
+
+    def has(self, name: str) -> bool:
+        return self._head(self._key(name)) or bool(self.child(name)._listed())
+
+    def entries(self) -> list[str]:
+        return self._listed()
+
+    def folders(self) -> list[str]:
+        return self._listed(folders_only=True)
+
+    def sizes(self) -> Iterator[int]:
+        import obstore
+
+        for batch in obstore.list(self._store, prefix=self._prefix + "/"):
+            yield from (entry["size"] for entry in batch)
+
+    def make(self) -> None:
+        """Folders are but parts of names."""
+
+    def settle(self) -> None:
+        """An object is durable once it is put."""
+
+    def publish(self, name: str, content: bytes) -> bool:
+        try:
+            self._put(self._key(name), content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        import obstore
+
+        with suppress(OSError):
+            for batch in self._asked(lambda: list(obstore.list(self._store, prefix=self._prefix + "/"))):
+                self._delete([entry["path"] for entry in batch])
+
+    def read_log(self, name: str) -> bytes:
+        parts = self._parts(name)
+        if not parts:
+            raise FileNotFoundError(2, "No such object", f"{self.path}/{name}")
+        return b"".join(self._get(part) for part in parts)
+
+    def open_log(self, name: str, cut: int = 0) -> "RemoteLog":
+        if cut:
+            raise RunError(f"{self.path}/{name} ends in a torn line")
+        parts = self._parts(name)
+        log = RemoteLog(
+            self._put, self._key(name), max(len(parts) - 1, 0), self._get(parts[-1]) if parts else b""
+        )
+        if not parts:
+            log.append(b"")
+        return log
+
+    def hold(self) -> "RemoteHold":
+        if self.holder() is not None:
+            raise BlockingIOError(11, "held")
+        return RemoteHold(self._put, self._delete, self._key(LEASE_FILE))
+
+    def holder(self) -> str | None:
+        import obstore
+
+        try:
+            lease = json.loads(self._get(self._key(LEASE_FILE)))
+            renewed = self._asked(lambda: obstore.head(self._store, self._key(LEASE_FILE)))["last_modified"]
+        except (OSError, ValueError):
+            return None
+        age_s = (datetime.now(UTC) - renewed).total_seconds()
+        return f"process {lease['pid']} on {lease['host']}" if age_s < LEASE_S else None
+
+    def zarr(self, read_only: bool) -> ObjectStore[Any]:
+        from obstore.store import PrefixStore  # type: ignore[attr-defined]
+
+        return ObjectStore(PrefixStore(self._store, self._prefix), read_only=read_only)
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
+
+    def _parts(self, name: str) -> list[str]:
+        import obstore
+
+        prefix = self._key(name) + "/"
+        found = self._asked(lambda: [e for batch in obstore.list(self._store, prefix=prefix) for e in batch])
+        return sorted(entry["path"] for entry in found)
+
+    def _listed(self, folders_only: bool = False) -> list[str]:
+        import obstore
+
+        found = self._asked(lambda: obstore.list_with_delimiter(self._store, prefix=self._prefix + "/"))
+        keys = list(found["common_prefixes"])
+        if not folders_only:
+            keys += [entry["path"] for entry in found["objects"]]
+        return sorted(key.rstrip("/").rpartition("/")[2] for key in keys)
+
+    def _head(self, key: str) -> bool:
+        import obstore
+
+        try:
+            self._asked(lambda: obstore.head(self._store, key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _get(self, key: str) -> bytes:
+        import obstore
+
+        return bytes(self._asked(lambda: obstore.get(self._store, key).bytes()))
+
+    def _put(self, key: str, content: bytes, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+        import obstore
+
+        self._asked(lambda: obstore.put(self._store, key, content, mode=mode))
+
+    def _delete(self, keys: list[str]) -> None:
+        import obstore
+
+        self._asked(lambda: obstore.delete(self._store, keys))
+
+    def _asked(self, request: Callable[[], Any]) -> Any:
+        """The answer; an object store's failures as the OSErrors that files would give."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+
+        try:
+            return request()
+        except FileNotFoundError:
+            raise
+        except NotFoundError as error:
+            raise FileNotFoundError(2, "No such object", str(self.path)) from error
+        except AlreadyExistsError as error:
+            raise FileExistsError(17, "Object exists", str(self.path)) from error
+        except BaseError as error:
+            raise OSError(5, _reason(error), str(self.path)) from error
+
+
+class RemoteLog:
+    """See `place.Log`. Parts `<key>/000000`, `<key>/000001`, ...; only the last one is ever put again."""
+
+    def __init__(self, put: Callable[[str, bytes], None], key: str, number: int, tail: bytes) -> None:
+        self._put = put
+        self._key = key
+        self._number = number
+        self._tail = tail
+
+    def append(self, content: bytes) -> None:
+        number, tail = self._number, self._tail
+        if len(tail) >= PART_BYTES:
+            number, tail = number + 1, b""
+        self._put(f"{self._key}/{number:06d}", tail + content)
+        self._number, self._tail = number, tail + content
+
+    def close(self) -> None:
+        """Every part is complete already."""
+
+
+class RemoteHold:
+    """A lease: an object that says who writes, renewed by putting it again."""
+
+    def __init__(
+        self, put: Callable[[str, bytes], None], delete: Callable[[list[str]], None], key: str
+    ) -> None:
+        self._put = put
+        self._delete = delete
+        self._key = key
+        self._renewed_s = -LEASE_S
+        self.renew()
+
+    def renew(self) -> None:
+        if time.monotonic() - self._renewed_s < LEASE_S / 10:
+            return
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        self._put(self._key, json.dumps(owner).encode())
+        self._renewed_s = time.monotonic()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._delete([self._key])
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the library says: the rest of it is its own internals."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
