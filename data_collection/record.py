@@ -11,7 +11,7 @@ from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
-from robot_orl.rollout import Pace, rollout
+from robot_orl.rollout import CutShort, Pace, rollout
 from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
@@ -57,7 +57,12 @@ def record(
     pace = RealTime(spec_of(env).control_hz) if realtime else None
     for seed in seeds:
         stop.check(f"{bar.done} of {bar.total} episodes are committed; the same command goes on")
-        writer.append(record_episode(env, operator, seed, pace))
+        try:
+            writer.append(record_episode(env, operator, seed, pace))
+        except CutShort as cut:
+            if len(cut.episode):
+                writer.append(cut.episode)
+            raise
         bar.advance()
 
 
@@ -77,4 +82,4 @@ def record_episode(
             raise UsageError(f"operator '{operator.name}' took its hands off; collecting needs one that acts")
         return Proposal(action, operator.actor, operator=action)
 
-    return rollout(env, choose, seed=seed, meta=meta, pace=pace)
+    return rollout(env, choose, seed=seed, meta=meta, pace=pace, keep_frames=True)

@@ -1,9 +1,7 @@
 """What all tasks share: one convention around a gymnasium-robotics simulation, see `SimulatedTask`."""
 
-import atexit
-import os
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -11,7 +9,8 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from robot_orl.errors import DataError, RunError, UsageError, unknown
+from envs.rendering import DEFAULT, Rendering, read_cameras
+from robot_orl.errors import DataError, UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
 
 _INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -27,11 +26,6 @@ def signals(
 def xyz(prefix: str, unit: str) -> tuple[Signal, ...]:
     """`prefix_x`, `prefix_y`, `prefix_z`."""
     return signals((f"{prefix}_{axis}" for axis in "xyz"), unit)
-
-
-def _free(viewer_ref: weakref.ref[Any]) -> None:
-    if (viewer := viewer_ref()) is not None:
-        viewer.free()
 
 
 class SimulatedTask(gymnasium.Env):
@@ -63,6 +57,7 @@ class SimulatedTask(gymnasium.Env):
         width: int = 320,
         height: int = 240,
         camera: str | None = None,
+        cameras: Mapping[str, Sequence[int]] | None = None,
         **options: Any,
     ) -> None:
         """Args:
@@ -70,17 +65,23 @@ class SimulatedTask(gymnasium.Env):
         views: arrays inside sim.model or sim.data that the next step reads and mj_getState leaves out.
         attributes: sizes of the attributes of `sim` that the next step reads.
         camera_pose: lookat [m], distance [m], azimuth and elevation [deg] of the default view.
-        width, height: size of a rendered frame [pixels].  camera: a camera of the model, or None.
+        width, height: size of a frame of `render` [pixels].  camera: its camera of the model, or None.
+        cameras: what `frames` shows, (height, width) [pixels] by camera of the model or 'default'.
+
+        Raises: UsageError: a bad option.  RunError: there are `cameras` but no OpenGL to draw with.
         """
         for name in options:
-            raise unknown("task option", name, ["width", "height", "camera"])
+            raise unknown("task option", name, ["width", "height", "camera", "cameras"])
         for name, value in {"width": width, "height": height}.items():
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"{name}={value!r} is not a positive number of pixels")
-        cameras = [sim.model.camera(i).name for i in range(sim.model.ncam)]
-        if camera is not None and camera not in cameras:
-            raise unknown("camera", camera, cameras)
-        self.task_spec = spec
+        self.task_spec = replace(spec, cameras=read_cameras(cameras))
+        self._rendering = Rendering(sim, camera_pose)
+        self._camera = DEFAULT if camera is None else camera
+        for name in (self._camera, *self.task_spec.cameras):
+            self._rendering.check(name)
+        for size in self.task_spec.cameras.values():
+            self._rendering.renderer(size.height, size.width)  # fails now, not in the first episode
         self.render_mode = render_mode
         self.action_space = spaces.Box(-1.0, 1.0, (spec.action_size,), np.float32)
         self.observation_space = spaces.Dict(
@@ -99,10 +100,7 @@ class SimulatedTask(gymnasium.Env):
         ]
         self._step_count: int | None = None  # None until the first reset
         self._flat_obs = np.zeros(spec.observation_size, np.float32)
-        self._size = (width, height)
-        self._camera_id = -1 if camera is None else cameras.index(camera)
-        self._camera_pose = camera_pose
-        self._viewer: Any = None
+        self._size = (height, width)
 
     # What a family defines
 
@@ -161,33 +159,22 @@ class SimulatedTask(gymnasium.Env):
         """A frame, (height, width, 3) uint8, or None without a render mode. Never changes the episode."""
         if self.render_mode is None:
             return None
-        if self._viewer is None:
-            self._viewer = self._make_viewer()
         self._before_render()
-        self._viewer.make_context_current()
-        return np.ascontiguousarray(self._viewer.render(self.render_mode, camera_id=self._camera_id))
-
-    def _make_viewer(self) -> Any:
-        if os.environ.get("MUJOCO_GL") == "disable":
-            raise RunError("rendering needs an OpenGL library of the system: on Debian, apt install libegl1")
-        from gymnasium.envs.mujoco.mujoco_rendering import OffScreenViewer
-
-        width, height = self._size
-        offscreen = self._sim.model.vis.global_
-        offscreen.offwidth, offscreen.offheight = width, height
-        viewer = OffScreenViewer(self._sim.model, self._sim.data, width, height)
-        for name, value in self._camera_pose.items():
-            setattr(viewer.cam, name, value)
-        # Registered after EGL's own exit handler, so run before it: freed later, it would print errors.
-        atexit.register(_free, weakref.ref(viewer))
-        return viewer
+        return self._rendering.frame(self._camera, *self._size)
 
     def close(self) -> None:
-        if self._viewer is not None:
-            self._viewer.free()
-            self._viewer = None
+        self._rendering.close()
 
     # TaskEnv
+
+    def frames(self) -> dict[str, Array]:
+        """What the cameras of `task_spec` see now, (H, W, 3) uint8 each; never changes the episode."""
+        if self.task_spec.cameras:
+            self._before_render()
+        return {
+            name: self._rendering.frame(name, size.height, size.width)
+            for name, size in self.task_spec.cameras.items()
+        }
 
     def get_sim_state(self) -> Array:
         """(S,) float64: see the class for the layout."""

@@ -1,14 +1,17 @@
 """The only loop that steps a simulated task: collection, finetuning and evaluation go through it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 import gymnasium
 
 from robot_orl.data.store.buffer import EpisodeBuffer
+from robot_orl.data.store.layout import to_json
+from robot_orl.errors import DataError
 from robot_orl.tasks import task_env
-from robot_orl.types import Array, Episode, EpisodeMeta, Observation, Proposal
+from robot_orl.types import Episode, EpisodeMeta, Observation, Proposal
 
 Choose = Callable[[Observation], Proposal]
 
@@ -37,6 +40,14 @@ class SimulatedTime:
         return self._now_ns
 
 
+class CutShort(DataError):
+    """The episode could not go on; `episode` holds the steps before, the last of them truncated."""
+
+    def __init__(self, said: str, episode: Episode) -> None:
+        super().__init__(said)
+        self.episode = episode
+
+
 def rollout(
     env: gymnasium.Env[Any, Any],
     choose: Choose,
@@ -45,37 +56,50 @@ def rollout(
     meta: EpisodeMeta | None = None,
     pace: Pace | None = None,
     keep_state: bool = True,
+    keep_frames: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Episode:
-    """One episode from `reset(seed)` to its end.
+    """One episode from `reset(seed, options)` to its end.
 
     choose: observation -> what to execute.  meta: label, operator and policy hash of the episode;
-    seed, success and end reason are filled in here.  pace: None runs at full speed.
+    seed, reset options, success and end reason are filled in here.  pace: None runs at full speed.
     keep_state: also record the simulator's state at every step, for exact replay.
+    keep_frames: also record what the task's cameras see, which takes time at every step.
+
+    Raises: CutShort: a camera's frame is not as the spec says.
     """
     task = task_env(env)
     pace = pace or SimulatedTime(task.task_spec.control_hz)
-    state = task.get_sim_state if keep_state else _no_state
+    state = task.get_sim_state if keep_state else _nothing
+    frames = task.frames if keep_frames and task.task_spec.cameras else _nothing
     buffer = EpisodeBuffer(task.task_spec, task.task_spec.horizon)
-    obs, _ = env.reset(seed=seed)
-    buffer.begin(obs, state())
+    obs, _ = env.reset(seed=seed, options=dict(options) if options else None)
+    buffer.begin(obs, state(), frames())
     success = success_any = terminated = truncated = False
+    meta = replace(meta or EpisodeMeta(), seed=seed, reset_options=json.loads(to_json(options or {})))
     now_ns = pace.start()
     while not (terminated or truncated):
         proposal = choose(obs)
         obs, reward, terminated, truncated, info = env.step(proposal.action)
+        ends = terminated, truncated
+        try:
+            buffer.append(proposal, obs, float(reward), *ends, now_ns, state(), images=frames())
+        except DataError as error:
+            raise CutShort(str(error), _cut(buffer, meta, success, success_any)) from error
         success = bool(info["success"])
         success_any = success_any or success
-        buffer.append(proposal, obs, float(reward), terminated, truncated, now_ns, state())
         now_ns = pace.wait()
-    closed = replace(
-        meta or EpisodeMeta(),
-        seed=seed,
-        success=success,
-        success_any=success_any,
-        end_reason="terminated" if terminated else "horizon",
-    )
-    return buffer.finish(closed)
+    reason = "terminated" if terminated else "horizon"
+    return buffer.finish(replace(meta, success=success, success_any=success_any, end_reason=reason))
 
 
-def _no_state() -> Array | None:
+def _cut(buffer: EpisodeBuffer, meta: EpisodeMeta, success: bool, success_any: bool) -> Episode:
+    """What there is of an episode that cannot go on; it may have no step at all."""
+    cut = replace(meta, success=success, success_any=success_any, end_reason="fault")
+    episode = buffer.finish(cut)
+    episode.truncated[-1:] = True
+    return episode
+
+
+def _nothing() -> None:
     return None

@@ -6,7 +6,7 @@ what a learner sees. Arrays are NumPy everywhere outside `nn/` and `agents/`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -87,6 +87,10 @@ class Spec:
             offered = found.get(group, {})
             missing += [f"{group} '{k}'" for k, v in other.get(group, {}).items() if offered.get(k) != v]
         return missing
+
+    def without_cameras(self) -> "Spec":
+        """What of it a policy of low-dimensional observations sees."""
+        return replace(self, cameras={})
 
     @property
     def observation_size(self) -> int:
@@ -239,6 +243,9 @@ class TaskEnv(Protocol):
 
     def set_sim_state(self, state: Array) -> dict[str, Array]:
         """Restore `get_sim_state` bitwise and return the observation there."""
+
+    def frames(self) -> dict[str, Array]:
+        """What each camera of the spec sees now, (H, W, 3) uint8; drawing changes nothing."""
 
     def reward_for(self, achieved: Array, desired: Array) -> Array:
         """Goal tasks only: (..., G), (..., G) -> (...) float32 in {-1, 0}; as `step` would pay."""

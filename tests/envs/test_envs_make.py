@@ -108,7 +108,7 @@ def test_no_renderer_is_made_unless_asked() -> None:
     env = envs.make("fetch_reach")
     env.reset(seed=0)
     assert env.render() is None
-    assert env.unwrapped._viewer is None
+    assert not env.unwrapped._rendering._renderers
 
 
 @pytest.mark.e2e
