@@ -1,0 +1,228 @@
+"""The journal of one episode: every step is in the kernel's hands before the next one is chosen.
+
+    <root>/journal/<utc>_<source>_<session>_<number>.steps
+
+    {"format": ..., "uid": ..., "spec": ..., "meta": ..., "crc32c": ...}\\n      when the episode is prepared
+    {"sim_state_size": S, "images": true, "row": [...], "crc32c": ...}\\n        when it begins
+    row 0   what was seen at the start; nothing had been done
+    row 1   step 0: what was done, and what was seen after it
+    row T   step T-1
+
+    a row    crc32c | number | success | obs/... | sim/state | steps/...      fixed size, little-endian
+             of all    u4      i1        the fields of a segment, in their order, as C would align them
+             behind it
+
+A row is one `write` without a sync: it outlives the process, however that is killed, not a power cut. Rows
+are those of `EpisodeBuffer`, as they lie in RAM. The kernel's lock on the file says that its process lives;
+the file is removed once the episode is committed under the journal's uid.
+"""
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import google_crc32c
+import numpy as np
+
+from robot_orl.data.store import layout
+from robot_orl.data.store.layout import IMAGES, Field
+from robot_orl.data.store.place import Url, location
+from robot_orl.data.store.places import place_at
+from robot_orl.data.store.root import write_dataset_file
+from robot_orl.types import Array, Episode, EpisodeMeta, Spec
+
+FORMAT = "robot_orl journal"
+FORMAT_VERSION = 1
+SUFFIX = ".steps"
+FOLDER, QUARANTINE = "journal", "quarantine"
+UNKNOWN_SUCCESS = -1
+CRC_BYTES = 4
+
+
+def folder_of(root: Path | Url | str) -> Path:
+    """Where the journals of a dataset lie: in it, or, of one in an object store, on this machine."""
+    found = location(root)
+    if isinstance(found, Path):
+        return found / FOLDER
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", str(found))[-60:]
+    return state / "robot_orl" / f"{name}-{sha256(str(found).encode()).hexdigest()[:8]}" / FOLDER
+
+
+def row_fields(spec: Spec, sim_state_size: int | None, images: bool) -> dict[str, Field]:
+    """The fields of a segment that a row holds; without frames where they are not recorded."""
+    fields = layout.fields_of(spec, sim_state_size)
+    return {name: field for name, field in fields.items() if images or not field.is_image}
+
+
+def row_dtype(fields: Mapping[str, Field]) -> np.dtype[Any]:
+    """A row as a record."""
+    columns: list[Any] = [("crc32c", "<u4"), ("number", "<u4"), ("success", "i1")]
+    columns += [(name, np.dtype(field.dtype).newbyteorder("<"), field.row) for name, field in fields.items()]
+    return np.dtype(columns, align=True)
+
+
+def checksum(row: bytes | memoryview) -> bytes:
+    """What a row of these bytes must begin with."""
+    return int(google_crc32c.value(bytes(row[CRC_BYTES:]))).to_bytes(CRC_BYTES, "little")
+
+
+def to_episode(rows: Array, fields: Mapping[str, Field], meta: EpisodeMeta) -> Episode:
+    """Rows 0 .. T, (T+1,) records, as an Episode of its own."""
+    columns = {
+        name: np.array(rows[name][0 if field.extra_row else 1 :], field.dtype)
+        for name, field in fields.items()
+    }
+    return layout.from_columns(columns, meta)
+
+
+class Journal:
+    """One episode's file, made by `Journals.open`.
+
+    A failure does not raise: whoever records goes on from RAM, and the session's `failures` tell of it.
+    """
+
+    def __init__(self, path: Path, uid: str, failures: list[str]) -> None:
+        self.path = path
+        self.uid = uid
+        self._failures = failures
+        self._has_failed = False
+        self._descriptor = _create(path)
+
+    def begin(self, fields: Mapping[str, Field], row: memoryview) -> None:
+        """The episode begins: how its rows lie, and row 0."""
+        dtype = row_dtype(fields)
+        state = fields.get("sim/state")
+        start = {
+            "sim_state_size": None if state is None else state.row[0],
+            "images": any(name.startswith(IMAGES) for name in fields),
+            "row_bytes": dtype.itemsize,
+            "row": [
+                {"name": name, "dtype": found.base.str, "shape": found.shape, "offset": offset}
+                for name, (found, offset, *_) in (dtype.fields or {}).items()
+            ],
+        }
+        row[:CRC_BYTES] = checksum(row)
+        self._write(_line(start) + bytes(row))
+
+    def append(self, row: memoryview) -> None:
+        """The next row; its checksum is filled in."""
+        if not self._has_failed:
+            row[:CRC_BYTES] = checksum(row)
+            self._write(row)
+
+    def prepare(self, header: Mapping[str, Any]) -> None:
+        """What is known before the episode begins."""
+        self._write(_line(header))
+
+    def _write(self, content: bytes | memoryview) -> None:
+        """One system call; after a failure nothing more, which would not be found behind the gap."""
+        if self._has_failed:
+            return
+        try:
+            if os.write(self._descriptor, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._has_failed = True
+            self._failures.append(f"cannot write {self.path}: {error.strerror}")
+
+    def remove(self) -> None:
+        """The episode is committed, or nothing to keep."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:  # recovery knows its uid and tries again
+            self._failures.append(f"cannot remove {self.path}: {error.strerror}")
+        self.close()
+
+    def close(self) -> None:
+        """Leave the file to recovery."""
+        descriptor, self._descriptor = self._descriptor, -1
+        self._has_failed = True
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Journals:
+    """Those of one recording session, in order whatever the wall clock does.
+
+    root: of the dataset.  source, config, env_kwargs: as of the session's `SegmentWriter`.  folder: where
+    to keep them, `folder_of(root)` by default.  now: the wall clock, for their names.
+    failures: why episodes are not, or not wholly, in a journal; one line each.
+    """
+
+    def __init__(
+        self,
+        root: Path | Url | str,
+        spec: Spec,
+        source: str,
+        config: Mapping[str, Any] | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.root = location(root)
+        self.folder = folder or folder_of(root)
+        self.failures: list[str] = []
+        self._spec = spec
+        self._count = 0
+        source = re.sub(r"[^A-Za-z0-9-]+", "-", source).strip("-") or "unnamed"
+        self._session = f"{now().strftime('%Y%m%dT%H%M%S.%fZ')}_{source}_{uuid4().hex[:8]}"
+        self._header = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "source": source,
+            "spec": spec.to_dict(),
+            "config": dict(config or {}),
+            "env_kwargs": dict(env_kwargs or {}),
+        }
+
+    def open(self, meta: EpisodeMeta) -> Journal | None:
+        """Prepare the journal of an episode of which this is known; None: it cannot be had."""
+        self._count += 1
+        path = self.folder / f"{self._session}_{self._count:06}{SUFFIX}"
+        try:
+            if self._count == 1 and isinstance(self.root, Path):
+                write_dataset_file(place_at(self.root), self._spec)  # killed now, it is a dataset already
+            self.folder.mkdir(parents=True, exist_ok=True)
+            journal = Journal(path, uuid4().hex, self.failures)
+        except OSError as error:
+            self.failures.append(f"cannot write {path}: {error.strerror}")
+            return None
+        journal.prepare({**self._header, "uid": journal.uid, "meta": asdict(meta)})
+        return journal
+
+    def told(self) -> str | None:
+        """One line about the failures; None: there was none."""
+        if not self.failures:
+            return None
+        more = f" (and {len(self.failures) - 1} more)" if len(self.failures) > 1 else ""
+        return f"no journal: {self.failures[0]}{more}; had this process been killed, steps would be lost"
+
+
+def _create(path: Path, attempts: int = 3) -> int:
+    """A new file, locked; returns its descriptor. Raises: OSError."""
+    for _ in range(attempts):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except BlockingIOError:  # a recovery looks at it: it finds nothing in it, and removes it
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise BlockingIOError(errno.EAGAIN, "somebody holds its lock")
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return layout.to_json(layout.guarded(content)) + b"\n"
