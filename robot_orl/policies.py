@@ -36,6 +36,6 @@ def _load_trained(path: Path, spec: Spec) -> tuple[Act, str]:
     if not path.is_file():
         raise UsageError(f"no policy at '{path}'; give a run folder, a .ckpt file or a bundle folder")
     state = unpack(load_checkpoint(path))
-    if state.spec != spec:
+    if state.spec != spec.without_cameras():
         raise UsageError(f"{path} was trained for task '{state.spec.task}', not for '{spec.task}'")
     return policy_of(state), checkpoint_hash(path)

@@ -5,12 +5,13 @@ from typing import Any
 
 import gymnasium
 
+from robot_orl.data.query import select
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
-from robot_orl.tasks import spec_of, task_env
+from robot_orl.tasks import TaskConfig, spec_of, task_env
 from robot_orl.types import Spec
 
 
@@ -22,9 +23,12 @@ def data_paths(data: Any) -> list[Path]:
     return [Path(path) for path in paths]
 
 
-def open_datasets(paths: list[Path]) -> list[Dataset]:
-    """Raises: DataError: one is missing, damaged, or of another task than the first.  UsageError: one
-    is given twice, or is still growing, so that the same command would find other data in it later.
+def open_datasets(paths: list[Path], where: str | None = None) -> list[Dataset]:
+    """where: only the episodes of which this query is true are in use; nothing is copied.
+
+    Raises: DataError: one is missing, damaged, or of another task than the first.  UsageError: one is
+    given twice, or is still growing, so that the same command would find other data in it later; the query
+    is none, or true of no episode.
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError(f"data=[{','.join(map(str, paths))}] names a folder twice")
@@ -34,13 +38,29 @@ def open_datasets(paths: list[Path]) -> list[Dataset]:
     for dataset in datasets:
         if writers := [segment.writer for segment in dataset.segments if segment.writer]:
             raise UsageError(f"dataset {dataset.path} is being written by {', '.join(writers)}")
-    return datasets
+    return datasets if where is None else _selected(datasets, where)
+
+
+def _selected(datasets: list[Dataset], where: str) -> list[Dataset]:
+    chosen = [select(dataset, where) for dataset in datasets]
+    if not any(dataset.episodes for dataset in chosen):
+        count = sum(len(dataset.episodes) for dataset in datasets)
+        raise UsageError(f"0 of {count:,} episodes match where={where}")
+    return chosen
+
+
+def task_of(dataset: Dataset) -> TaskConfig:
+    """The task it was recorded in, without cameras: who learns from observations draws no frames."""
+    kwargs = dict(dataset.segments[0].attributes["env_kwargs"])
+    kwargs.pop("cameras", None)
+    return TaskConfig(dataset.spec.task, kwargs)
 
 
 def require_spec(wanted: Spec, found: Spec, what: str) -> None:
+    """Cameras may differ: nothing here learns from frames or acts on them. Raises: DataError."""
     if found.task != wanted.task:
         raise DataError(f"{what} is of task '{found.task}', not '{wanted.task}'")
-    if found != wanted:
+    if found.without_cameras() != wanted.without_cameras():
         raise DataError(f"{what} has other observations, actions or rates than task '{wanted.task}' has now")
 
 

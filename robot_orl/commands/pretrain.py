@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from robot_orl.commands.inputs import data_paths, fingerprint_of, load_replay, open_datasets
+from robot_orl.commands.inputs import data_paths, fingerprint_of, load_replay, open_datasets, task_of
 from robot_orl.commands.tables import print_summary
 from robot_orl.config import PretrainConfig
 from robot_orl.data.store.provenance import git_revision, package_versions
@@ -16,7 +16,7 @@ from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of
 from robot_orl.schema import differing
-from robot_orl.tasks import TaskConfig, make_env
+from robot_orl.tasks import make_env
 from robot_orl.training.pretrain import Cadence, Offline, pretrain
 from robot_orl.training.run import Run
 from robot_orl.training.state import unpack
@@ -31,8 +31,8 @@ FREE = {
 def run(cfg: PretrainConfig) -> None:
     torch.set_num_threads(cfg.threads)
     paths = data_paths(cfg.data)
-    datasets = open_datasets(paths)
-    task = TaskConfig(datasets[0].spec.task, dict(datasets[0].segments[0].attributes["env_kwargs"]))
+    datasets = open_datasets(paths, cfg.where)
+    task = task_of(datasets[0])
     env = make_env(task)
     _require_run_folder(Path(cfg.out))
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
