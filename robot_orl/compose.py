@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -44,7 +44,7 @@ def parse(words: list[str]) -> list[Override]:
         if word.startswith(("+", "~")):
             raise UsageError(f"'{word}': fields can be set, not added or removed; write key=value")
         try:
-            overrides += OverridesParser.create().parse_overrides([word])
+            overrides += OverridesParser.create().parse_overrides([_quoted(word)])
         except HydraException as error:
             raise UsageError(f"'{word}' is not of the form key=value") from error
     keys = [override.key_or_group for override in overrides]
@@ -52,6 +52,15 @@ def parse(words: list[str]) -> list[Override]:
         if keys.count(key) > 1:
             raise UsageError(f"{key}= is given more than once")
     return overrides
+
+
+def _quoted(word: str) -> str:
+    """A query as it was typed, for Hydra's grammar, which has no place for one; others stay as they are."""
+    key, _, text = word.partition("=")
+    if key != "where" or text in ("", "null") or text.startswith(("'", '"')):  # no query begins with a quote
+        return word
+    literal = text.replace("${", "\\${")  # else OmegaConf would look such a field up
+    return f"{key}={QuotedString(literal, Quote.single).with_quotes()}"
 
 
 def build(command: str, words: list[str], base: dict[str, Any] | None = None) -> Any:

@@ -33,6 +33,9 @@ class PretrainConfig(Schema):
 
     agent: Any = setting(MISSING, "The algorithm; see below.")
     data: Any = setting(MISSING, "Folder of a dataset, or a list of them: [data/a,data/b].")
+    where: str | None = setting(
+        None, "Which of their episodes, such as 'success and quality > 0.5'; null: all of them."
+    )
     out: str = setting(help="Run folder; an unfinished run there is continued.")
     steps: int = setting(10_000, "Gradient updates.", unit="updates", low=1, high=STEPS)
     seed: int = setting(0, "Seed of the weights and of sampling.", low=0, high=MAX_RUN_SEED)
@@ -58,6 +61,10 @@ class FinetuneConfig(Schema):
     run: str = setting(help="Run folder made by pretrain.")
     agent: Any = setting(MISSING, "The run's own agent; single fields of it may be changed.")
     data: Any = setting(None, "Offline dataset or list of them; null: those that the run was pretrained on.")
+    where: str | None = setting(
+        None,
+        "Which episodes of the offline data; null: all, or what the run was pretrained on.",
+    )
     env_steps: int = setting(
         10_000, "Environment steps in all; a finished run goes on with more.", unit="steps", low=1, high=STEPS
     )

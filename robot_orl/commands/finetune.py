@@ -27,15 +27,19 @@ def run(cfg: FinetuneConfig) -> None:
     torch.set_num_threads(cfg.threads)
     with StopFlag() as stop, Run.open(cfg.run) as folder:
         _require_pretrained(folder)
-        data = cfg.data if cfg.data is not None else list(folder.part("data"))
-        datasets = open_datasets(data_paths(data))
+        data, where = cfg.data, cfg.where
+        if data is None:
+            data = list(folder.part("data"))
+            where = where or dict(folder.config.items_ex(resolve=False)).get("where")
+        datasets = open_datasets(data_paths(data), where)
         env = make_env(folder.task)
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
         replay = load_replay(env, datasets, stop)
         cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
         seed = folder.part("seed")
-        asked = asdict(cfg) | {"data": [str(dataset.path.resolve()) for dataset in datasets]}
+        paths = [str(dataset.path.resolve()) for dataset in datasets]
+        asked = asdict(cfg) | {"data": paths, "where": where}
         work = Online(folder, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop, asked)
         recipe = Recipe(cfg.env_steps, cfg.updates_per_step, cfg.offline_share, cfg.noise, cfg.warmup_steps)
         if finetune(work, recipe) is None:
