@@ -58,6 +58,7 @@ def rollout(
     keep_state: bool = True,
     keep_frames: bool = False,
     options: Mapping[str, Any] | None = None,
+    steps: int | None = None,
 ) -> Episode:
     """One episode from `reset(seed, options)` to its end.
 
@@ -65,6 +66,7 @@ def rollout(
     seed, reset options, success and end reason are filled in here.  pace: None runs at full speed.
     keep_state: also record the simulator's state at every step, for exact replay.
     keep_frames: also record what the task's cameras see, which takes time at every step.
+    steps: how many to play of something recorded, past the task's horizon too; None: until the task ends.
 
     Raises: CutShort: a camera's frame is not as the spec says.
     """
@@ -81,6 +83,8 @@ def rollout(
     while not (terminated or truncated):
         proposal = choose(obs)
         obs, reward, terminated, truncated, info = env.step(proposal.action)
+        if steps is not None:
+            truncated = len(buffer) + 1 >= steps
         ends = terminated, truncated
         try:
             buffer.append(proposal, obs, float(reward), *ends, now_ns, state(), images=frames())
@@ -89,7 +93,8 @@ def rollout(
         success = bool(info["success"])
         success_any = success_any or success
         now_ns = pace.wait()
-    reason = "terminated" if terminated else "horizon"
+    ran_out = "horizon" if steps is None else "recording"  # the recording ends here
+    reason = "terminated" if terminated else ran_out
     return buffer.finish(replace(meta, success=success, success_any=success_any, end_reason=reason))
 
 

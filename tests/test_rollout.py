@@ -118,3 +118,12 @@ def test_real_time_is_what_the_pace_says(env: Env) -> None:
 
     episode = rollout(env, wave, seed=9, pace=Late())
     np.testing.assert_array_equal(episode.t_ns, 5 + 3 * np.arange(50))
+
+
+@pytest.mark.parametrize("steps", [3, 53])
+def test_what_was_recorded_elsewhere_is_played_to_its_own_end(env: Env, steps: int) -> None:
+    episode = rollout(env, wave, seed=10, steps=steps)
+    assert task_env(env).task_spec.horizon == 50
+    assert len(episode) == steps
+    assert np.flatnonzero(episode.truncated).tolist() == [steps - 1]
+    assert episode.meta.end_reason == "recording"
