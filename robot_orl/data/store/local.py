@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -95,6 +96,9 @@ class LocalPlace:
 
     def zarr(self, read_only: bool) -> LocalStore:
         return LocalStore(self.path, read_only=read_only)
+
+    def errors(self) -> nullcontext[None]:
+        return nullcontext()
 
 
 class LocalLog:

@@ -6,6 +6,7 @@ tell who is writing. `local` does it with files and the kernel's locks; `remote`
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,6 +111,9 @@ class Place(Protocol):
 
     def zarr(self, read_only: bool) -> Any:
         """As a Zarr store."""
+
+    def errors(self) -> AbstractContextManager[None]:
+        """What fails inside, in Zarr upon this place too, comes out as an OSError."""
 
 
 class Hold(Protocol):

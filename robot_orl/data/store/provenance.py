@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGES = ("robot-orl", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "torch", "zarr")
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def package_versions() -> dict[str, str]:

@@ -5,13 +5,14 @@ is replaced; and a writer leaves a lease that it renews with every episode. Each
 own here too, so that several recorders never touch one object.
 """
 
+import errno
 import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from zarr.storage import ObjectStore
@@ -22,6 +23,7 @@ from robot_orl.errors import RunError, UsageError
 PART_BYTES = 2**16  # of a log: what the last line's commit has to send again at most
 LEASE_S = 600.0  # a writer that has not committed for so long counts as dead
 LEASE_FILE = "lock"
+RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}  # its own default is 3 minutes
 
 
 class RemotePlace:
@@ -31,6 +33,7 @@ class RemotePlace:
         self.path = path
         self._store = store
         self._prefix = prefix
+        self._below: Any = None  # the same store as seen from this folder, once Zarr asks for it
 
     @classmethod
     def at(cls, url: Url) -> "RemotePlace":
@@ -47,7 +50,7 @@ class RemotePlace:
         if not bucket or not prefix:
             raise UsageError(f"{url}: name a bucket and a folder in it, such as {scheme}://bucket/data/pick")
         try:
-            return cls(from_url(f"{scheme}://{bucket}"), url, prefix)
+            return cls(from_url(f"{scheme}://{bucket}", retry_config=RETRIES), url, prefix)
         except Exception as error:
             raise UsageError(f"{url}: {_reason(error)}") from error
 
@@ -75,8 +78,9 @@ class RemotePlace:
     def sizes(self) -> Iterator[int]:
         import obstore
 
-        for batch in obstore.list(self._store, prefix=self._prefix + "/"):
-            yield from (entry["size"] for entry in batch)
+        with self.errors():
+            for batch in obstore.list(self._store, prefix=self._prefix + "/"):
+                yield from (entry["size"] for entry in batch)
 
     def make(self) -> None:
         """Folders are but parts of names."""
@@ -94,8 +98,8 @@ class RemotePlace:
     def remove(self) -> None:
         import obstore
 
-        with suppress(OSError):
-            for batch in self._asked(lambda: list(obstore.list(self._store, prefix=self._prefix + "/"))):
+        with suppress(OSError), self.errors():
+            for batch in obstore.list(self._store, prefix=self._prefix + "/"):
                 self._delete([entry["path"] for entry in batch])
 
     def read_log(self, name: str) -> bytes:
@@ -125,16 +129,19 @@ class RemotePlace:
 
         try:
             lease = json.loads(self._get(self._key(LEASE_FILE)))
-            renewed = self._asked(lambda: obstore.head(self._store, self._key(LEASE_FILE)))["last_modified"]
+            with self.errors():
+                renewed = obstore.head(self._store, self._key(LEASE_FILE))["last_modified"]
         except (OSError, ValueError):
             return None
         age_s = (datetime.now(UTC) - renewed).total_seconds()
         return f"process {lease['pid']} on {lease['host']}" if age_s < LEASE_S else None
 
     def zarr(self, read_only: bool) -> ObjectStore[Any]:
-        from obstore.store import PrefixStore  # type: ignore[attr-defined]
+        from obstore.store import from_url
 
-        return ObjectStore(PrefixStore(self._store, self._prefix), read_only=read_only)
+        if self._below is None:
+            self._below = from_url(str(self.path), retry_config=RETRIES)
+        return ObjectStore(self._below, read_only=read_only)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
@@ -142,14 +149,15 @@ class RemotePlace:
     def _parts(self, name: str) -> list[str]:
         import obstore
 
-        prefix = self._key(name) + "/"
-        found = self._asked(lambda: [e for batch in obstore.list(self._store, prefix=prefix) for e in batch])
-        return sorted(entry["path"] for entry in found)
+        with self.errors():
+            batches = list(obstore.list(self._store, prefix=self._key(name) + "/"))
+        return sorted(entry["path"] for batch in batches for entry in batch)
 
     def _listed(self, folders_only: bool = False) -> list[str]:
         import obstore
 
-        found = self._asked(lambda: obstore.list_with_delimiter(self._store, prefix=self._prefix + "/"))
+        with self.errors():
+            found = obstore.list_with_delimiter(self._store, prefix=self._prefix + "/")
         keys = list(found["common_prefixes"])
         if not folders_only:
             keys += [entry["path"] for entry in found["objects"]]
@@ -159,7 +167,8 @@ class RemotePlace:
         import obstore
 
         try:
-            self._asked(lambda: obstore.head(self._store, key))
+            with self.errors():
+                obstore.head(self._store, key)
         except FileNotFoundError:
             return False
         return True
@@ -167,32 +176,33 @@ class RemotePlace:
     def _get(self, key: str) -> bytes:
         import obstore
 
-        return bytes(self._asked(lambda: obstore.get(self._store, key).bytes()))
+        with self.errors():
+            return bytes(obstore.get(self._store, key).bytes())
 
     def _put(self, key: str, content: bytes, mode: Literal["create", "overwrite"] = "overwrite") -> None:
         import obstore
 
-        self._asked(lambda: obstore.put(self._store, key, content, mode=mode))
+        with self.errors():
+            obstore.put(self._store, key, content, mode=mode)
 
     def _delete(self, keys: list[str]) -> None:
         import obstore
 
-        self._asked(lambda: obstore.delete(self._store, keys))
+        with self.errors():
+            obstore.delete(self._store, keys)
 
-    def _asked(self, request: Callable[[], Any]) -> Any:
-        """The answer; an object store's failures as the OSErrors that files would give."""
+    @contextmanager
+    def errors(self) -> Iterator[None]:
         from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 
         try:
-            return request()
-        except FileNotFoundError:
-            raise
-        except NotFoundError as error:
-            raise FileNotFoundError(2, "No such object", str(self.path)) from error
-        except AlreadyExistsError as error:
-            raise FileExistsError(17, "Object exists", str(self.path)) from error
+            yield
+        except (NotFoundError, FileNotFoundError) as error:
+            raise FileNotFoundError(errno.ENOENT, "No such object", str(self.path)) from error
+        except (AlreadyExistsError, FileExistsError) as error:
+            raise FileExistsError(errno.EEXIST, "Object exists", str(self.path)) from error
         except BaseError as error:
-            raise OSError(5, _reason(error), str(self.path)) from error
+            raise OSError(errno.EIO, _reason(error), str(self.path)) from error
 
 
 class RemoteLog:

@@ -47,11 +47,12 @@ class Segment:
         for _, file in self.chunks(item, rows):  # Zarr would take a missing chunk for one of fill values
             if not self.place.has(file):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / file))
-        store = self.place.zarr(read_only=True)
-        array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
-        if array.shape[0] < rows.stop:
-            raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
-        return np.asarray(array[rows])
+        with self.place.errors():
+            store = self.place.zarr(read_only=True)
+            array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
+            if array.shape[0] < rows.stop:
+                raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
+            return np.asarray(array[rows])
 
     def chunks(self, item: Field, rows: slice) -> Iterator[tuple[slice, str]]:
         """The chunks that hold these rows: which of the rows, and in which file of the segment."""

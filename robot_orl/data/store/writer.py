@@ -8,7 +8,7 @@ as shipped writes a file that was renamed over another before the log's sync ret
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +16,18 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
-
 from robot_orl.data.store import layout
-from robot_orl.data.store.layout import LOG_FILE, SEGMENTS, Field
-from robot_orl.data.store.place import Location, Log, Place, Url
+from robot_orl.data.store.layout import SEGMENTS, Field
+from robot_orl.data.store.open_segment import OpenSegment, Prepared
+from robot_orl.data.store.place import Location, Url
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.provenance import git_revision, package_versions
-from robot_orl.data.store.records import EpisodeRecord, realised_rate, to_line, who_acted
+from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.data.store.root import check_writable, write_dataset_file
 from robot_orl.errors import RunError
-from robot_orl.types import Array, Episode, Spec
+from robot_orl.types import Episode, Spec
 
-_LZ4 = BloscCodec(cname="lz4", shuffle="shuffle")
-_ZSTD = ZstdCodec(level=1)
+GROUP_BYTES, GROUP_EPISODES = 2**23, 512  # that `extend` commits at once
 
 
 class SegmentWriter:
@@ -54,7 +50,8 @@ class SegmentWriter:
         self.spec = spec
         self._source = re.sub(r"[^A-Za-z0-9-]+", "-", source).strip("-") or "unnamed"
         self._attributes = {"config": dict(config or {}), "env_kwargs": dict(env_kwargs or {})}
-        self._segment: _Segment | None = None
+        self._segment: OpenSegment | None = None
+        self._fields: Mapping[str, Field] | None = None  # known with the first episode
         self._is_closed = False
         check_writable(self.place, spec)
 
@@ -73,15 +70,43 @@ class SegmentWriter:
         uid: that of the episode which this is a copy of; None: it is a new one.
         Raises: DataError: it does not fit the spec.  RunError: the disk is full or refuses.
         """
+        return self._commit([self._prepared(episode, uid)])[0]
+
+    def extend(self, episodes: Iterable[tuple[Episode, str | None]]) -> Iterator[EpisodeRecord]:
+        """Commit many episodes in groups, which is much faster than one by one where they are short.
+
+        episodes: each with its uid, see `append`.  Yields: the record of each once its group is committed.
+        Raises: as `append`; the groups before stay.
+        """
+        group: list[Prepared] = []
+        size = 0
+        for episode, uid in episodes:
+            group.append(self._prepared(episode, uid))
+            size += sum(rows.nbytes for rows in group[-1].columns.values())
+            if size >= GROUP_BYTES or len(group) >= GROUP_EPISODES:
+                yield from self._commit(group)
+                group, size = [], 0
+        if group:
+            yield from self._commit(group)
+
+    def _prepared(self, episode: Episode, uid: str | None) -> Prepared:
         if self._is_closed:
             raise RunError(f"writer of {self.root} is closed")
-        sim_state_size = None if episode.sim_state is None else episode.sim_state.shape[-1]
-        fields = self._segment.fields if self._segment else layout.fields_of(self.spec, sim_state_size)
-        columns = layout.to_columns(episode, fields)
+        if self._fields is None:
+            sim_state_size = None if episode.sim_state is None else episode.sim_state.shape[-1]
+            fields = layout.fields_of(self.spec, sim_state_size)
+            columns = layout.to_columns(episode, fields)
+            self._fields = fields
+        else:
+            columns = layout.to_columns(episode, self._fields)
+        return Prepared(episode, columns, uid or uuid4().hex)
+
+    def _commit(self, group: list[Prepared]) -> list[EpisodeRecord]:
         try:
             if self._segment is None:
-                self._segment = self._open(fields)
-            return self._segment.append(columns, episode, uid or uuid4().hex)
+                assert self._fields is not None
+                self._segment = self._open(self._fields)
+            return self._segment.append(group)
         except BaseException as error:
             self._abandon()
             if isinstance(error, OSError):
@@ -123,10 +148,11 @@ class SegmentWriter:
         land upon later rows.
         """
         segment, self._segment = self._segment, None
+        self._fields = None
         if segment is not None:
             segment.release()
 
-    def _open(self, fields: Mapping[str, Field]) -> "_Segment":
+    def _open(self, fields: Mapping[str, Field]) -> OpenSegment:
         write_dataset_file(self.place, self.spec)
         check_writable(self.place, self.spec)  # somebody else may have begun it meanwhile
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -146,96 +172,7 @@ class SegmentWriter:
             **self._attributes,
         }
         try:
-            return _Segment(place, fields, attributes)
+            return OpenSegment(place, fields, attributes)
         except BaseException:
             place.remove()  # nothing was committed in it
             raise
-
-
-class _Segment:
-    """The open files of one segment."""
-
-    def __init__(self, place: Place, fields: Mapping[str, Field], attributes: Mapping[str, Any]) -> None:
-        self.place = place
-        self.fields = fields
-        self._episodes = 0
-        self._steps = 0
-        self._hold = place.hold()
-        self._log: Log | None = None
-        try:
-            self._group = zarr.create_group(place.zarr(read_only=False), zarr_format=3)
-            self._columns = {name: _Column(self._group, field) for name, field in fields.items()}
-            nodes = sorted({name for field in fields.values() for name in layout.nodes_of(field)})
-            checksums = {n: layout.node_checksum(layout.read_json(place, f"{n}/zarr.json")) for n in nodes}
-            self._attributes = {**attributes, "nodes": checksums}
-            self._group.update_attributes(layout.guarded(self._attributes))
-            self._log = place.open_log(LOG_FILE)
-            place.settle()
-        except BaseException:
-            self.release()
-            raise
-
-    def append(self, columns: Mapping[str, Array], episode: Episode, uid: str) -> EpisodeRecord:
-        for name, rows in columns.items():
-            self._columns[name].write(rows)
-        record = EpisodeRecord(
-            segment=self.place.path.name,
-            index=self._episodes,
-            start=self._steps,
-            length=len(episode),
-            episode_return=float(np.sum(episode.reward, dtype=np.float64)),
-            meta=episode.meta,
-            crc32c={name: layout.crc32c(rows) for name, rows in columns.items()},
-            uid=uid,
-            actors=who_acted(episode.actor),
-            rate_hz=realised_rate(episode.t_ns),
-        )
-        assert self._log is not None
-        self._log.append(to_line(record.to_dict()))
-        self._hold.renew()
-        for column in self._columns.values():
-            column.commit()
-        self._episodes += 1
-        self._steps += len(episode)
-        return record
-
-    def seal(self) -> None:
-        """Say that the segment is complete."""
-        sealed = {"sealed": True, "episodes": self._episodes, "steps": self._steps}
-        self._group.update_attributes(layout.guarded({**self._attributes, **sealed}))
-
-    def release(self) -> None:
-        if self._log is not None:
-            self._log.close()
-        self._hold.close()
-
-
-class _Column:
-    """Appends rows to one array; keeps its last, unfilled chunk in RAM so as not to read it back."""
-
-    def __init__(self, group: zarr.Group, field: Field) -> None:
-        self._array = group.create_array(
-            field.name,
-            shape=(0, *field.row),
-            chunks=(field.chunk_rows, *field.row),
-            dtype=field.dtype,
-            fill_value=field.fill_value,
-            compressors=[_ZSTD if field.is_image else _LZ4, Crc32cCodec()],
-            config={"write_empty_chunks": True},  # so a chunk that is not there is always damage
-        )
-        self._field = field
-        self._committed = 0
-        self._tail = np.empty((0, *field.row), field.dtype)  # committed rows of the last chunk
-        self._block = self._tail
-
-    def write(self, rows: Array) -> None:
-        """Put rows behind the committed ones; nobody reads them before `commit`."""
-        self._block = np.concatenate([self._tail, rows])
-        self._array.resize((self._committed + len(rows), *self._field.row))
-        self._array[self._committed - len(self._tail) :] = self._block
-
-    def commit(self) -> None:
-        """The episode's line is in the log: the rows written last are there to stay."""
-        self._committed += len(self._block) - len(self._tail)
-        full = len(self._block) // self._field.chunk_rows * self._field.chunk_rows
-        self._tail = self._block[full:]
