@@ -46,6 +46,10 @@ def made_episode(seed: int, length: int, sim_state: bool = True, spec: Spec | No
             quality=float(rng.random()),
             operator="made",
         ),
+        images={
+            camera: bits("u1", length + 1, size.height, size.width, 3)
+            for camera, size in spec.cameras.items()
+        },
     )
 
 
@@ -57,6 +61,8 @@ def assert_same_bits(found: Episode, expected: Episode) -> None:
     for name in ("action", "action_policy", "action_operator", "reward", "terminated", "truncated", "t_ns"):
         pairs.append((getattr(found, name), getattr(expected, name)))
     pairs.append((found.actor, expected.actor))
+    assert list(found.images) == list(expected.images)
+    pairs += [(found.images[camera], expected.images[camera]) for camera in expected.images]
     assert (found.sim_state is None) == (expected.sim_state is None)
     if found.sim_state is not None:
         pairs.append((found.sim_state, expected.sim_state))

@@ -1,0 +1,117 @@
+"""A dataset in an object store: a real S3-compatible server, written and read by real processes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_episodes import assert_same_bits, made_episode, made_spec
+from object_store import BUCKET, object_store
+
+from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.errors import DataError, RunError, UsageError
+
+pytestmark = pytest.mark.e2e
+pytest.importorskip("obstore")
+pytest.importorskip("moto")
+
+RECORDER = Path(__file__).with_name("many_recorders.py")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with object_store() as environment:
+        yield environment
+
+
+@pytest.fixture()
+def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}"
+
+
+def test_what_was_appended_is_read_back_bit_for_bit_also_while_it_is_written(bucket: str) -> None:
+    url = f"{bucket}/data/pick and würfel"
+    with SegmentWriter(url, made_spec(), "test") as writer:
+        for seed in range(3):
+            writer.append(made_episode(seed, 20))
+            during = Dataset.open(url)
+            assert len(during.episodes) == seed + 1
+        assert during.info().writers != ()
+        with pytest.raises(DataError, match="is being written by process"):
+            during.delete(during.episodes[:1], "not while it is written")
+    dataset = Dataset.open(url)
+    assert dataset.info().writers == ()
+    assert dataset.info().unsealed == 0
+    for seed, episode in enumerate(dataset.load_all()):
+        assert_same_bits(episode, made_episode(seed, 20))
+    assert_same_bits(dataset.load(dataset.episodes[2]), made_episode(2, 20))
+
+
+def test_labels_in_an_object_store_are_changed_without_touching_arrays(bucket: str) -> None:
+    url = f"{bucket}/labels"
+    with SegmentWriter(url, made_spec(), "test") as writer:
+        for seed in range(3):
+            writer.append(made_episode(seed, 4))
+    dataset = Dataset.open(url)
+    dataset.delete(dataset.episodes[:1], "fell over")
+    dataset.relabel(dataset.episodes[:1], "looked again", quality=0.5)
+    reopened = Dataset.open(url)
+    assert [record.meta.seed for record in reopened.episodes] == [1, 2]
+    assert reopened.episodes[0].meta.quality == 0.5
+    assert_same_bits(reopened.load(reopened.episodes[1]), made_episode(2, 4))
+
+
+def test_a_long_log_is_continued_in_parts(bucket: str) -> None:
+    """A line is about 1 kB, a part 64 kB: 150 short episodes need several."""
+    url = f"{bucket}/long"
+    with SegmentWriter(url, made_spec(), "test") as writer:
+        uids = [record.uid for record in writer.extend((made_episode(seed, 1), None) for seed in range(90))]
+        uids += [writer.append(made_episode(seed, 1)).uid for seed in range(90, 92)]
+        uids += [record.uid for record in writer.extend((made_episode(seed, 1), None) for seed in range(80))]
+    parts = Dataset.open(url).segments[0].place.child("episodes.jsonl").entries()
+    assert parts == [f"{number:06d}" for number in range(len(parts))]
+    assert len(parts) > 1
+    assert [record.uid for record in Dataset.open(url).records] == uids
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_four_recorders_write_one_dataset_at_once(
+    bucket: str, server: dict[str, str], tmp_path: Path, is_remote: bool
+) -> None:
+    root = f"{bucket}/together" if is_remote else str(tmp_path / "together")
+    recorders = [
+        subprocess.Popen([sys.executable, str(RECORDER), root, str(100 * number), "6"], env=server)
+        for number in range(4)
+    ]
+    assert [recorder.wait() for recorder in recorders] == [0, 0, 0, 0]
+    dataset = Dataset.open(root)
+    assert len(dataset.segments) == 4
+    found = {episode.meta.seed: episode for episode in dataset.load_all()}
+    expected = {100 * number + step for number in range(4) for step in range(6)}
+    assert found.keys() == expected
+    for seed in expected:
+        assert_same_bits(found[seed], made_episode(seed, 5 + seed % 7))
+
+
+def test_what_is_not_there_is_told_in_one_line(bucket: str) -> None:
+    with pytest.raises(DataError, match=f"no dataset at {bucket}/nothing: it does not exist"):
+        Dataset.open(f"{bucket}/nothing")
+    with pytest.raises(DataError, match="cannot read s3://nowhere/set: .*404"):
+        Dataset.open("s3://nowhere/set")
+    with pytest.raises(UsageError, match="name a bucket and a folder in it, such as s3://bucket/data/pick"):
+        Dataset.open(bucket)
+    with pytest.raises(UsageError, match=r"a dataset lies in a folder or at s3://, gs:// or az://"):
+        Dataset.open("ftp://host/set")
+
+
+def test_a_server_that_goes_away_fails_the_append_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with object_store() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        writer = SegmentWriter(f"s3://{BUCKET}/set", made_spec(), "test")
+        writer.append(made_episode(0, 4))
+    with pytest.raises(RunError, match="cannot write s3://bucket/set: .*committed episodes are safe"):
+        writer.append(made_episode(1, 4))
