@@ -19,7 +19,7 @@ from robot_orl.errors import DataError
 from robot_orl.types import Array
 
 MAX_BYTES = 2**30  # a pickle is read as a whole; known demonstrations have some MB
-_CODES = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split())
+_CODES = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 _PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT"))
 _MALFORMED = (
     pickle.UnpicklingError,
@@ -54,7 +54,7 @@ def load(path: Path) -> Any:
 def _check_memo(content: bytes) -> None:
     """The unpickler makes room up to the highest index that the file names, however few it uses."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if opcode.name in _PUTS and argument > count:
+        if opcode.name in _PUTS and int(argument or 0) > count:
             raise ValueError(f"memo index {argument}")
 
 

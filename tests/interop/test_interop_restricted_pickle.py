@@ -123,5 +123,5 @@ def test_a_file_too_large_to_hold_is_refused_by_its_size(tmp_path: Path) -> None
         file.truncate(2**30 + 1)  # takes no room on the disk
     with pytest.raises(DataError, match="1073741825 bytes; a pickle is read as a whole"):
         restricted_pickle.load(tmp_path / "a")
-    with pytest.raises(DataError, match="cannot read .*b: No such file"):
+    with pytest.raises(DataError, match=r"cannot read .*b: No such file"):
         restricted_pickle.load(tmp_path / "b")
