@@ -15,7 +15,7 @@ from robot_orl.data.store.info import DatasetInfo, summarise
 from robot_orl.data.store.layout import SEGMENTS
 from robot_orl.data.store.place import Location, Place, Url
 from robot_orl.data.store.places import place_at
-from robot_orl.data.store.records import META_FIELDS, EpisodeRecord
+from robot_orl.data.store.records import META_FIELDS, EpisodeRecord, encode_rewards
 from robot_orl.data.store.root import check_readable, read_dataset_file
 from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage, fields, override, read_segment, verified
 from robot_orl.errors import DataError, unknown
@@ -52,8 +52,10 @@ class Dataset:
             spec = read_dataset_file(root)
             held = root.child(SEGMENTS)
             folders = held.folders() if held.exists() else []
-            found = (read_segment(held.child(name), spec) for name in folders)
-            segments = [segment for segment in found if segment is not None]
+            found = {name: read_segment(held.child(name), spec) for name in folders}
+            if any(segment is None and not held.child(name).exists() for name, segment in found.items()):
+                return cls.open(path, allow_empty)  # compacted meanwhile: its successor was not listed yet
+            segments = _in_force([segment for segment in found.values() if segment is not None])
         except OSError as error:
             raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
         dataset = cls(root, spec, segments)
@@ -83,7 +85,7 @@ class Dataset:
         self, record: EpisodeRecord, verify: bool = True, sim_state: bool = True, images: bool = True
     ) -> Episode:
         """Read one episode. Raises: DataError: names the file that is damaged."""
-        segment = self._segment_of(record)
+        segment = self._segment(record.segment)
         columns = {}
         for item in fields(segment, self.spec, sim_state, images):
             try:
@@ -126,20 +128,43 @@ class Dataset:
         """Take episodes out of use; a line in the log, undone by `relabel(..., deleted=False)`."""
         self.relabel(records, reason, deleted=True)
 
-    def relabel(self, records: Iterable[EpisodeRecord], reason: str, **changes: Any) -> None:
+    def relabel(
+        self,
+        records: Iterable[EpisodeRecord],
+        reason: str,
+        stamp: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> None:
         """Override fields of EpisodeMeta (or `deleted`) by a line per episode; arrays are not touched.
 
-        Seen by this object, too. Raises: DataError: a segment is being written.  RunError: disk.
+        Seen by this object, too. stamp: what the lines say besides, such as who changed it and when.
+        Raises: DataError: a segment is being written.  RunError: disk.
         """
         for name in changes:
             if name not in (*META_FIELDS, "deleted"):
                 raise unknown("episode field", name, [*META_FIELDS, "deleted"])
-        by_segment: dict[str, list[EpisodeRecord]] = {}
-        for record in records:
-            by_segment.setdefault(record.segment, []).append(record)
-        for found in by_segment.values():
-            segment = self._segment_of(found[0])
-            override(segment, [{"id": record.id, **changes, "reason": reason} for record in found])
+        self._override([(record, changes) for record in records], {"reason": reason, **(stamp or {})})
+
+    def set_rewards(
+        self,
+        rewards: Iterable[tuple[EpisodeRecord, Array]],
+        reason: str,
+        stamp: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put other rewards, (T,) float32 each, in the place of those stored; otherwise as `relabel`."""
+        changes = []
+        for record, values in rewards:
+            if values.shape != (record.length,):
+                raise DataError(f"{record.id} has {record.length} steps, not rewards of shape {values.shape}")
+            changes.append((record, {"reward": encode_rewards(values)}))
+        self._override(changes, {"reason": reason, **(stamp or {})})
+
+    def _override(self, changes: Iterable[tuple[EpisodeRecord, Mapping[str, Any]]], why: Any) -> None:
+        by_segment: dict[str, list[dict[str, Any]]] = {}
+        for record, change in changes:
+            by_segment.setdefault(record.segment, []).append({"id": record.id, **change, **why})
+        for name, lines in by_segment.items():
+            override(self._segment(name), lines)
 
     def fingerprint(self) -> str:
         """SHA-256 over what a learner would see: checksums and labels of the episodes in use."""
@@ -152,11 +177,17 @@ class Dataset:
         """Figures of the dataset from its logs alone; no array is read."""
         return summarise(self)
 
-    def _segment_of(self, record: EpisodeRecord) -> Segment:
+    def _segment(self, name: str) -> Segment:
         for segment in self.segments:
-            if segment.path.name == record.segment:
+            if segment.path.name == name:
                 return segment
-        raise DataError(f"no episode {record.id} in {self.path}")
+        raise DataError(f"no segment {name} in {self.path}")
+
+
+def _in_force(segments: list[Segment]) -> list[Segment]:
+    """Without those that `compact` rewrote and was killed before it could remove them."""
+    replaced = {n for s in segments for n in (s.attributes.get("config") or {}).get("replaces", ())}
+    return [segment for segment in segments if segment.path.name not in replaced]
 
 
 def _episode(columns: Mapping[str, Array], record: EpisodeRecord) -> Episode:
