@@ -1,7 +1,7 @@
 """What commands print when they are done."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +17,19 @@ def print_rows(rows: Iterable[tuple[str, str]]) -> None:
         table.add_row(name, value)
     width = None if sys.stdout.isatty() else 200
     Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+
+
+def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with a head: the first column names, the others are figures."""
+    table = Table(box=None, padding=(0, 2))
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 200
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    console.print()
+    console.print(table)
 
 
 def print_summary(summary: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Later lines of the log override earlier ones; the figures of `info` follow them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from made_episodes import assert_same_bits, made_episode, made_spec, segment_fol
 
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.data.store.layout import FORMAT_VERSION
+from robot_orl.data.store.records import encode_rewards
+from robot_orl.data.store.segment import override
 from robot_orl.errors import DataError
 from robot_orl.types import Episode, EpisodeMeta
 
@@ -46,7 +49,26 @@ def test_info_counts_what_is_in_use(dataset: Dataset) -> None:
         "writers": (),
         "unsealed": 0,
         "deleted": 0,
-        "operators": {"ann": 2, "bob": 1},
+        "success_unknown": 0,
+        "cameras": {},
+        "operators": {
+            "ann": {
+                "episodes": 2,
+                "transitions": 10,
+                "success": 0.5,
+                "quality": 0.25,
+                "length": 5.0,
+                "episode_return": -1.0,
+            },
+            "bob": {
+                "episodes": 1,
+                "transitions": 8,
+                "success": 0.0,
+                "quality": 0.75,
+                "length": 8.0,
+                "episode_return": -8.0,
+            },
+        },
         "end_reasons": {"horizon": 2, "interrupt": 1},
         "quality": {"min": 0.25, "mean": 0.5, "max": 0.75},
         "lengths": {"min": 4, "mean": 6.0, "max": 8},
@@ -56,6 +78,59 @@ def test_info_counts_what_is_in_use(dataset: Dataset) -> None:
     assert {key: info[key] for key in expected} == expected
     files = [file for file in dataset.path.rglob("*") if file.is_file()]
     assert info["size_bytes"] == sum(file.stat().st_size for file in files)
+
+
+def test_unknown_success_is_left_out_of_the_share_and_counted(tmp_path: Path) -> None:
+    with SegmentWriter(tmp_path, SPEC, "test") as writer:
+        for success in (True, None, False, None):
+            meta = EpisodeMeta(success=success, success_any=None)
+            writer.append(replace(made_episode(0, 3), meta=meta))
+    info = Dataset.open(tmp_path).info()
+    assert (info.success, info.success_any, info.success_unknown) == (0.5, None, 2)
+    assert ("success at the last step", "50.0% (of 2 episodes unknown)") in info.rows()
+
+
+def test_the_realised_rate_is_the_median_over_the_steps_and_unknown_without_times(tmp_path: Path) -> None:
+    times_ns = np.array([0, 40, 80, 200, 240], "i8") * 10**6  # one gap of 120 ms among periods of 40 ms
+    with SegmentWriter(tmp_path, SPEC, "test") as writer:
+        records = [
+            writer.append(replace(made_episode(0, 5), t_ns=times)).rate_hz
+            for times in (times_ns, 2 * times_ns, np.full(5, -1, "i8"))
+        ]
+        records.append(writer.append(replace(made_episode(0, 1), t_ns=np.zeros(1, "i8"))).rate_hz)
+    assert records == [25.0, 12.5, None, None]
+    found = Dataset.open(tmp_path).info().realised_hz
+    assert found is not None
+    assert (found.min, found.mean, found.max) == (12.5, 18.75, 25.0)
+
+
+def test_who_acted_is_known_without_reading_arrays(tmp_path: Path) -> None:
+    with SegmentWriter(tmp_path, SPEC, "test") as writer:
+        writer.append(replace(made_episode(0, 3), actor=np.array([2, 3, 2], "u1")))
+        writer.append(replace(made_episode(0, 2), actor=np.array([255, 77], "u1")))
+    assert [record.actors for record in Dataset.open(tmp_path).records] == [
+        ("policy", "intervention"),
+        ("unknown",),
+    ]
+    assert Dataset.open(tmp_path).info().actors == {"policy": 1, "intervention": 1, "unknown": 1}
+
+
+def test_relabelled_rewards_replace_the_stored_ones_and_their_sum(dataset: Dataset) -> None:
+    first = dataset.episodes[0]
+    before = dataset.fingerprint()
+    text = encode_rewards(np.array([0.5, 0.25, 0, -1], "f4"))
+    override(dataset.segments[0], [{"id": first.id, "reward": text, "reason": "another reward"}])
+    reopened = Dataset.open(dataset.path)
+    assert reopened.load(reopened.episodes[0]).reward.tolist() == [0.5, 0.25, 0, -1]
+    assert next(reopened.load_all()).reward.tolist() == [0.5, 0.25, 0, -1]
+    assert reopened.episodes[0].episode_return == -0.25
+    assert reopened.fingerprint() != before
+
+
+def test_rewards_of_another_length_in_a_log_line_are_refused(dataset: Dataset) -> None:
+    line = {"id": dataset.episodes[0].id, "reward": encode_rewards(np.zeros(5, "f4")), "reason": "?"}
+    with pytest.raises(DataError, match="line 4 is damaged .*not 4 rewards"):
+        override(dataset.segments[0], [line])
     assert dict(dataset.info().rows())["operators"] == "ann 2, bob 1"
     assert dict(dataset.info().rows())["success at the last step"] == "33.3%"
 

@@ -25,7 +25,7 @@ def server() -> Iterator[dict[str, str]]:
         yield environment
 
 
-@pytest.fixture()
+@pytest.fixture
 def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in server.items():
         monkeypatch.setenv(name, value)
@@ -99,7 +99,7 @@ def test_four_recorders_write_one_dataset_at_once(
 def test_what_is_not_there_is_told_in_one_line(bucket: str) -> None:
     with pytest.raises(DataError, match=f"no dataset at {bucket}/nothing: it does not exist"):
         Dataset.open(f"{bucket}/nothing")
-    with pytest.raises(DataError, match="cannot read s3://nowhere/set: .*404"):
+    with pytest.raises(DataError, match=r"cannot read s3://nowhere/set: .*404"):
         Dataset.open("s3://nowhere/set")
     with pytest.raises(UsageError, match="name a bucket and a folder in it, such as s3://bucket/data/pick"):
         Dataset.open(bucket)
@@ -113,5 +113,5 @@ def test_a_server_that_goes_away_fails_the_append_and_loses_nothing(monkeypatch:
             monkeypatch.setenv(name, value)
         writer = SegmentWriter(f"s3://{BUCKET}/set", made_spec(), "test")
         writer.append(made_episode(0, 4))
-    with pytest.raises(RunError, match="cannot write s3://bucket/set: .*committed episodes are safe"):
+    with pytest.raises(RunError, match=r"cannot write s3://bucket/set: .*committed episodes are safe"):
         writer.append(made_episode(1, 4))

@@ -10,6 +10,7 @@ from robot_orl.data.store.layout import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from robot_orl.data.store.reader import Dataset
+    from robot_orl.data.store.records import EpisodeRecord
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,30 @@ class Range:
         return cls(min(known), math.fsum(known) / len(known), max(known)) if known else None
 
     def __str__(self) -> str:
-        return f"{self.min:g} .. {self.max:g}, mean {self.mean:.4g}"
+        if f"{self.min:.4g}" == f"{self.max:.4g}":
+            return f"{self.min:.4g}"
+        return f"{self.min:.4g} .. {self.max:.4g}, mean {self.mean:.4g}"
+
+
+@dataclass(frozen=True)
+class OperatorInfo:
+    """Figures of the episodes of one operator; success: share of those where it is known."""
+
+    episodes: int
+    transitions: int
+    success: float | None
+    quality: float | None
+    length: float
+    episode_return: float | None
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """Figures of the episodes in use.
 
-    success: share at the last step, of the episodes where it is known; success_any: at any step.
+    success: share at the last step, of the episodes where it is known; success_any: at any step;
+    success_unknown: episodes that do not tell.  realised_hz: median rate of each episode, where known.
+    actors: episodes in which each of them acted.  cameras: size of their frames (height, width).
     writers: who adds episodes now.  unsealed: segments whose writer was killed or failed.
     size_bytes: on disk.
     """
@@ -46,13 +63,17 @@ class DatasetInfo:
     transitions: int
     success: float | None
     success_any: float | None
+    success_unknown: int
     control_hz: float
+    realised_hz: Range | None
+    cameras: dict[str, tuple[int, int]]
     horizon: int
     segments: int
     writers: tuple[str, ...]
     unsealed: int
     deleted: int
-    operators: dict[str, int]
+    operators: dict[str, OperatorInfo]
+    actors: dict[str, int]
     end_reasons: dict[str, int]
     quality: Range | None
     lengths: Range | None
@@ -71,18 +92,23 @@ class DatasetInfo:
         state = "complete" if not self.unsealed else f"{self.unsealed} not sealed (its writer was cut off)"
         if self.writers:
             state = f"being written by {', '.join(self.writers)}"
+        deleted = f" (and {self.deleted:,} deleted)" if self.deleted else ""
+        unknown = f" (of {self.success_unknown:,} episodes unknown)" if self.success_unknown else ""
+        cameras = ", ".join(f"{name} {width} x {height}" for name, (height, width) in self.cameras.items())
         return [
             ("dataset", self.path),
             ("task", self.task),
-            ("episodes", f"{self.episodes:,}" + (f" (and {self.deleted:,} deleted)" if self.deleted else "")),
+            ("episodes", f"{self.episodes:,}{deleted}"),
             ("transitions", f"{self.transitions:,}"),
-            ("success at the last step", _percent(self.success)),
+            ("success at the last step", _percent(self.success) + unknown),
             ("success at any step", _percent(self.success_any)),
             ("quality", str(self.quality or "unknown")),
             ("return", str(self.returns or "unknown")),
             ("length [steps]", str(self.lengths or "unknown")),
             ("control rate [Hz]", f"{self.control_hz:g}"),
-            ("operators", _counts(self.operators)),
+            ("realised rate [Hz]", str(self.realised_hz or "unknown")),
+            ("cameras", cameras or "none"),
+            ("who acted", _counts(self.actors) + (" (episodes)" if self.actors else "")),
             ("ended by", _counts(self.end_reasons)),
             ("segments", f"{self.segments:,}"),
             ("state", state),
@@ -94,11 +120,25 @@ class DatasetInfo:
         ]
 
 
+def _operator(records: list["EpisodeRecord"]) -> OperatorInfo:
+    quality = Range.of(record.meta.quality for record in records)
+    returns = Range.of(record.episode_return for record in records)
+    return OperatorInfo(
+        episodes=len(records),
+        transitions=sum(record.length for record in records),
+        success=_share([record.meta.success for record in records]),
+        quality=quality.mean if quality else None,
+        length=sum(record.length for record in records) / len(records),
+        episode_return=returns.mean if returns else None,
+    )
+
+
 def summarise(dataset: "Dataset") -> DatasetInfo:
     """The figures of an open dataset."""
     episodes, segments = dataset.episodes, dataset.segments
     metas = [record.meta for record in episodes]
     count = len(episodes)
+    operators = dict.fromkeys(meta.operator for meta in metas)
     return DatasetInfo(
         path=str(dataset.path),
         task=dataset.spec.task,
@@ -107,13 +147,17 @@ def summarise(dataset: "Dataset") -> DatasetInfo:
         transitions=sum(record.length for record in episodes),
         success=_share([meta.success for meta in metas]),
         success_any=_share([meta.success_any for meta in metas]),
+        success_unknown=sum(meta.success is None for meta in metas),
         control_hz=dataset.spec.control_hz,
+        realised_hz=Range.of(record.rate_hz for record in episodes),
+        cameras={name: (size.height, size.width) for name, size in dataset.spec.cameras.items()},
         horizon=dataset.spec.horizon,
         segments=len(segments),
         writers=tuple(segment.writer for segment in segments if segment.writer),
         unsealed=sum(not segment.is_sealed and not segment.writer for segment in segments),
         deleted=len(dataset.records) - count,
-        operators=dict(Counter(meta.operator for meta in metas)),
+        operators={name: _operator([r for r in episodes if r.meta.operator == name]) for name in operators},
+        actors=dict(Counter(who for record in episodes for who in record.actors or ("unknown",))),
         end_reasons=dict(Counter(meta.end_reason for meta in metas)),
         quality=Range.of(meta.quality for meta in metas),
         lengths=Range.of(record.length for record in episodes),
