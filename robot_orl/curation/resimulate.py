@@ -50,7 +50,8 @@ class Replayed:
     """How an episode's re-simulation went.
 
     start: 'stored state' or 'reset with seed 5'.  deviating: steps whose result differs in any bit.
-    first: the first of them, or START, or None.  differences: all that differ there, largest first.
+    first: the first of them, or START, or None.  differences: all that differ there, signals before the simulator's state,
+    largest first.
     packages: those whose version differs from the recorded one, as (recorded, here).
     """
 
@@ -189,7 +190,7 @@ class _Watch:
         self.deviating += step != START
         if self.first is None:
             self.first = step
-            self.differences = tuple(sorted(found, key=lambda difference: -difference.size))
+            self.differences = tuple(sorted(found, key=lambda d: (d.signal.startswith(STATE), -d.size)))
 
 
 def _differing(recorded: Array, replayed: Array) -> list[tuple[int, float, float]]:
