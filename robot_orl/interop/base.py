@@ -2,6 +2,7 @@
 
     read(path, request) -> Source       import: opens the file; episodes come one at a time
     write(dataset, out, progress)       export: out must not exist; progress(1) after every episode
+    left_out(dataset) -> str | None     optional: what of it an export would lose, said to the user
 
 Nothing is guessed: what a format cannot say is stored as unknown (None; NaN for rewards and proposals; -1
 for times; Actor.UNKNOWN), and what it needs to be told is asked for by name.
@@ -32,11 +33,15 @@ class Request:
     """What the user says about the data.
 
     task: an id of this stack, whose spec the data must have; or None or another name: the spec is made from
-    the file.  control_hz: needed where neither the task nor the file says it.
+    the file.  control_hz: needed where neither the task nor the file says it.  horizon: steps after which an
+    episode was cut, where the file does not say.  scale_actions: of a format whose actions are in a robot's
+    units, map each signal's least .. greatest value to [-1, 1].
     """
 
     task: str | None = None
     control_hz: float | None = None
+    horizon: int | None = None
+    scale_actions: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,12 @@ def writer(name: str) -> Write:
     return _offer(name, "write", "format")
 
 
+def left_out(name: str, dataset: Dataset) -> str | None:
+    """What of a dataset the format has no place for, where its module has a function that tells."""
+    tell: Callable[[Dataset], str | None] | None = getattr(_module(name), "left_out", None)
+    return None if tell is None else tell(dataset)
+
+
 def _offer(name: str, direction: str, kind: str) -> Any:
     if name not in names(direction):
         raise unknown(kind, name, names(direction))
@@ -89,16 +100,25 @@ def library(name: str) -> ModuleType:
 
 
 def task_spec(request: Request) -> Spec | None:
-    """The spec of the requested task where it is one of this stack."""
+    """The spec of the requested task where it is one of this stack, whose ids have no version.
+
+    Raises: UsageError: the request names another control rate than the task's.
+    """
     import gymnasium
 
-    if request.task is None or request.task not in gymnasium.registry:
+    found = gymnasium.registry.get(request.task) if request.task else None
+    if found is None or found.version is not None:
         return None
-    env = make_env(TaskConfig(request.task))
+    env = make_env(TaskConfig(found.id))
     try:
-        return spec_of(env)
+        spec = spec_of(env)
     finally:
         env.close()
+    if request.control_hz not in (None, spec.control_hz):
+        raise UsageError(
+            f"task {spec.task} runs at {spec.control_hz:g} Hz, not at control_hz={request.control_hz:g}"
+        )
+    return spec
 
 
 def made_spec(

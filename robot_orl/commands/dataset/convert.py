@@ -1,0 +1,48 @@
+"""`robot-orl dataset convert`: a dataset as a file of another format."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_orl.commands.tables import out as console
+from robot_orl.data.query import select
+from robot_orl.data.store.reader import Dataset
+from robot_orl.errors import UsageError
+from robot_orl.interop import base
+from robot_orl.interop.converting import check_free, convert
+from robot_orl.interrupt import StopFlag
+from robot_orl.progress import Bar
+from robot_orl.schema import Schema, setting
+
+
+@dataclass
+class Config(Schema):
+    """Write a dataset as a file of another format: d4rl, robomimic, minari, lerobot, npz."""
+
+    path: str = setting(help="Folder of the dataset.")
+    to: str = setting(help="Format to write: d4rl, robomimic, minari, lerobot, npz.")
+    out: str = setting(help="File, or folder, to make; must not exist.")
+    where: str | None = setting(None, "Which episodes, such as `success and quality > 0.5`; default: all.")
+
+
+def run(cfg: Config) -> None:
+    write, out = base.writer(cfg.to), Path(cfg.out)
+    dataset = Dataset.open(cfg.path)
+    if cfg.where is not None:
+        dataset = select(dataset, cfg.where)
+    if not dataset.episodes:
+        raise UsageError(
+            f"{cfg.path} has no episode in use{'' if cfg.where is None else f' where {cfg.where}'}"
+        )
+    check_free(out, dataset)
+    count = len(dataset.episodes)
+    with StopFlag() as stop, Bar(f"Writing {cfg.to}", count) as bar:
+
+        def progress(episodes: int) -> None:
+            bar.advance(episodes)
+            if bar.done < count:
+                stop.check(f"nothing is at {out}; {cfg.path} is as it was")
+
+        convert(dataset, write, out, progress)
+    console.print(f"{out}: {count} episodes as {cfg.to}")
+    if (left_out := base.left_out(cfg.to, dataset)) is not None:
+        console.print(f"not in it: {left_out} (see docs/formats.md)")

@@ -1,0 +1,103 @@
+"""`robot-orl import`: brings in data of another format."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium
+
+from robot_orl.commands.tables import print_rows
+from robot_orl.errors import DataError
+from robot_orl.interop.base import Request, Source
+from robot_orl.interop.importing import Import, Provenance, check_fits, files_of, open_source, provenance_of
+from robot_orl.interrupt import StopFlag
+from robot_orl.progress import Bar
+from robot_orl.schema import Schema, setting
+
+MIB = 2**20
+
+
+@dataclass
+class Config(Schema):
+    """Bring in data of another format; an interrupted import is continued by the same command."""
+
+    source: str = setting(help="Format of the file: d4rl, robomimic, minari, lerobot, hand_dapg, npz, video.")
+    path: str = setting(help="The file, or folder, to import.")
+    out: str = setting(help="Dataset to make, or to add to where the data fits.")
+    task: str | None = setting(
+        None, "A task of this stack, against which the data is checked; or a name for another one."
+    )
+    control_hz: float | None = setting(
+        None, "At what rate it was recorded, where the file does not say.", unit="Hz", low=1e-3, high=1e5
+    )
+    horizon: int | None = setting(
+        None, "Steps after which an episode was cut, where the file does not say.", low=1
+    )
+    scale_actions: bool = setting(
+        False, "LeRobot: map actions in a robot's units to [-1, 1], each from its least and greatest value."
+    )
+    dry_run: bool = setting(False, "Say what would be imported; write nothing.")
+
+
+def run(cfg: Config) -> None:
+    path = Path(cfg.path)
+    source = open_source(cfg.source, path, Request(cfg.task, cfg.control_hz, cfg.horizon, cfg.scale_actions))
+    check_fits(cfg.out, source)
+    if cfg.dry_run:
+        print_rows(_rows(cfg, source))
+        return
+    with StopFlag() as stop:
+        provenance = _read(path, stop)
+        taken, skipped, steps = _bring_in(cfg, source, provenance, stop)
+    there = f"; {skipped} were there already" if skipped else ""
+    print(f"{cfg.out}: {taken} episodes, {steps} transitions of {source.spec.task} imported{there}")
+
+
+def _read(path: Path, stop: StopFlag) -> Provenance:
+    total = sum(file.stat().st_size for file in files_of(path))
+    with Bar("Reading the file [MiB]", -(-total // MIB)) as bar:
+        read = 0
+
+        def progress(size: int) -> None:
+            nonlocal read
+            read += size
+            bar.advance((read if read == total else read // MIB * MIB) // MIB - bar.done)
+            stop.check("nothing was imported yet")
+
+        return provenance_of(path, progress)
+
+
+def _bring_in(cfg: Config, source: Source, provenance: Provenance, stop: StopFlag) -> tuple[int, int, int]:
+    """How many episodes were imported, how many were there already, and steps of the former."""
+    taken = skipped = steps = 0
+    work = Import(cfg.source, source, provenance, cfg.out)
+    with Bar("Importing", source.count or 0) as bar, closing(work.episodes()) as lengths:
+        try:
+            for length in lengths:
+                taken, skipped, steps = taken + bool(length), skipped + (not length), steps + length
+                bar.advance()
+                stop.check(f"{taken + skipped} episodes are in {cfg.out}; the same command goes on")
+        except DataError as error:
+            raise DataError(f"{error}; the {taken + skipped} episodes before it are in {cfg.out}") from error
+    return taken, skipped, steps
+
+
+def _rows(cfg: Config, source: Source) -> Iterator[tuple[str, str]]:
+    """What would be imported, for people."""
+    spec = source.spec
+    known = spec.task in gymnasium.registry
+    yield "format", cfg.source
+    yield "episodes", "unknown" if source.count is None else f"up to {source.count}"
+    yield "task", spec.task if known else f"{spec.task} (none of this stack: signals as in the file)"
+    yield "observation", ", ".join(f"{key} {len(signals)}" for key, signals in spec.observation.items())
+    if spec.cameras:
+        yield "cameras", ", ".join(f"{name} {c.width}x{c.height}" for name, c in spec.cameras.items())
+    yield "action", f"{spec.action_size} values"
+    yield "control rate", f"{spec.control_hz:g} Hz"
+    yield "longest episode", f"{spec.horizon} steps"
+    for name, value in source.provenance.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        yield name.replace("_", " "), text if len(text) <= 100 else f"{text[:97]}..."
+    yield "out", f"{cfg.out} (nothing was written)"

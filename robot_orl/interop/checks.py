@@ -1,0 +1,51 @@
+"""What every format has to find out about numbers before they are believed."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from robot_orl.errors import DataError
+from robot_orl.types import Array
+
+BLOCK_ROWS = 2**16
+
+
+class Rows(Protocol):
+    """Rows of an array in a file. name: for messages.  row: shape of one."""
+
+    name: str
+
+    @property
+    def row(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __len__(self) -> int: ...
+    def read(self, start: int, stop: int) -> Array:
+        """Rows [start, stop)."""
+
+
+def finite(rows: Array, what: str) -> Array:
+    """As float32. Raises: DataError: NaN or infinite, or too large for it."""
+    with np.errstate(over="ignore"):
+        found = np.asarray(rows, np.float32)
+    if not np.isfinite(found).all():
+        bad = int(np.argwhere(~np.isfinite(found))[0][0])
+        raise DataError(f"{what} holds {found[bad].flat[~np.isfinite(found[bad])][0]} in its row {bad}")
+    return found
+
+
+def rewards(rows: Array, what: str) -> Array:
+    """As float32; NaN: unknown. Raises: DataError: infinite."""
+    found = np.asarray(rows, np.float32)
+    if np.isinf(found).any():
+        raise DataError(f"{what} holds an infinite reward in its row {int(np.argmax(np.isinf(found)))}")
+    return found
+
+
+def clipped_values(actions: Rows, what: str) -> int:
+    """How many values of (N, A) lie outside [-1, 1]; a block at a time. Raises: DataError: NaN."""
+    clipped = 0
+    for start in range(0, len(actions), BLOCK_ROWS):
+        block = finite(actions.read(start, min(start + BLOCK_ROWS, len(actions))), what)
+        clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+    return clipped

@@ -1,0 +1,130 @@
+"""Brings the episodes of another format's file into a dataset, so that it can be continued.
+
+Which episodes of a file are there already is told by their origin, 'FILE#index', in the segments whose
+config holds the SHA-256 of that same file.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from robot_orl.data.store import Dataset, SegmentWriter, layout
+from robot_orl.data.store.place import Url
+from robot_orl.errors import DataError
+from robot_orl.interop import base
+from robot_orl.interop.base import Request, Source
+
+READ_BYTES = 2**22
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which file it was: name without folders, size [bytes], and SHA-256 of its content.
+
+    Of a folder: of the names, sizes and contents of its files in the order of their names.
+    """
+
+    file: str
+    size: int
+    sha256: str
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or all files of a folder. Raises: DataError: there is nothing."""
+    if not path.exists():
+        raise DataError(f"no file or folder {path}")
+    found = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    if not found:
+        raise DataError(f"{path} is an empty folder")
+    return found
+
+
+def provenance_of(path: Path, progress: Callable[[int], None]) -> Provenance:
+    """progress: called with the number of bytes that were read since the last call."""
+    digest, total = sha256(), 0
+    try:
+        for item in files_of(path):
+            size = item.stat().st_size
+            if path.is_dir():
+                digest.update(layout.to_json([str(item.relative_to(path)), size]))
+            with item.open("rb") as opened:
+                while block := opened.read(READ_BYTES):
+                    digest.update(block)
+                    progress(len(block))
+            total += size
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
+    return Provenance(path.name or str(path), total, digest.hexdigest())
+
+
+def open_source(name: str, path: Path, request: Request) -> Source:
+    """Raises: UsageError: no such format.  DataError: the file is not one that can be imported."""
+    read = base.reader(name)
+    files_of(path)
+    try:
+        source = read(path, request)
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
+    layout.fields_of(source.spec, None)  # its names and sizes can be those of a dataset
+    return source
+
+
+def check_fits(out: Path | Url | str, source: Source) -> None:
+    """Makes nothing. Raises: DataError: `out` holds something else, or episodes of another spec."""
+    SegmentWriter(out, source.spec, "import")
+
+
+class Import:
+    """A source on its way into the dataset at `out`. Nothing is made before its first episode.
+
+    done: origins of its episodes that are there already, as '#index'.
+    Raises: DataError: `out` holds something else, or episodes of another spec.
+    """
+
+    def __init__(self, format: str, source: Source, provenance: Provenance, out: Path | Url | str) -> None:
+        told = {"format": format, **vars(provenance), "file_says": dict(source.provenance)}
+        self._source = source
+        self._writer = SegmentWriter(
+            out, source.spec, f"import-{format}", config={"import": told}, env_kwargs=source.env_kwargs
+        )
+        self.done = _already_there(out, provenance.sha256)
+
+    def episodes(self) -> Generator[int, None, None]:
+        """Commit one after the other: steps of each, 0 where it was there already.
+
+        Raises: DataError: the source is damaged; what was committed before stays.
+        """
+        with self._writer as writer:
+            for index, episode in enumerate(self._source.episodes):
+                origin = episode.meta.origin or f"#{index}"
+                if _place(origin) in self.done:
+                    yield 0
+                    continue
+                writer.append(episode)
+                yield len(episode)
+
+
+def _place(origin: str) -> str:
+    """'FILE#index' -> '#index': a file that was renamed since is still the same."""
+    return "#" + origin.rpartition("#")[2]
+
+
+def _already_there(out: Path | Url | str, digest: str) -> set[str]:
+    try:
+        dataset = Dataset.open(out, allow_empty=True)
+    except DataError:
+        return set()
+    return {
+        _place(record.meta.origin)
+        for segment in dataset.segments
+        if _imported(segment.attributes).get("sha256") == digest
+        for record in segment.records
+        if record.meta.origin is not None
+    }
+
+
+def _imported(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = attributes.get("config", {}).get("import", {})
+    return found if isinstance(found, dict) else {}
