@@ -5,13 +5,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
-from robot_orl.data.store.writer import SegmentWriter
+from robot_orl.data.store.recovery import CRASH
 from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
-from robot_orl.rollout import CutShort, Pace, rollout
+from robot_orl.rollout import Begin, CutShort, Pace, rollout
 from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
@@ -36,38 +37,47 @@ class RealTime:
 
 
 def missing_seeds(dataset: Dataset | None, operator: str, seed: int, episodes: int) -> list[int]:
-    """The start seeds of episodes 0 .. episodes-1 that this operator has not recorded yet."""
+    """The start seeds of episodes 0 .. episodes-1 that this operator has not recorded whole yet."""
     wanted = [collection_seed(seed, episode) for episode in range(episodes)]
     if dataset is None:
         return wanted
-    recorded = {record.meta.seed for record in dataset.episodes if record.meta.operator == operator}
+    whole = [record.meta for record in dataset.episodes if record.meta.end_reason != CRASH]
+    recorded = {meta.seed for meta in whole if meta.operator == operator}
     return [start for start in wanted if start not in recorded]
 
 
 def record(
     env: gymnasium.Env[Any, Any],
     operator: Operator,
-    writer: SegmentWriter,
+    writer: BackgroundWriter,
     seeds: list[int],
     bar: Bar,
     stop: StopFlag,
     realtime: bool = False,
 ) -> None:
-    """One episode per start seed. Raises: Interrupted: between two episodes; all of them are committed."""
+    """One episode per start seed; in real time none waits until the one before it is committed.
+
+    Raises: Interrupted: between two episodes; all of them are committed once the writer is closed.
+    """
     pace = RealTime(spec_of(env).control_hz) if realtime else None
     for seed in seeds:
         stop.check(f"{bar.done} of {bar.total} episodes are committed; the same command goes on")
         try:
-            writer.append(record_episode(env, operator, seed, pace))
+            writer.append(record_episode(env, operator, seed, pace, writer.begin))
         except CutShort as cut:
-            if len(cut.episode):
-                writer.append(cut.episode)
+            writer.append(cut.episode) if len(cut.episode) else writer.drop()
             raise
+        if not realtime:
+            writer.flush()
         bar.advance()
 
 
 def record_episode(
-    env: gymnasium.Env[Any, Any], operator: Operator, seed: int, pace: Pace | None = None
+    env: gymnasium.Env[Any, Any],
+    operator: Operator,
+    seed: int,
+    pace: Pace | None = None,
+    begin: Begin | None = None,
 ) -> Episode:
     """The operator's randomness and the start state both follow from `seed`, as streams of their own.
 
@@ -82,4 +92,4 @@ def record_episode(
             raise UsageError(f"operator '{operator.name}' took its hands off; collecting needs one that acts")
         return Proposal(action, operator.actor, operator=action)
 
-    return rollout(env, choose, seed=seed, meta=meta, pace=pace, keep_frames=True)
+    return rollout(env, choose, seed=seed, meta=meta, pace=pace, keep_frames=True, begin=begin)

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 import gymnasium
 
 from robot_orl.data.store.buffer import EpisodeBuffer
+from robot_orl.data.store.journal import Journal
 from robot_orl.data.store.layout import to_json
 from robot_orl.errors import DataError
 from robot_orl.tasks import task_env
 from robot_orl.types import Episode, EpisodeMeta, Observation, Proposal
 
 Choose = Callable[[Observation], Proposal]
+Begin = Callable[[EpisodeMeta], Journal | None]
 
 
 class Pace(Protocol):
@@ -59,6 +61,7 @@ def rollout(
     keep_frames: bool = False,
     options: Mapping[str, Any] | None = None,
     steps: int | None = None,
+    begin: Begin | None = None,
 ) -> Episode:
     """One episode from `reset(seed, options)` to its end.
 
@@ -67,6 +70,7 @@ def rollout(
     keep_state: also record the simulator's state at every step, for exact replay.
     keep_frames: also record what the task's cameras see, which takes time at every step.
     steps: how many to play of something recorded, past the task's horizon too; None: until the task ends.
+    begin: gives the journal of an episode of which it is told what is known.
 
     Raises: CutShort: a camera's frame is not as the spec says.
     """
@@ -76,18 +80,18 @@ def rollout(
     frames = task.frames if keep_frames and task.task_spec.cameras else _nothing
     buffer = EpisodeBuffer(task.task_spec, task.task_spec.horizon)
     obs, _ = env.reset(seed=seed, options=dict(options) if options else None)
-    buffer.begin(obs, state(), frames())
-    success = success_any = terminated = truncated = False
     meta = replace(meta or EpisodeMeta(), seed=seed, reset_options=json.loads(to_json(options or {})))
+    buffer.begin(obs, state(), frames(), begin(meta) if begin else None)
+    success = success_any = terminated = truncated = False
     now_ns = pace.start()
     while not (terminated or truncated):
         proposal = choose(obs)
         obs, reward, terminated, truncated, info = env.step(proposal.action)
         if steps is not None:
             truncated = len(buffer) + 1 >= steps
-        ends = terminated, truncated
+        step = proposal, obs, float(reward), terminated, truncated, now_ns, state()
         try:
-            buffer.append(proposal, obs, float(reward), *ends, now_ns, state(), images=frames())
+            buffer.append(*step, images=frames(), success=bool(info["success"]))
         except DataError as error:
             raise CutShort(str(error), _cut(buffer, meta, success, success_any)) from error
         success = bool(info["success"])

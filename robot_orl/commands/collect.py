@@ -12,8 +12,13 @@ import gymnasium
 from robot_orl.commands.tables import out
 from robot_orl.config import CollectConfig
 from robot_orl.data.store import lock
+from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.journal import Journals, folder_of
+from robot_orl.data.store.layout import DATASET_FILE
+from robot_orl.data.store.place import Location
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.recovery import recover
 from robot_orl.data.store.root import check_writable
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import RunError, UsageError
@@ -31,24 +36,26 @@ def run(cfg: CollectConfig) -> None:
     env = make_env(cfg.task)
     spec = spec_of(env)
     operator = factory("operator", cfg.operator.name)(cfg.operator, spec)
-    path = Path(cfg.out)
-    check_writable(place_at(path), spec)
-    with _session(path):
-        _collect(cfg, env, operator, path)
+    root = place_at(cfg.out)
+    check_writable(root, spec)
+    with _session(root.path):
+        _collect(cfg, env, operator, root.path)
 
 
 @contextmanager
-def _session(path: Path) -> Iterator[None]:
+def _session(root: Location) -> Iterator[None]:
     """One collecting session at a time, so that no two find the same seeds missing.
 
+    Of a dataset in an object store, one on this machine.
     Raises: UsageError: names the other process.  RunError: the folder cannot be written.
     """
+    path = root if isinstance(root, Path) else folder_of(root).parent
     try:
         path.mkdir(parents=True, exist_ok=True)
         descriptor = lock.hold(path, SESSION_LOCK)
     except BlockingIOError as error:
         owner = lock.holder(path, SESSION_LOCK) or "another process"
-        raise UsageError(f"dataset {path} is being written by {owner}") from error
+        raise UsageError(f"dataset {root} is being written by {owner}") from error
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
     try:
@@ -57,11 +64,13 @@ def _session(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operator, path: Path) -> None:
+def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operator, path: Location) -> None:
     from data_collection.record import missing_seeds, record
 
     spec = spec_of(env)
-    dataset = Dataset.open(path, allow_empty=True) if (path / "dataset.json").exists() else None
+    if cut_off := recover(path).summary():
+        out.print(f"{path}: {cut_off}")
+    dataset = Dataset.open(path, allow_empty=True) if place_at(path).has(DATASET_FILE) else None
     if dataset is not None and (writers := dataset.info().writers):
         raise UsageError(f"dataset {path} is being written by {', '.join(writers)}")
     if dataset is not None:
@@ -73,12 +82,18 @@ def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operato
             "choose more episodes= or another seed="
         )
         return
-    with (
-        StopFlag() as stop,
-        SegmentWriter(path, spec, operator.name, asdict(cfg), cfg.task.kwargs) as writer,
-        Bar(f"collect: {operator.name}", cfg.episodes, cfg.episodes - len(seeds)) as bar,
-    ):
-        record(env, operator, writer, seeds, bar, stop, cfg.realtime)
+    made_by = spec, operator.name, asdict(cfg), cfg.task.kwargs
+    journals = Journals(path, *made_by)
+    try:
+        with (
+            StopFlag() as stop,
+            BackgroundWriter(SegmentWriter(path, *made_by), journals) as writer,
+            Bar(f"collect: {operator.name}", cfg.episodes, cfg.episodes - len(seeds)) as bar,
+        ):
+            record(env, operator, writer, seeds, bar, stop, cfg.realtime)
+    finally:
+        if failed := journals.told():
+            out.print(failed)
     info = Dataset.open(path).info()
     out.print(
         f"{path}: {info.episodes} episodes, {info.transitions} transitions, {info.success:.0%} successful"

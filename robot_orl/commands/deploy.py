@@ -10,7 +10,12 @@ from typing import Any
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
 from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.journal import Journals
+from robot_orl.data.store.layout import DATASET_FILE
+from robot_orl.data.store.place import location
+from robot_orl.data.store.places import place_at
 from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.recovery import recover
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
@@ -35,6 +40,8 @@ def run(cfg: DeployConfig) -> None:
         figures, failure = _control(cfg, bundle, robot, stop)
         _write(file, figures)
     print_deployment(figures)
+    if figures["journal"]:
+        out.print(figures["journal"])
     out.print(f"written to {file}")
     if figures["fault"] or failure:
         raise RunError(f"deployment stopped by a fault: {figures['fault'] or failure}")
@@ -76,17 +83,22 @@ def _control(
                 writer.close()
         except RunError as error:
             failure = str(error)
-    return report.to_dict() | {"config": asdict(cfg)}, failure
+    failed = writer.journals.told() if writer is not None and writer.journals is not None else None
+    return report.to_dict() | {"journal": failed, "config": asdict(cfg)}, failure
 
 
 def _recording(cfg: DeployConfig, bundle: Bundle, robot: Robot) -> tuple[BackgroundWriter | None, int]:
     """The writer, if something is to be recorded, and how many episodes there are already."""
     if cfg.record is None:
         return None, 0
-    path = Path(cfg.record)
-    known = (path / "dataset.json").exists()
+    path = location(cfg.record)
+    made_by = robot.spec, "deploy", asdict(cfg), bundle.task_kwargs
+    writer = SegmentWriter(path, *made_by)
+    if cut_off := recover(path).summary():
+        out.print(f"{path}: {cut_off}")
+    known = place_at(path).has(DATASET_FILE)
     first = len(Dataset.open(path, allow_empty=True).records) if known else 0
-    return BackgroundWriter(SegmentWriter(path, robot.spec, "deploy", asdict(cfg), bundle.task_kwargs)), first
+    return BackgroundWriter(writer, Journals(path, *made_by)), first
 
 
 def _is_writable(file: Path) -> bool:

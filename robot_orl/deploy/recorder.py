@@ -5,10 +5,11 @@ keep it off the processor meanwhile, even a real-time loop waits for it (measure
 processes: 31 missed slots in 10 s, none with the wait).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from robot_orl.data.store.buffer import EpisodeBuffer
+from robot_orl.data.store.journal import Journal
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Outcome, Proposal, Spec
 
 SETTLE_S = 2.0  # how long a homed robot waits for the disk before it goes on regardless
@@ -16,6 +17,10 @@ SETTLE_S = 2.0  # how long a homed robot waits for the disk before it goes on re
 
 class EpisodeWriter(Protocol):
     """What the recorder needs of `robot_orl.data`'s background writer."""
+
+    def begin(self, meta: EpisodeMeta) -> Journal | None: ...
+
+    def drop(self) -> None: ...
 
     def append(self, episode: Episode) -> None: ...
 
@@ -67,6 +72,7 @@ class Recorder:
         if self._writer is not None and not self._writer.settle(SETTLE_S):
             self.tally.written_late += 1  # told at the end: a message could wait for a stalled terminal
         self._seed = seed
+        self._journal = self._writer.begin(self._known()) if self._writer is not None else None
         self._pending: _Pending | None = None
         self._begun = False
         self._start_ns = 0
@@ -81,7 +87,7 @@ class Recorder:
         if not self._begun:
             self._begun = True
             self._start_ns = now_ns
-            self._buffer.begin(obs, outcome.sim_state)
+            self._buffer.begin(obs, outcome.sim_state, journal=self._journal)
             return None
         if self._pending is None:
             return None
@@ -98,6 +104,7 @@ class Recorder:
             sent.sent_ns - self._start_ns,
             outcome.sim_state,
             sent.executed,
+            success=outcome.success,
         )
         self._success = outcome.success
         if outcome.success is not None:
@@ -116,6 +123,8 @@ class Recorder:
         whole: it ended by itself, so its success counts.
         """
         if not len(self._buffer):
+            if self._writer is not None:
+                self._writer.drop()
             return
         episode = self._buffer.finish(self._meta(end_reason))
         self.tally.reasons[end_reason] = self.tally.reasons.get(end_reason, 0) + 1
@@ -128,12 +137,11 @@ class Recorder:
         if self._writer is not None:
             self._writer.append(episode)
 
+    def _known(self) -> EpisodeMeta:
+        """About the episode before it begins."""
+        return EpisodeMeta(seed=self._seed, operator="policy", policy_hash=self._policy_hash)
+
     def _meta(self, end_reason: str) -> EpisodeMeta:
-        return EpisodeMeta(
-            seed=self._seed,
-            success=self._success,
-            success_any=self._success_any,
-            end_reason=end_reason,
-            operator="policy",
-            policy_hash=self._policy_hash,
+        return replace(
+            self._known(), success=self._success, success_any=self._success_any, end_reason=end_reason
         )

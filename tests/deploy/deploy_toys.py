@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from robot_orl.deploy.bundle import Bundle, write_manifest
 from robot_orl.deploy.safety import Limits
-from robot_orl.types import Array, Episode, Outcome, RobotObservation, Spec
+from robot_orl.types import Array, Episode, EpisodeMeta, Outcome, RobotObservation, Spec
 
 MakeBundle = Callable[..., Bundle]
 
@@ -81,6 +81,12 @@ class Kept(list[Episode]):
     def __init__(self) -> None:
         super().__init__()
         self.settled_at: list[int] = []
+
+    def begin(self, meta: EpisodeMeta) -> None:
+        """No journal is kept."""
+
+    def drop(self) -> None:
+        """So there is none to remove."""
 
     def settle(self, timeout_s: float) -> bool:
         self.settled_at.append(len(self))

@@ -11,11 +11,12 @@ from deploy_toys import FakeClock, MakeBundle, ToyRobot
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.journal import Journal
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.loop import run
 from robot_orl.tasks import TaskConfig, make_env, spec_of
-from robot_orl.types import Episode, Spec
+from robot_orl.types import Episode, EpisodeMeta, Spec
 
 CHILD = Path(__file__).parent / "deploy_child.py"
 PATIENCE_S = 60
@@ -27,6 +28,12 @@ class Both:
     def __init__(self, writer: BackgroundWriter) -> None:
         self.writer = writer
         self.kept: list[Episode] = []
+
+    def begin(self, meta: EpisodeMeta) -> Journal | None:
+        return self.writer.begin(meta)
+
+    def drop(self) -> None:
+        self.writer.drop()
 
     def append(self, episode: Episode) -> None:
         self.writer.append(episode)
