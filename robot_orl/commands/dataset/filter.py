@@ -1,0 +1,52 @@
+"""`robot-orl dataset filter`: the episodes that a query selects, listed or copied."""
+
+from dataclasses import dataclass
+
+from robot_orl.commands.episodes import print_episodes, print_json
+from robot_orl.commands.tables import out
+from robot_orl.curation.copying import Copying, NewFolder, copy
+from robot_orl.curation.labels import history, matching
+from robot_orl.data.store.reader import Dataset
+from robot_orl.errors import UsageError
+from robot_orl.interrupt import StopFlag
+from robot_orl.progress import Bar
+from robot_orl.schema import Schema, setting
+
+
+@dataclass
+class Config(Schema):
+    """List the episodes that a query selects, or copy them into a new dataset."""
+
+    path: str = setting(help="Folder of the dataset.")
+    where: str | None = setting(
+        None, "Which episodes, such as 'success and quality > 0.5'; null: all of them."
+    )
+    out: str | None = setting(None, "Folder of the new dataset; null: only list them.")
+    all: bool = setting(False, "List all of them, not only the first 20.")
+    json: bool = setting(False, "Print plain JSON instead of a table.")
+    deleted: bool = setting(False, "Those that were deleted instead of those in use.")
+    history: bool = setting(False, "List with each what was changed, by whom, when and why.")
+
+
+def run(cfg: Config) -> None:
+    dataset = Dataset.open(cfg.path)
+    records = matching(dataset, cfg.where, cfg.deleted)
+    if cfg.out is None:
+        histories = history(dataset, records) if cfg.history else None
+        if cfg.json:
+            return print_json(records, histories)
+        print_episodes(records, cfg.all, histories)
+        pool = len(dataset.records) - len(dataset.episodes) if cfg.deleted else len(dataset.episodes)
+        out.print(f"{len(records):,} of {pool:,} {'deleted ' if cfg.deleted else ''}episodes")
+        return None
+    if cfg.deleted:
+        raise UsageError("deleted episodes are not copied: undelete them first")
+    told = {"where": cfg.where}
+    with (
+        StopFlag() as stop,
+        NewFolder(cfg.out, [dataset.path]) as draft,
+        Bar("copy", len(records)) as bar,
+    ):
+        copy(dataset, records, draft, Copying("filter", stop, bar, told=told))
+    out.print(f"{cfg.out}: {len(records):,} of {len(dataset.episodes):,} episodes")
+    return None
