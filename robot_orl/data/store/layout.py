@@ -80,6 +80,10 @@ class Field:
         """NaN for floats, so that rows that were never written show."""
         return np.nan if np.dtype(self.dtype).kind == "f" else np.zeros((), self.dtype)[()]
 
+    def chunk_file(self, number: int) -> str:
+        """Where the `number`-th chunk lies in a segment; only rows are divided."""
+        return "/".join([self.name, "c", str(number), *["0"] * len(self.row)])
+
     def rows(self, start: int, index: int, length: int) -> slice:
         """Where the `index`-th episode, of `length` steps from step `start`, lies in this array."""
         if self.extra_row:

@@ -134,35 +134,45 @@ def read_log(place: Place) -> tuple[list[EpisodeRecord], int]:
 
 
 def _apply(content: dict[str, Any], records: list[EpisodeRecord], segment: str) -> None:
-    index = int(content["id"].rpartition(":")[2])
+    index = index_of(content)
     if "start" not in content:  # overrides an earlier line
-        changes = {key: content[key] for key in META_FIELDS if key in content}
-        old = records[index]
-        new = replace(
-            old, meta=replace(old.meta, **changes), deleted=bool(content.get("deleted", old.deleted))
-        )
-        records[index] = _with_reward(new, content["reward"]) if "reward" in content else new
+        records[index] = overridden(records[index], content)
         return
     start = records[-1].start + records[-1].length if records else 0
     if (index, content["start"]) != (len(records), start):
         raise ValueError("an earlier line is missing")
+    records.append(new_record(content, segment))
+
+
+def index_of(content: Mapping[str, Any]) -> int:
+    """Which episode of the segment a line is about."""
+    return int(content["id"].rpartition(":")[2])
+
+
+def new_record(content: Mapping[str, Any], segment: str) -> EpisodeRecord:
+    """The episode that a line commits. Raises: KeyError, TypeError, ValueError: malformed."""
     known = content["return"]
-    records.append(
-        EpisodeRecord(
-            segment=segment,
-            index=index,
-            start=start,
-            length=int(content["length"]),
-            episode_return=math.nan if known is None else float(known),
-            meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS if key in content}),
-            crc32c=content["crc32c"],
-            uid=content.get("uid"),
-            actors=None if content.get("actors") is None else tuple(content["actors"]),
-            rate_hz=content.get("rate_hz"),
-        )
+    record = EpisodeRecord(
+        segment=segment,
+        index=index_of(content),
+        start=content["start"],
+        length=int(content["length"]),
+        episode_return=math.nan if known is None else float(known),
+        meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS if key in content}),
+        crc32c=content["crc32c"],
+        uid=content.get("uid"),
+        actors=None if content.get("actors") is None else tuple(content["actors"]),
+        rate_hz=content.get("rate_hz"),
     )
-    if "reward" in content:
-        records[-1] = _with_reward(records[-1], content["reward"])
+    return _with_reward(record, content["reward"]) if "reward" in content else record
+
+
+def overridden(record: EpisodeRecord, content: Mapping[str, Any]) -> EpisodeRecord:
+    """The episode after a line that changes its labels. Raises: as `new_record`."""
+    changes = {key: content[key] for key in META_FIELDS if key in content}
+    deleted = bool(content.get("deleted", record.deleted))
+    new = replace(record, meta=replace(record.meta, **changes), deleted=deleted)
+    return _with_reward(new, content["reward"]) if "reward" in content else new
 
 
 def _with_reward(record: EpisodeRecord, text: str) -> EpisodeRecord:

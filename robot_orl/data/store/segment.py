@@ -58,7 +58,7 @@ class Segment:
         """The chunks that hold these rows: which of the rows, and in which file of the segment."""
         size = item.chunk_rows
         return (
-            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), _chunk_file(item, i))
+            (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), item.chunk_file(i))
             for i in range(rows.start // size, (rows.stop - 1) // size + 1)
         )
 
@@ -114,10 +114,6 @@ def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) 
     if layout.crc32c(rows) != record.crc32c[item.name]:
         raise damage(segment, item, record)
     return rows
-
-
-def _chunk_file(item: Field, number: int) -> str:
-    return "/".join([item.name, "c", str(number), *["0"] * len(item.row)])  # only rows are divided
 
 
 def damage(segment: Segment, item: Field, record: EpisodeRecord) -> DataError:
