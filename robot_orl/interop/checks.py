@@ -1,5 +1,6 @@
 """What every format has to find out about numbers before they are believed."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,13 +9,14 @@ from robot_orl.errors import DataError
 from robot_orl.types import Array
 
 BLOCK_ROWS = 2**16
+EPISODE_BYTES = 2**32  # of one array of an episode, which is held in memory at once
 
 
 class Rows(Protocol):
     """Rows of an array in a file. name: for messages.  row: shape of one."""
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     @property
     def row(self) -> tuple[int, ...]: ...
     @property
@@ -22,6 +24,28 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
     def read(self, start: int, stop: int) -> Array:
         """Rows [start, stop)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that are in memory already."""
+
+    name: str
+    rows: Array
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        return self.rows.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.rows.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, start: int, stop: int) -> Array:
+        return self.rows[start:stop]
 
 
 def finite(rows: Array, what: str) -> Array:

@@ -28,7 +28,7 @@ class Flat:
 
     what: names the file.  ends: (E,) the row after the last of each episode.
     seen: N rows per key; N + E where `has_last`.  seen_next: s' of every row, where the file holds it.
-    sim_state: as `seen`; last_sim_state: (E, S), its last row per episode where `seen` has none.
+    sim_state: as `seen`; last_sim_state: (E, S), its last rows, NaN where they are unknown.
     success: (N,) whether the step reached the goal.  columns: fields of Episode that are known.
     metas: what is known of each episode; where it is not given, it follows from its ends and `success`.
     """
@@ -123,6 +123,8 @@ class Flat:
         found = self.sim_state.read(start, stop)
         if self.last_sim_state is not None:
             found = np.concatenate([found, self.last_sim_state.read(index, index + 1)])
+        elif len(found) == length:
+            found = np.concatenate([found, np.full_like(found[:1], np.nan)])
         return found[: length + 1]
 
     def _meta(self, index: int, start: int, stop: int, terminated: bool, truncated: bool) -> EpisodeMeta:

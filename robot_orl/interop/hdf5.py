@@ -14,10 +14,10 @@ import numpy as np
 
 from robot_orl.errors import DataError
 from robot_orl.interop.base import library
+from robot_orl.interop.checks import EPISODE_BYTES
 from robot_orl.types import Array
 
 CHUNK_BYTES = 2**30  # HDF5 unpacks a whole chunk to read one row of it
-EPISODE_BYTES = 2**32  # an episode is held in memory at once
 CACHE_BYTES = 2**26  # of unpacked chunks: neighbouring episodes share some
 TEXT_BYTES = 2**20
 
