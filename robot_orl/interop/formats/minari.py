@@ -1,0 +1,227 @@
+"""Minari 0.5: one folder per dataset, HDF5 or Arrow; T + 1 observations for T steps, as in this stack.
+
+Imports read both through the `minari` package. Exports write HDF5; `minari_arrow` writes Arrow. Neither
+asks a remote for anything. What Minari has no place for, an export keeps beside: the spec in metadata.json,
+labels in each episode's metadata, who acted and when in infos.
+
+Source: https://minari.farama.org, "Dataset Standards"; the package, version 0.5.4.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from robot_orl.data.store.reader import Dataset
+from robot_orl.errors import DataError
+from robot_orl.interop import minari_spaces
+from robot_orl.interop.base import (
+    Request,
+    Source,
+    imported_episode,
+    made_spec,
+    split_observation,
+    task_spec,
+)
+from robot_orl.interop.exporting import STEP_FIELDS
+from robot_orl.interop.labels import meta_from, spec_from
+from robot_orl.interop.minari_export import OWN, export
+from robot_orl.interop.minari_files import Files, named, open_files
+from robot_orl.types import Array, Episode, EpisodeMeta, Spec
+
+SUCCESS = ("success", "is_success", "goal_achieved")  # in infos
+TOLD = ("dataset_id", "minari_version", "data_format", "description", "author", "author_email")
+TOLD_TOO = ("algorithm_name", "code_permalink", "requirements", "combined_datasets")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the file's episodes become ours. own: it is an export of ours."""
+
+    spec: Spec
+    leaves: list[minari_spaces.Leaf]
+    scale: minari_spaces.Scale
+    own: Mapping[str, Any]
+
+
+def read(path: Path, request: Request) -> Source:
+    """path: the dataset's folder, which holds `data`.
+
+    Raises: DataError: it cannot be read, or is not numbers.  UsageError: the control rate must be told.
+    """
+    files = open_files(path)
+    env_spec = _env_spec(files)
+    leaves = minari_spaces.leaves(files.storage.observation_space, str(path))
+    scale = minari_spaces.scale(files.storage.action_space, str(path))
+    own = files.metadata.get(OWN)
+    own = own if isinstance(own, dict) else {}
+    spec = _spec(files, request, leaves, scale.size, env_spec, own)
+    told = {name: files.metadata[name] for name in (*TOLD, *TOLD_TOO) if name in files.metadata}
+    if scale.low is not None and scale.high is not None:
+        told["action_low"], told["action_high"] = scale.low.tolist(), scale.high.tolist()
+    return Source(
+        spec=spec,
+        count=files.count,
+        episodes=_episodes(files, _Layout(spec, leaves, scale, own), env_spec, path.resolve().name),
+        env_kwargs=dict(own.get("env_kwargs") or {}),
+        provenance={**told, "env_spec": env_spec},
+    )
+
+
+def _env_spec(files: Files) -> dict[str, Any]:
+    """What the file says of its environment, which is data here: nothing is made of it."""
+    with named(f"{files.path}: env_spec"):
+        return dict(json.loads(files.metadata.get("env_spec") or "{}"))
+
+
+def _spec(
+    files: Files,
+    request: Request,
+    leaves: list[minari_spaces.Leaf],
+    action: int,
+    env_spec: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> Spec:
+    """That of the task, of our own export, or one made of the file's spaces."""
+    cameras = {leaf.key: leaf.camera for leaf in leaves if leaf.camera is not None}
+    widths = {leaf.key: leaf.width for leaf in leaves if leaf.camera is None}
+    if isinstance(own.get("spec"), str):
+        known = spec_from(own["spec"], f"{files.path}: metadata {OWN}")
+        if request.task in (None, known.task):
+            return known if request.control_hz is None else replace(known, control_hz=request.control_hz)
+    known_task = task_spec(request)
+    if known_task is not None:
+        _check_task(known_task, widths, action, str(files.path))
+        return replace(known_task, cameras=cameras)
+    env_id = env_spec.get("id")
+    horizon = request.horizon or env_spec.get("max_episode_steps") or _longest(files)
+    rate = request.control_hz or _rate(env_id)
+    return replace(made_spec(request, widths, action, int(horizon), rate, env_id), cameras=cameras)
+
+
+def _check_task(spec: Spec, widths: Mapping[str, int], action: int, what: str) -> None:
+    """Raises: DataError: the file is not one of that task."""
+    wanted = {key: len(signals) for key, signals in spec.observation.items()}
+    is_flat = list(widths) == [minari_spaces.ONE_KEY] and sum(wanted.values()) == sum(widths.values())
+    missing = [f"{key} ({width})" for key, width in wanted.items() if widths.get(key) != width]
+    if missing and not is_flat:
+        has = ", ".join(f"{key} ({width})" for key, width in widths.items())
+        raise DataError(f"{what} has no observation {', '.join(missing)} of task {spec.task}; it has: {has}")
+    if action != spec.action_size:
+        raise DataError(f"{what} has actions of {action} values; task {spec.task} has {spec.action_size}")
+
+
+def _longest(files: Files) -> int:
+    return max((int(files.told(index).get("total_steps", 1)) for index in range(files.count)), default=1)
+
+
+def _rate(env_id: object) -> float | None:
+    """Control rate of a MuJoCo environment that Gymnasium knows by this id, else None [Hz].
+
+    The id alone is used: what else the file says of an environment could name any code.
+    """
+    import gymnasium_robotics
+
+    gymnasium.register_envs(gymnasium_robotics)
+    if not isinstance(env_id, str) or env_id not in gymnasium.registry:
+        return None
+    try:
+        env = gymnasium.make(env_id, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError):  # a simulator that is not installed
+        return None
+    try:
+        period_s = getattr(env.unwrapped, "dt", None)
+    finally:
+        env.close()
+    return round(1.0 / period_s, 6) if isinstance(period_s, float) and period_s > 0 else None
+
+
+def _episodes(files: Files, layout: _Layout, env_spec: Mapping[str, Any], name: str) -> Iterator[Episode]:
+    for index, found in enumerate(files.episodes()):
+        what = f"{files.path}: episode {index}"
+        told = files.told(index)
+        with named(what):
+            episode = _episode(found, told, layout, env_spec, what)
+        yield replace(episode, meta=replace(episode.meta, origin=f"{name}#{index}"))
+
+
+def _episode(
+    found: Mapping[str, Any],
+    told: Mapping[str, Any],
+    layout: _Layout,
+    env_spec: Mapping[str, Any],
+    what: str,
+) -> Episode:
+    spec = layout.spec
+    steps = len(found["rewards"])
+    if steps != int(told.get("total_steps", steps)):  # Arrow episodes of more than 32,767 steps
+        raise DataError(f"{what}: Minari's reader gives {steps} of its {told['total_steps']} steps")
+    seen = {leaf: leaf.rows(found["observations"]) for leaf in layout.leaves}
+    obs = {leaf.key: rows for leaf, rows in seen.items() if leaf.camera is None}
+    if obs.keys() != spec.observation.keys() and list(obs) == [minari_spaces.ONE_KEY]:
+        obs = split_observation(obs[minari_spaces.ONE_KEY], spec, what)
+    action = layout.scale.rows(found["actions"], what)
+    if len(action) != steps or any(len(rows) != steps + 1 for rows in seen.values()):
+        raise DataError(f"{what} has {len(action)} actions for {steps} rewards, or not one observation more")
+    infos = found.get("infos") or {}
+    ends = {key: np.asarray(found[key], bool).reshape(steps) for key in ("terminations", "truncations")}
+    episode = imported_episode(
+        {key: obs[key] for key in spec.observation},
+        action,
+        _meta(told, infos, ends, env_spec, layout, what),
+        reward=np.asarray(found["rewards"]).reshape(steps),
+        terminated=ends["terminations"],
+        truncated=ends["truncations"],
+        sim_state=np.asarray(infos["sim_state"]) if layout.own and "sim_state" in infos else None,
+        images={leaf.key: rows for leaf, rows in seen.items() if leaf.camera is not None},
+    )
+    if not layout.own:
+        return episode
+    kept = {key: _per_step(infos[key], steps) for key in STEP_FIELDS if key in infos}
+    columns: dict[str, Any] = {key: rows.astype(STEP_FIELDS[key]) for key, rows in kept.items()}
+    return replace(episode, truncated=ends["truncations"], **columns)
+
+
+def _per_step(info: Any, steps: int) -> Array:
+    """(T, ...): Minari's collector keeps what `reset` said in front of what the T steps said."""
+    return np.asarray(info)[-steps:] if steps else np.asarray(info)[:0]
+
+
+def _meta(
+    told: Mapping[str, Any],
+    infos: Mapping[str, Any],
+    ends: Mapping[str, Array],
+    env_spec: Mapping[str, Any],
+    layout: _Layout,
+    what: str,
+) -> EpisodeMeta:
+    if layout.own and isinstance(told.get(OWN), str):
+        return meta_from(told[OWN], f"{what}, {OWN}")
+    steps = len(ends["terminations"])
+    success = next((_per_step(infos[key], steps) for key in SUCCESS if key in infos), None)
+    if success is not None and (success.shape != (steps,) or not np.isfinite(success).all()):
+        success = None
+    reason = "unknown"
+    if ends["terminations"][-1:].any():
+        reason = "terminated"
+    elif ends["truncations"][-1:].any() and steps == env_spec.get("max_episode_steps"):
+        reason = "horizon"
+    return EpisodeMeta(
+        seed=None if told.get("seed") is None else int(told["seed"]),
+        reset_options=json.loads(json.dumps(told.get("options") or {}, default=np.ndarray.tolist)),
+        success=bool(success[-1]) if success is not None and steps else None,
+        success_any=bool(success.any()) if success is not None and steps else None,
+        end_reason=reason,
+    )
+
+
+def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
+    """HDF5. out: new folder; its name becomes the dataset's id, such as 'pick-v0'.
+
+    Raises: UsageError: Minari takes no such name.  RunError: the disk is full or refuses.
+    """
+    export(dataset, out, progress, "hdf5")
