@@ -55,10 +55,7 @@ def record(
     stop: StopFlag,
     realtime: bool = False,
 ) -> None:
-    """One episode per start seed; in real time none waits until the one before it is committed.
-
-    Raises: Interrupted: between two episodes; all of them are committed once the writer is closed.
-    """
+    """One episode per start seed. Raises: Interrupted: between two episodes; all of them are committed."""
     pace = RealTime(spec_of(env).control_hz) if realtime else None
     for seed in seeds:
         stop.check(f"{bar.done} of {bar.total} episodes are committed; the same command goes on")
@@ -67,8 +64,7 @@ def record(
         except CutShort as cut:
             writer.append(cut.episode) if len(cut.episode) else writer.drop()
             raise
-        if not realtime:
-            writer.flush()
+        writer.flush()  # a commit during ticks would make some of them late
         bar.advance()
 
 
