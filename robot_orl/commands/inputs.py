@@ -1,12 +1,13 @@
 """What several commands take: datasets, and that things fit together."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 
 from robot_orl.data.query import select
 from robot_orl.data.sampling.replay import Replay
+from robot_orl.data.store.place import Location, location
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
@@ -15,15 +16,15 @@ from robot_orl.tasks import TaskConfig, spec_of, task_env
 from robot_orl.types import Spec
 
 
-def data_paths(data: Any) -> list[Path]:
-    """One folder or a list of folders."""
+def data_paths(data: Any) -> list[Location]:
+    """One folder or URL, or a list of them."""
     paths = [data] if isinstance(data, str) else data
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise UsageError(f"data={data} is not a folder or a list of folders such as [data/a,data/b]")
-    return [Path(path) for path in paths]
+    return [location(path) for path in paths]
 
 
-def open_datasets(paths: list[Path], where: str | None = None) -> list[Dataset]:
+def open_datasets(paths: Sequence[Location], where: str | None = None) -> list[Dataset]:
     """where: only the episodes of which this query is true are in use; nothing is copied.
 
     Raises: DataError: one is missing, damaged, or of another task than the first.  UsageError: one is

@@ -252,4 +252,4 @@ class RemoteHold:
 def _reason(error: BaseException) -> str:
     """The first line of what the library says: the rest of it is its own internals."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    return text.splitlines()[0].split(", after ")[0][:200]
