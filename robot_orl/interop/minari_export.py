@@ -1,6 +1,6 @@
 """Exports to Minari through its own writer: HDF5 or Arrow, one episode in memory at a time."""
 
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from robot_orl.data.store.reader import Dataset
-from robot_orl.errors import RunError, UsageError
+from robot_orl.errors import UsageError
 from robot_orl.interop import minari_spaces
 from robot_orl.interop.base import library
 from robot_orl.interop.labels import meta_text, spec_text
@@ -24,28 +24,24 @@ _UNKNOWN = {"action_policy": np.nan, "action_operator": np.nan, "t_ns": -1, "act
 def export(dataset: Dataset, out: Path, progress: Callable[[int], None], data_format: str) -> None:
     """out: new folder; its name becomes the dataset's id, and its parent MINARI_DATASETS_PATH.
 
-    data_format: 'hdf5' or 'arrow'.
-    Raises: UsageError: Minari takes no such name.  RunError: the disk is full or refuses.
+    data_format: 'hdf5' or 'arrow'.  Raises: UsageError: Minari takes no such name.
     """
-    minari_dataset = library("minari.dataset.minari_dataset")
+    pattern = library("minari.dataset.minari_dataset").DATASET_ID_RE
     library("h5py" if data_format == "hdf5" else "pyarrow")
-    match = minari_dataset.DATASET_ID_RE.fullmatch(out.name)
+    name = _final_name(out)
+    match = pattern.fullmatch(name)
     if match is None or match.group("version") is None:
-        raise UsageError(
-            f"Minari wants names like NAME-v0, not '{out.name}': try out={out.parent / 'pick-v0'}"
-        )
+        raise UsageError("Minari wants names that end in a version: out=.../pick-v0, for example")
     if dataset.spec.action_size == 0:
         raise UsageError("Minari keeps actions, and this dataset has none")
-    beside = out.parent / f".{out.name}.part"
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir(parents=True)
-        _write(dataset, beside, out.name, data_format, progress)
-        beside.rename(out)
-    except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    out.mkdir(parents=True)
+    _write(dataset, out, name, data_format, progress)
+
+
+def _final_name(out: Path) -> str:
+    """Of '.pick-v0.1a2b3c4d', the draft that `converting` renames once it is complete: 'pick-v0'."""
+    draft = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}", out.name)
+    return draft.group(1) if draft else out.name
 
 
 def _write(

@@ -21,6 +21,7 @@ import envs
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop.base import Request
+from robot_orl.interop.converting import convert
 from robot_orl.interop.formats import minari as format_minari
 from robot_orl.interop.formats import minari_arrow
 from robot_orl.rollout import rollout
@@ -57,6 +58,11 @@ def dataset_of(root: Path, spec: Spec, episodes: list[Episode], **options: Any) 
     return Dataset.open(root)
 
 
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return dataset_of(tmp_path_factory.mktemp("data") / "ours", with_frames(), [made(0, 6), made(1, 2)])
+
+
 @BOTH
 def test_a_round_trip_through_minari_keeps_every_bit(tmp_path: Path, data_format: str) -> None:
     episodes, written = [made(0, 6), made(1, 1), made(2, 4)], []
@@ -74,30 +80,22 @@ def test_a_round_trip_through_minari_keeps_every_bit(tmp_path: Path, data_format
             assert found.images[name].tobytes() == frames.tobytes()
 
 
-def test_deleted_episodes_are_not_exported(tmp_path: Path) -> None:
-    dataset = dataset_of(tmp_path / "ours", with_frames(), [made(0, 6), made(1, 2)])
-    dataset.delete(dataset.episodes[:1], "test")
-    format_minari.write(dataset, tmp_path / "pick-v3", lambda count: None)
+def test_episodes_that_are_not_in_use_are_not_exported(tmp_path: Path, dataset: Dataset) -> None:
+    format_minari.write(dataset.choose(dataset.episodes[1:]), tmp_path / "pick-v3", lambda count: None)
     (episode,) = format_minari.read(tmp_path / "pick-v3" / "data", Request()).episodes
     assert len(episode) == 2
 
 
-def test_an_export_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    dataset = dataset_of(tmp_path / "ours", with_frames(), [made(0, 6), made(1, 2)])
-
-    def stop(count: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        format_minari.write(dataset, tmp_path / "pick-v0", stop)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["ours"]
-
-
 @pytest.mark.parametrize("name", ["pick", "pick v0", "pick-v", "pick-v0.h5"])
-def test_a_name_that_minari_does_not_take_is_refused(tmp_path: Path, name: str) -> None:
-    dataset = dataset_of(tmp_path / "ours", with_frames(), [made(0, 1)])
-    with pytest.raises(UsageError, match=r"wants names like NAME-v0, not '.*': try out=.*/pick-v0"):
-        format_minari.write(dataset, tmp_path / name, lambda count: None)
+def test_a_name_that_minari_does_not_take_is_refused(name: str, tmp_path: Path, dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"wants names that end in a version: out=.../pick-v0"):
+        convert(dataset, format_minari.write, tmp_path / name, lambda count: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_converted_dataset_has_the_id_of_its_folder(tmp_path: Path, dataset: Dataset) -> None:
+    convert(dataset, format_minari.write, tmp_path / "pick-v7", lambda count: None)
+    assert minari.MinariDataset(tmp_path / "pick-v7/data").id == "pick-v7"
 
 
 def test_an_episode_that_minaris_arrow_reader_would_lose_is_refused(tmp_path: Path) -> None:

@@ -222,6 +222,6 @@ def _meta(
 def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
     """HDF5. out: new folder; its name becomes the dataset's id, such as 'pick-v0'.
 
-    Raises: UsageError: Minari takes no such name.  RunError: the disk is full or refuses.
+    Raises: UsageError: Minari takes no such name.
     """
     export(dataset, out, progress, "hdf5")

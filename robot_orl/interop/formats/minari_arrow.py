@@ -10,6 +10,6 @@ from robot_orl.interop.minari_export import export
 def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
     """out: new folder; its name becomes the dataset's id, such as 'pick-v0'.
 
-    Raises: UsageError: Minari takes no such name.  RunError: the disk is full or refuses.
+    Raises: UsageError: Minari takes no such name.
     """
     export(dataset, out, progress, "arrow")
