@@ -49,8 +49,7 @@ def toy_dataset(
     spec = spec or toy_spec()
     for position, numbers in enumerate(segments):
         with SegmentWriter(root, spec, "toy", env_kwargs={"part": position}) as writer:
-            for number in numbers:
-                writer.append(toy_episode(number, spec, **options), uid=f"{uids}{number}")
+            list(writer.extend((toy_episode(n, spec, **options), f"{uids}{n}") for n in numbers))
     return Dataset.open(root)
 
 
