@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def run(cfg: Config) -> None:
         return
     with StopFlag() as stop:
         provenance = _read(path, stop)
-        taken, skipped, steps = _bring_in(cfg, source, provenance, stop)
+        taken, steps, skipped = _bring_in(cfg, source, provenance, stop)
     there = f"; {skipped} were there already" if skipped else ""
     print(f"{cfg.out}: {taken} episodes, {steps} transitions of {source.spec.task} imported{there}")
 
@@ -70,18 +69,19 @@ def _read(path: Path, stop: StopFlag) -> Provenance:
 
 
 def _bring_in(cfg: Config, source: Source, provenance: Provenance, stop: StopFlag) -> tuple[int, int, int]:
-    """How many episodes were imported, how many were there already, and steps of the former."""
-    taken = skipped = steps = 0
+    """How many episodes and steps were imported, and how many episodes were there already."""
+    taken = steps = 0
     work = Import(cfg.source, source, provenance, cfg.out)
-    with Bar("Importing", source.count or 0) as bar, closing(work.episodes()) as lengths:
+    with Bar("Importing", source.count or 0) as bar:
         try:
-            for length in lengths:
-                taken, skipped, steps = taken + bool(length), skipped + (not length), steps + length
-                bar.advance()
-                stop.check(f"{taken + skipped} episodes are in {cfg.out}; the same command goes on")
+            for length in work.run(is_stopped=lambda: stop.requested):
+                taken, steps = taken + 1, steps + length
+                bar.advance(taken + work.skipped - bar.done)
         except DataError as error:
-            raise DataError(f"{error}; the {taken + skipped} episodes before it are in {cfg.out}") from error
-    return taken, skipped, steps
+            raise DataError(f"{error}; {taken + work.skipped} other episodes are in {cfg.out}") from error
+    if not work.is_complete:
+        stop.check(f"{taken + work.skipped} episodes are in {cfg.out}; the same command goes on")
+    return taken, steps, work.skipped
 
 
 def _rows(cfg: Config, source: Source) -> Iterator[tuple[str, str]]:

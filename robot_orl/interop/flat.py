@@ -62,7 +62,7 @@ class Flat:
             start = stop
 
     def _episode(self, index: int, start: int, stop: int, origin: str) -> Episode:
-        what = f"{self.what}: episode {index}"
+        what = self.what if len(self.ends) == 1 else f"{self.what}: episode {index}"
         terminated = _flags(self.terminated, start, stop)
         truncated = _flags(self.truncated, start, stop)
         seen = {key: self._seen(key, rows, index, start, stop, what) for key, rows in self.seen.items()}
@@ -94,20 +94,22 @@ class Flat:
     def _seen(self, key: str, rows: Rows, index: int, start: int, stop: int, what: str) -> Array:
         """T + 1 rows, or T where the file does not hold the last."""
         if self.has_last:
-            found = rows.read(start + index, stop + index + 1)
-        else:
-            found = rows.read(start, stop)
-            if key in self.seen_next:
-                after = self.seen_next[key].read(start, stop)
-                if not np.array_equal(found[1:], after[:-1]):
-                    step = start + int(
-                        np.argmax((found[1:] != after[:-1]).reshape(len(found) - 1, -1).any(1))
-                    )
-                    raise DataError(
-                        f"{what}: '{self.seen_next[key].name}' of row {step} is not '{rows.name}' of row "
-                        f"{step + 1}, with which the episode would go on"
-                    )
-                found = np.concatenate([found, after[-1:]])
+            return self._checked(key, rows, start + index, stop + index + 1, what)
+        found = self._checked(key, rows, start, stop, what)
+        if key not in self.seen_next:
+            return found
+        after = self._checked(key, self.seen_next[key], start, stop, what)
+        differs = (found[1:] != after[:-1]).any(axis=tuple(range(1, found.ndim)))
+        if differs.any():
+            step = start + int(np.argmax(differs))
+            raise DataError(
+                f"{what}: '{self.seen_next[key].name}' of row {step} is not '{rows.name}' of row {step + 1}, "
+                "with which the episode would go on"
+            )
+        return np.concatenate([found, after[-1:]])
+
+    def _checked(self, key: str, rows: Rows, start: int, stop: int, what: str) -> Array:
+        found = rows.read(start, stop)
         return found if key in self.spec.cameras else finite(found, f"{what}: '{rows.name}'")
 
     def _observations(self, seen: Mapping[str, Array], what: str) -> Mapping[str, Array]:
@@ -119,8 +121,8 @@ class Flat:
         if self.sim_state is None:
             return None
         if self.has_last:
-            return self.sim_state.read(start + index, stop + index + 1)
-        found = self.sim_state.read(start, stop)
+            return self.sim_state.read(start + index, stop + index + 1).astype(np.float64)
+        found = self.sim_state.read(start, stop).astype(np.float64)
         if self.last_sim_state is not None:
             found = np.concatenate([found, self.last_sim_state.read(index, index + 1)])
         elif len(found) == length:

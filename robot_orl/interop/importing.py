@@ -4,7 +4,7 @@ Which episodes of a file are there already is told by their origin, 'FILE#index'
 config holds the SHA-256 of that same file.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from robot_orl.data.store import Dataset, SegmentWriter, layout
 from robot_orl.data.store.place import Url
-from robot_orl.errors import DataError
+from robot_orl.errors import DataError, RobotOrlError
 from robot_orl.interop import base
 from robot_orl.interop.base import Request, Source
+from robot_orl.types import Episode
 
 READ_BYTES = 2**22
 
@@ -79,7 +80,7 @@ def check_fits(out: Path | Url | str, source: Source) -> None:
 class Import:
     """A source on its way into the dataset at `out`. Nothing is made before its first episode.
 
-    done: origins of its episodes that are there already, as '#index'.
+    done: places of its episodes that are there already, as '#3'.  skipped: how many of them were met.
     Raises: DataError: `out` holds something else, or episodes of another spec.
     """
 
@@ -89,21 +90,35 @@ class Import:
         self._writer = SegmentWriter(
             out, source.spec, f"import-{format}", config={"import": told}, env_kwargs=source.env_kwargs
         )
+        self._failure: RobotOrlError | None = None
         self.done = _already_there(out, provenance.sha256)
+        self.skipped = 0
+        self.is_complete = False  # every episode was met
 
-    def episodes(self) -> Generator[int, None, None]:
-        """Commit one after the other: steps of each, 0 where it was there already.
+    def run(self, is_stopped: Callable[[], bool]) -> Iterator[int]:
+        """Commit the episodes in groups: the steps of each that is there now.
 
-        Raises: DataError: the source is damaged; what was committed before stays.
+        is_stopped: whether to stop after what was read so far.
+        Raises: RobotOrlError: the source is damaged; what was read before it is committed.
         """
         with self._writer as writer:
+            for record in writer.extend(self._wanted(is_stopped)):
+                yield record.length
+        if self._failure is not None:
+            raise self._failure
+
+    def _wanted(self, is_stopped: Callable[[], bool]) -> Iterator[tuple[Episode, None]]:
+        try:
             for index, episode in enumerate(self._source.episodes):
-                origin = episode.meta.origin or f"#{index}"
-                if _place(origin) in self.done:
-                    yield 0
-                    continue
-                writer.append(episode)
-                yield len(episode)
+                if _place(episode.meta.origin or f"#{index}") in self.done:
+                    self.skipped += 1
+                else:
+                    yield episode, None
+                if is_stopped():
+                    return
+            self.is_complete = True
+        except RobotOrlError as error:
+            self._failure = error
 
 
 def _place(origin: str) -> str:

@@ -1,0 +1,208 @@
+"""`robot-orl import` and `dataset convert`: nothing is lost, nothing is done twice, nothing half."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from finite_episodes import assert_returned, exported, finite_dataset, imported
+
+from robot_orl.cli import main
+from robot_orl.data.store import Dataset
+
+COUNT = 3000  # episodes; they are committed in groups of 512
+
+
+def d4rl_file(path: Path, first: float = 0.0, episodes: int = 3, steps: int = 4, width: int = 2) -> Path:
+    rows = episodes * steps
+    seen = first + np.arange(rows * width, dtype="f4").reshape(rows, width)
+    with h5py.File(path, "w") as file:
+        file["observations"], file["actions"] = seen, np.full((rows, 1), 1.5)
+        file["rewards"], file["terminals"] = np.zeros(rows), np.arange(rows) % steps == steps - 1
+        file["timeouts"] = np.zeros(rows, bool)
+    return path
+
+
+def bring_in(path: Path, out: Path, *words: str) -> int:
+    return main(["import", "source=d4rl", f"path={path}", f"out={out}", "control_hz=20", *words])
+
+
+def test_an_import_keeps_where_it_came_from(tmp_path: Path) -> None:
+    path = d4rl_file(tmp_path / "some data.hdf5")
+    assert bring_in(path, tmp_path / "out", "task=arm") == 0
+    dataset = Dataset.open(tmp_path / "out")
+    told = dataset.segments[0].attributes["config"]["import"]
+    assert told["format"] == "d4rl"
+    assert told["file"] == "some data.hdf5"
+    assert told["size"] == path.stat().st_size
+    assert told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert told["file_says"]["clipped_action_values"] == 12
+    assert dataset.spec.task == "arm"
+    assert [record.meta.origin for record in dataset.episodes] == [f"some data.hdf5#{i}" for i in range(3)]
+
+
+def test_the_same_file_is_imported_once_and_another_one_is_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = d4rl_file(tmp_path / "x.hdf5"), tmp_path / "out"
+    assert bring_in(path, out) == 0
+    assert bring_in(path, out) == 0
+    assert "0 episodes, 0 transitions of unknown imported; 3 were there already" in capsys.readouterr().out
+    path.rename(tmp_path / "renamed.hdf5")
+    assert bring_in(tmp_path / "renamed.hdf5", out) == 0
+    assert len(Dataset.open(out).episodes) == 3
+    assert bring_in(d4rl_file(tmp_path / "x.hdf5", first=100), out) == 0  # the same name, other content
+    assert len(Dataset.open(out).episodes) == 6
+
+
+def test_an_import_that_was_cut_off_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second episode holds a NaN; once it is mended elsewhere, the first is not taken twice."""
+    path, out = d4rl_file(tmp_path / "x.hdf5"), tmp_path / "out"
+    with h5py.File(path, "a") as file:
+        file["observations"][5] = np.nan
+    assert bring_in(path, out) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "episode 1" in message
+    assert message.endswith(f"; 1 other episodes are in {out}")
+    assert len(Dataset.open(out).episodes) == 1
+    assert bring_in(path, out) == 2
+    assert len(Dataset.open(out).episodes) == 1
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bring_in(d4rl_file(tmp_path / "x.hdf5"), tmp_path / "out", "--dry-run") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "clipped action values 12" in said
+    assert "none of this stack" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["source=d5rl", "path=x.hdf5", "out=o"], "no source 'd5rl'; did you mean 'd4rl'?"),
+        (["source=d4rl", "path=none.hdf5", "out=o"], "no file or folder none.hdf5"),
+        (["source=d4rl", "path=folder", "out=o"], "folder is an empty folder"),
+        (["source=d4rl", "path=x.hdf5", "out=o"], "does not say its control rate: add control_hz="),
+        (["source=d4rl", "path=x.hdf5", "out=x.hdf5", "control_hz=5"], "x.hdf5 is a file"),
+        (["source=d4rl", "path=x.hdf5", "out=o", "control_hz=0"], "control_hz=0.0 is outside"),
+        (["source=robomimic", "path=x.hdf5", "out=o"], "no group 'data'"),
+        (["source=npz", "path=x.hdf5", "out=o"], "not an .npz file"),
+        (["source=d4rl", "path=x.hdf5"], "import needs out="),
+    ],
+)
+def test_wrong_words_are_told_in_one_line_before_anything_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    d4rl_file(Path("x.hdf5"))
+    Path("folder").mkdir()
+    assert main(["import", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["folder", "x.hdf5"]
+
+
+def test_data_of_another_spec_is_not_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bring_in(d4rl_file(tmp_path / "x.hdf5"), tmp_path / "out") == 0
+    assert bring_in(d4rl_file(tmp_path / "y.hdf5", width=3), tmp_path / "out") == 2
+    assert "of another spec: observation" in capsys.readouterr().err
+    assert len(Dataset.open(tmp_path / "out").episodes) == 3
+
+
+def test_convert_writes_what_is_chosen_and_nothing_over_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, episodes = finite_dataset(tmp_path / "data")
+    out = tmp_path / "new" / "x.hdf5"
+    words = ["dataset", "convert", str(dataset.path), "to=robomimic", f"out={out}", "where=success"]
+    assert main(words) == 0
+    assert_returned(imported("robomimic", out)[1], [episodes[0], episodes[2]])
+    assert [item.name for item in out.parent.iterdir()] == ["x.hdf5"]
+    before = out.read_bytes()
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+def test_convert_says_what_the_format_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset, _ = finite_dataset(tmp_path / "data")
+    assert main(["dataset", "convert", str(dataset.path), "to=d4rl", f"out={tmp_path / 'x.hdf5'}"]) == 0
+    assert "not in it: camera frames" in capsys.readouterr().out
+
+
+def test_convert_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset, _ = finite_dataset(tmp_path / "data")
+    chunk = next((tmp_path / "data").rglob("steps/reward/c/0"))
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
+    assert main(["dataset", "convert", str(dataset.path), "to=npz", f"out={tmp_path / 'out'}"]) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert [item.name for item in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["to=d5rl", "out=x"], "no format 'd5rl'; did you mean 'd4rl'?"),
+        (["to=d4rl", "out=data/x.hdf5"], "would lie within the dataset"),
+        (["to=d4rl", "out=x.hdf5", "where=quality > 2"], "no episode in use where quality > 2"),
+        (["to=d4rl", "out=x.hdf5", "where=qualty > 2"], "quality"),
+    ],
+)
+def test_wrong_words_of_convert_are_told_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finite_dataset(Path("data"))
+    assert main(["dataset", "convert", "data", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert [item.name for item in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.e2e
+def test_an_import_interrupted_by_ctrl_c_is_continued_by_the_same_command(tmp_path: Path) -> None:
+    path, out = d4rl_file(tmp_path / "x.hdf5", episodes=COUNT), tmp_path / "out"
+    words = [sys.executable, "-m", "robot_orl.cli", "import", "source=d4rl", f"path={path}", f"out={out}"]
+    words.append("control_hz=20")
+    child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("segments/*/episodes.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    committed = len(Dataset.open(out, allow_empty=True).episodes)
+    assert 0 < committed < COUNT
+    assert f"{committed} episodes are in {out}; the same command goes on" in said
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"{COUNT - committed} episodes" in again.stdout
+    origins = [record.meta.origin for record in Dataset.open(out).episodes]
+    assert sorted(origins) == sorted(f"x.hdf5#{i}" for i in range(COUNT))
+    assert all(segment.is_sealed for segment in Dataset.open(out).segments)
+
+
+def test_what_was_exported_as_one_format_can_go_through_all(tmp_path: Path) -> None:
+    dataset, episodes = finite_dataset(tmp_path / "data", cameras=False)
+    for name in ("d4rl", "robomimic", "npz"):
+        path = exported(name, dataset, tmp_path / f"{name}.x")
+        assert main(["import", f"source={name}", f"path={path}", f"out={tmp_path / name}"]) == 0
+        dataset = Dataset.open(tmp_path / name)
+    assert_returned([dataset.load(record) for record in dataset.episodes], episodes)
