@@ -53,13 +53,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found, worst first. bytes: how much was read and compared."""
+    """All that was found, worst first. size_bytes: how much was read and compared."""
 
     path: str
     findings: Sequence[Finding]
     episodes: int
     segments: int
-    bytes: int
+    size_bytes: int
 
     @property
     def is_clean(self) -> bool:
@@ -74,7 +74,7 @@ class Report:
     def summary(self, seconds: float) -> str:
         """`OK: 500 episodes in 3 segments, 51.2 MB verified in 2.1 s`, with the counts of what was found."""
         amount = f"{count(self.episodes, 'episode')} in {count(self.segments, 'segment')}"
-        size = f"{self.bytes / 1e6:,.1f} MB verified in {seconds:.1f} s"
+        size = f"{self.size_bytes / 1e6:,.1f} MB verified in {seconds:.1f} s"
         told = ", ".join(f"{number:,} {name}" for name, number in self.counts().items() if number)
         state = "OK" if self.is_clean else "NOT OK"
         return f"{state}: {amount}, {size}" + (f"; findings: {told}" if told else "")
@@ -87,7 +87,7 @@ class Report:
             "ok": self.is_clean,
             "episodes": self.episodes,
             "segments": self.segments,
-            "bytes": self.bytes,
+            "size_bytes": self.size_bytes,
             "counts": self.counts(),
             "findings": found,
         }
