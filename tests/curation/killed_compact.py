@@ -1,6 +1,6 @@
 """Compacts in processes that kill themselves just before one of their changes to the file system.
 
-usage: killed_compact.py FOLDER. Each has a dataset FOLDER/<moment>/set of its own. The moments: every 40th
+usage: killed_compact.py FOLDER. Each has a dataset FOLDER/<moment>/set of its own. The moments: every 60th
 change, 'move<k>': before the k-th segment is moved in or out of the dataset, and 'after<k>': before the
 change that follows that. Prints each moment at which one was killed.
 """
@@ -46,7 +46,7 @@ def compact_and_die(root: Path, moment: str) -> None:
 
 def main(folder: Path) -> None:
     make(folder / "model")
-    every = [str(change) for change in range(0, 1000, 40)]
+    every = [str(change) for change in range(0, 1000, 60)]
     for moment in [f"{when}{k}" for k in range(3) for when in ("move", "after")] + every:
         shutil.copytree(folder / "model", folder / moment / "set")
         child = os.fork()

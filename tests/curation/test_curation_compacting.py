@@ -52,6 +52,7 @@ def test_deleted_episodes_are_gone_and_the_others_are_as_they_were(tmp_path: Pat
     assert print_before != after.fingerprint()
 
 
+@pytest.mark.e2e
 def test_compacting_again_changes_nothing(tmp_path: Path) -> None:
     dataset = toy_dataset(tmp_path / "a", [1, 2])
     dataset.delete(dataset.episodes[:1], "bad")
@@ -61,6 +62,7 @@ def test_compacting_again_changes_nothing(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in (tmp_path / "a" / "segments").iterdir()) == names
 
 
+@pytest.mark.e2e
 def test_nothing_is_compacted_while_somebody_writes_or_recovers(tmp_path: Path) -> None:
     dataset = toy_dataset(tmp_path / "a", [1, 2])
     dataset.delete(dataset.episodes[:1], "bad")
@@ -75,6 +77,7 @@ def test_nothing_is_compacted_while_somebody_writes_or_recovers(tmp_path: Path) 
     assert len(Dataset.open(tmp_path / "a").records) == 3
 
 
+@pytest.mark.e2e
 def test_a_damaged_episode_that_stays_stops_it_before_anything_goes(tmp_path: Path) -> None:
     dataset = toy_dataset(tmp_path / "a", [1, 2])
     dataset.delete(dataset.episodes[:1], "bad")

@@ -16,6 +16,7 @@ from robot_orl.curation.copying import Copying, NewFolder, copy
 from robot_orl.curation.dividing import check_parts, divide
 from robot_orl.curation.merging import unite
 from robot_orl.data.store import Dataset, EpisodeRecord, SegmentWriter
+from robot_orl.data.store.places import place_at
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.progress import Bar
@@ -42,7 +43,9 @@ def test_a_copy_is_the_episode_with_its_uid_labels_and_segment(tmp_path: Path) -
     source.relabel(source.episodes[2:3], "seen", quality=0.25)
     source.set_rewards([(source.episodes[4], np.array([7, 8, 9], "f4"))], "by hand")
     source.delete(source.episodes[:1], "bad")
+    before = files(tmp_path / "a")
     found = made(source, source.episodes[1:], tmp_path / "b")
+    assert files(tmp_path / "a") == before
     assert numbers(found.records) == [3, 4, 5]
     assert [record.uid for record in found.records] == ["u3", "u4", "u5"]
     assert all(
@@ -57,15 +60,17 @@ def test_a_copy_is_the_episode_with_its_uid_labels_and_segment(tmp_path: Path) -
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.e2e
 def test_blocks_read_what_single_loads_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = toy_dataset(tmp_path / "a", range(9))
     wanted = [source.records[i] for i in (0, 1, 4, 5, 8)]
-    for size in (1, 200, 2**20):
+    for size in (1, 200):  # singly; three at a time
         monkeypatch.setattr(copying, "BLOCK_BYTES", size)
         found = made(source, wanted, tmp_path / f"b{size}")
         assert all(map(same, found.load_all(), map(source.load, wanted)))
 
 
+@pytest.mark.e2e
 def test_a_segment_keeps_what_others_lack(tmp_path: Path) -> None:
     rich = toy_spec("arm", "cube", "extra")
     toy_dataset(tmp_path / "a", [1])
@@ -96,6 +101,7 @@ def test_an_interrupted_copy_leaves_nothing(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.e2e
 def test_a_copy_replaces_nothing_and_lies_beside_its_source(tmp_path: Path) -> None:
     source = toy_dataset(tmp_path / "deep" / "a", [1])
     (tmp_path / "file").write_text("")
@@ -114,6 +120,7 @@ def test_a_copy_replaces_nothing_and_lies_beside_its_source(tmp_path: Path) -> N
         made(source, source.episodes, Path(other.path) / "b")
 
 
+@pytest.mark.e2e
 def test_what_a_killed_copy_left_is_begun_anew_but_not_while_it_runs(tmp_path: Path) -> None:
     source = toy_dataset(tmp_path / "a", [1, 2])
     toy_dataset(tmp_path / ".b.partial", [7])
@@ -193,6 +200,7 @@ def test_a_union_holds_each_episode_once(tmp_path: Path) -> None:
     assert (union.repeated, union.disagreeing, union.left_out) == (2, 1, [])
 
 
+@pytest.mark.e2e
 def test_rewards_do_not_make_an_episode_another_one(tmp_path: Path) -> None:
     one = toy_dataset(tmp_path / "a", [1])
     one.set_rewards([(one.episodes[0], np.zeros(3, "f4"))], "why not")
@@ -202,6 +210,7 @@ def test_rewards_do_not_make_an_episode_another_one(tmp_path: Path) -> None:
     assert unite([toy_dataset(tmp_path / "c", [1], uids="v"), renamed]).repeated == 1
 
 
+@pytest.mark.e2e
 def test_a_union_has_what_all_share_and_says_what_is_left_out(tmp_path: Path) -> None:
     top = {"top": Camera(4, 5)}
     one = toy_dataset(tmp_path / "a", [1], spec=toy_spec("arm", "cube", "extra", cameras=top, horizon=5))
@@ -234,11 +243,4 @@ def test_a_union_has_what_all_share_and_says_what_is_left_out(tmp_path: Path) ->
 )
 def test_what_cannot_be_united_is_refused(tmp_path: Path, spec: Spec, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        unite([toy_dataset(tmp_path / "a", [1]), toy_dataset(tmp_path / "b", [2], spec=spec)])
-
-
-def test_copying_does_not_touch_its_source(tmp_path: Path) -> None:
-    source = toy_dataset(tmp_path / "a", [1, 2])
-    before = files(tmp_path / "a")
-    made(source, source.episodes, tmp_path / "b")
-    assert files(tmp_path / "a") == before
+        unite([Dataset(place_at(tmp_path / name), one, []) for name, one in (("a", toy_spec()), ("b", spec))])

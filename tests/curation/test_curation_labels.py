@@ -99,6 +99,7 @@ def test_only_labels_that_differ_are_changed(tmp_path: Path) -> None:
     assert changed(dataset.episodes, {"operator": "ann"}) == []
 
 
+@pytest.mark.e2e
 def test_nothing_is_changed_while_one_of_the_segments_is_written(tmp_path: Path) -> None:
     toy_dataset(tmp_path / "a", [1])
     with SegmentWriter(tmp_path / "a", toy_spec(), "toy") as writer:
