@@ -1,5 +1,6 @@
 """The one loop that steps a task: what it records is what happened."""
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.rollout import rollout
+from robot_orl.rollout import CutShort, rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
-from robot_orl.types import Actor, EpisodeMeta, Observation, Proposal
+from robot_orl.types import Actor, Camera, EpisodeMeta, Observation, Proposal
 
 Env = gymnasium.Env[Any, Any]
 
@@ -127,3 +128,37 @@ def test_what_was_recorded_elsewhere_is_played_to_its_own_end(env: Env, steps: i
     assert len(episode) == steps
     assert np.flatnonzero(episode.truncated).tolist() == [steps - 1]
     assert episode.meta.end_reason == "recording"
+
+
+def test_reset_options_are_kept_as_plain_json() -> None:
+    env = make_env(TaskConfig("adroit_door"))
+    sim: Any = env.unwrapped
+    start = sim._sim.get_env_state()
+    episode = rollout(env, still, seed=2, options={"initial_state_dict": start}, keep_state=False)
+    kept = episode.meta.reset_options
+    assert kept == {"initial_state_dict": {name: value.tolist() for name, value in start.items()}}
+    again, _ = env.reset(seed=2, options=dict(kept))
+    assert again["observation"].tobytes() == episode.obs["observation"][0].tobytes()
+    assert rollout(env, still, seed=2, keep_state=False).meta.reset_options == {}
+
+
+def still(obs: Observation) -> Proposal:
+    return Proposal(np.zeros(28, np.float32), Actor.SCRIPT)
+
+
+def test_a_frame_of_another_shape_ends_the_episode_with_what_there_is(
+    env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task: Any = env.unwrapped
+    shown = iter([*[np.full((4, 6, 3), i, np.uint8) for i in range(10)], np.zeros((4, 5, 3), np.uint8)])
+    monkeypatch.setattr(task, "task_spec", replace(task.task_spec, cameras={"wrist": Camera(4, 6)}))
+    monkeypatch.setattr(task, "frames", lambda: {"wrist": next(shown)})
+    with pytest.raises(CutShort) as caught:
+        rollout(env, wave, seed=10, keep_frames=True)
+    assert str(caught.value) == (
+        "camera 'wrist' gave a frame of (4, 5, 3) uint8 at step 9; expected (4, 6, 3) uint8"
+    )
+    episode = caught.value.episode
+    assert (len(episode), episode.meta.end_reason, episode.meta.seed) == (9, "fault", 10)
+    assert (episode.truncated.tolist(), episode.terminated.any()) == ([False] * 8 + [True], False)
+    assert [int(frame[0, 0, 0]) for frame in episode.images["wrist"]] == list(range(10))

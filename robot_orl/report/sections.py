@@ -22,7 +22,7 @@ NEXT = {
 def title(sources: Sources) -> str:
     last = sources.stages[-1:]
     success = f"{percent(sources.summary[last[0]]['success'])} " if last else ""
-    return escape(f"{success}{sources.task} · robot_orl")
+    return f"{success}{sources.task} · robot_orl"
 
 
 def header(sources: Sources) -> str:

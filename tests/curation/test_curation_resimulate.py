@@ -54,8 +54,8 @@ def replayed(dataset: Dataset, index: int = 0) -> Replayed:
         return simulator.replay(dataset.episodes[index])
 
 
-def test_a_fresh_recording_deviates_nowhere(reach: Env, episode: Episode, tmp_path: Path) -> None:
-    found = replayed(stored(tmp_path / "set", reach, episode))
+def test_a_fresh_recording_deviates_nowhere(fresh: Dataset) -> None:
+    found = replayed(fresh)
     assert (found.is_equal, found.first, found.deviating, found.steps) == (True, None, 0, 50)
     assert (found.start, found.differences, found.packages) == ("stored state", (), {})
 
@@ -119,14 +119,15 @@ def test_without_states_an_episode_begins_from_its_seed(reach: Env, episode: Epi
         replayed(dataset, 1)
 
 
-def test_other_versions_are_told(reach: Env, episode: Episode, tmp_path: Path) -> None:
-    segment = stored(tmp_path / "set", reach, episode).segments[0]
+def test_other_versions_are_told(fresh: Dataset) -> None:
+    segment = fresh.segments[0]
     packages = {**segment.attributes["packages"], "mujoco": "3.10.0", "torch": "1.0"}
     old = replace(segment, attributes={**segment.attributes, "packages": packages})
     assert other_versions(segment) == {}
     assert other_versions(old) == {"mujoco": ("3.10.0", "3.11.0")}, "torch decides no simulation"
 
 
+@pytest.mark.e2e
 def test_the_command_says_it_in_lines_json_and_exit_code(
     reach: Env, episode: Episode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +153,11 @@ def test_the_command_says_it_in_lines_json_and_exit_code(
     assert (document["equal"], document["failed"]) == (1, [])
 
 
+@pytest.fixture(scope="module")
+def fresh(reach: Env, episode: Episode, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return stored(tmp_path_factory.mktemp("fresh") / "set", reach, episode)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -164,15 +170,9 @@ def test_the_command_says_it_in_lines_json_and_exit_code(
     ],
 )
 def test_a_bad_request_is_one_line(
-    words: list[str],
-    said: str,
-    reach: Env,
-    episode: Episode,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    words: list[str], said: str, fresh: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stored(tmp_path / "set", reach, episode)
-    assert main(["dataset", "replay", str(tmp_path / "set"), *words]) == 2
+    assert main(["dataset", "replay", str(fresh.path), *words]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert re.search(said, lines[0])
