@@ -38,29 +38,31 @@ def signature() -> dict[str, str]:
 def print_episodes(
     records: Sequence[EpisodeRecord], everything: bool = False, histories: Histories | None = None
 ) -> None:
-    """A table per segment, of the first 20 episodes unless `everything`; below an episode, its changes.
+    """A table per segment, of the first 20 episodes unless `everything`; below it, their changes.
 
     An episode's id is SEGMENT:NUMBER.
     """
     shown = records if everything else records[:SHOWN]
     width = None if sys.stdout.isatty() else 160
     console = Console(highlight=False, markup=False, emoji=False, width=width)
-    for segment, found in groupby(shown, key=lambda record: record.segment):
-        console.print(f"segment {segment}")
-        console.print(_table(list(found), histories))
+    for segment, group in groupby(shown, key=lambda record: record.segment):
+        found = list(group)
+        out.print(f"segment {segment}")
+        console.print(_table(found))
+        for record in found:
+            for change in (histories or {}).get(record.id, ()):
+                out.print(f":{record.index} {_line(change)}")
     if len(shown) < len(records):
         out.print(f"and {len(records) - len(shown):,} more: --all shows them")
 
 
-def _table(records: Sequence[EpisodeRecord], histories: Histories | None) -> Table:
+def _table(records: Sequence[EpisodeRecord]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("id", justify="right", no_wrap=True)
     for name in COLUMNS:
         table.add_column(HEADS.get(name, name), justify="right" if name in NUMBERS else "left")
     for record in records:
         table.add_row(f":{record.index}", *(_cell(record, name) for name in COLUMNS))
-        for change in (histories or {}).get(record.id, ()):
-            table.add_row("", *[""] * (len(COLUMNS) - 1), _line(change))
     return table
 
 
