@@ -1,10 +1,14 @@
 """Laws of the recording session."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 import envs
 from data_collection.operators.scripted import ScriptedConfig, ScriptedOperator
 from data_collection.record import missing_seeds, record_episode
+from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 
@@ -31,3 +35,15 @@ def test_an_episode_follows_from_its_seed_alone() -> None:
 
 def test_all_seeds_are_missing_where_there_is_no_dataset() -> None:
     assert missing_seeds(None, "scripted", 2, 3) == [2_000_000, 2_000_001, 2_000_002]
+
+
+def test_an_episode_that_a_crash_cut_off_is_recorded_again(tmp_path: Path) -> None:
+    env = envs.make("fetch_reach")
+    spec = spec_of(env)
+    operator = ScriptedOperator(ScriptedConfig(), spec)
+    with SegmentWriter(tmp_path, spec, "test") as writer:
+        for number, end_reason in enumerate(["horizon", "crash", "fault"]):
+            episode = record_episode(env, operator, collection_seed(0, number))
+            writer.append(replace(episode, meta=replace(episode.meta, end_reason=end_reason)))
+    missing = missing_seeds(Dataset.open(tmp_path), "scripted", 0, 4)
+    assert missing == [collection_seed(0, 1), collection_seed(0, 3)]

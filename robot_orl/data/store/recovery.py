@@ -121,7 +121,7 @@ class _Content:
 
 
 def pending(root: Path | Url | str, folder: Path | None = None) -> tuple[Found, ...]:
-    """What recovery would find; nothing is changed."""
+    """What recovery would find, in a damaged dataset, too; nothing is changed."""
     return recover(root, dry_run=True, folder=folder).found
 
 
@@ -168,7 +168,7 @@ def _recover(path: Path, file: BinaryIO, root: Path | Url | str, dry_run: bool) 
     about: dict[str, Any] = {"uid": uid, "seed": meta.get("seed"), "problem": content.problem}
     if content.problem and content.header.get("format_version", 0) > FORMAT_VERSION:
         return Found(path, KEPT, **about)
-    if uid is not None and uid in _committed(root):
+    if uid is not None and uid in _committed(root, forgiving=dry_run):
         about["problem"] = None
         state, steps = COMMITTED, 0
     else:
@@ -219,11 +219,16 @@ def _put_away(path: Path) -> Path:
     return target
 
 
-def _committed(root: Path | Url | str) -> set[str | None]:
-    """The uids in the dataset's logs, as of now."""
+def _committed(root: Path | Url | str, forgiving: bool) -> set[str | None]:
+    """The uids in the dataset's logs, as of now. forgiving: of a damaged one, none."""
     if not place_at(root).has(layout.DATASET_FILE):
         return set()
-    return {record.uid for record in Dataset.open(root, allow_empty=True).records}
+    try:
+        return {record.uid for record in Dataset.open(root, allow_empty=True).records}
+    except DataError:
+        if forgiving:
+            return set()
+        raise
 
 
 def _read(file: BinaryIO) -> _Content:
