@@ -23,6 +23,7 @@ from robot_orl.errors import RunError, UsageError
 PART_BYTES = 2**16  # of a log: what the last line's commit has to send again at most
 LEASE_S = 600.0  # a writer that has not committed for so long counts as dead
 LEASE_FILE = "lock"
+METADATA_HOST = "169.254.169.254"  # where AWS's own machines are asked for credentials, as the last resort
 RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}  # its own default is 3 minutes
 
 
@@ -252,4 +253,6 @@ class RemoteHold:
 def _reason(error: BaseException) -> str:
     """The first line of what the library says: the rest of it is its own internals."""
     text = str(error).strip() or type(error).__name__
+    if METADATA_HOST in text:
+        return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
     return text.splitlines()[0].split(", after ")[0][:200]
