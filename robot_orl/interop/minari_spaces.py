@@ -20,6 +20,7 @@ from robot_orl.types import Array, Camera, Spec
 
 ONE_KEY = "observation"  # of an observation that is not a dict
 FRAMES = "images"  # where an export keeps its cameras
+ROUNDING = 1e-6  # of actions at a bound that is not a whole number
 _IN_A_ROW = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
@@ -83,7 +84,7 @@ def _key(way: tuple[str | int, ...]) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """Actions between `low` and `high`, (A,) each, as such in [-1, 1]; None: they are so already."""
+    """Actions between `low` and `high`, (A,) each, as such in [-1, 1]; None: nobody says what those are."""
 
     size: int
     low: Array | None = None
@@ -98,7 +99,7 @@ class Scale:
         if self.low is not None and self.high is not None:
             middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
             return ((found.astype(np.float64) - middle) / half).astype(np.float32)
-        if found.size and np.abs(found).max() > 1.0 + 1e-6:
+        if found.size and np.abs(found).max() > 1.0 + ROUNDING:
             raise DataError(
                 f"{what} has actions up to {np.abs(found).max():g}, and their space has no bounds to scale by"
             )
@@ -111,9 +112,7 @@ def scale(space: spaces.Space[Any], what: str) -> Scale:
         raise DataError(f"{what} has actions of {space}; this stack's are a Box of one axis")
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     is_bounded = np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()
-    if not is_bounded or ((low == -1).all() and (high == 1).all()):
-        return Scale(space.shape[0])
-    return Scale(space.shape[0], low, high)
+    return Scale(space.shape[0], low, high) if is_bounded else Scale(space.shape[0])
 
 
 def observation_space(spec: Spec) -> spaces.Dict:

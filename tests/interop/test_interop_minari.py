@@ -106,6 +106,14 @@ def test_an_episode_that_minaris_arrow_reader_would_lose_is_refused(tmp_path: Pa
         minari_arrow.write(dataset, tmp_path / "long-v0", lambda count: None)
 
 
+def test_actions_that_were_not_recorded_come_back_as_such(tmp_path: Path) -> None:
+    unknown = replace(made(0, 6), action=np.full((6, 2), np.nan, np.float32))
+    dataset = dataset_of(tmp_path / "ours", with_frames(), [unknown])
+    format_minari.write(dataset, tmp_path / "pick-v0", lambda count: None)
+    (episode,) = format_minari.read(tmp_path / "pick-v0", Request()).episodes
+    assert np.isnan(episode.action).all()
+
+
 # What others wrote
 
 
@@ -233,6 +241,11 @@ def test_bounded_actions_are_scaled_and_unbounded_ones_are_not_guessed(tmp_path:
     source = format_minari.read(path, Request(control_hz=20))
     assert next(source.episodes).action.tolist() == [[-1.0], [0.0], [0.75]]
     assert (source.provenance["action_low"], source.provenance["action_high"]) == ([-2.0], [6.0])
+    (tmp_path / "beyond").mkdir()
+    path = foreign(tmp_path / "beyond", ONE, rows, actions=[[1.5], [-3.0], [1.0]])
+    episode = next(format_minari.read(path, Request(control_hz=20)).episodes)
+    assert episode.action.tolist() == [[1.0], [-1.0], [1.0]]
+    assert episode.meta.notes == "2 action values lay outside their bounds and were clipped"
     (tmp_path / "more").mkdir()
     free = Box(-np.inf, np.inf, (1,), np.float32)
     path = foreign(tmp_path / "more", ONE, rows, action=free, actions=[[0.0], [0.0], [3.0]])
@@ -284,6 +297,12 @@ def test_what_cannot_be_numbers_is_named(tmp_path: Path, what: str) -> None:
     path = foreign(tmp_path, space, observations, action=action, actions=actions)
     with pytest.raises(DataError, match=said):
         format_minari.read(path, Request(control_hz=20))
+
+
+def test_numbers_that_are_none_are_named(tmp_path: Path) -> None:
+    path = foreign(tmp_path, ONE, vector(0, 1, np.nan, 3).astype("f4"))
+    with pytest.raises(DataError, match=r"episode 0, 'observation', holds nan in its row 2"):
+        next(format_minari.read(path, Request(control_hz=20)).episodes)
 
 
 def damage_metadata(path: Path, **changes: Any) -> None:

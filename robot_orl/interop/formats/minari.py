@@ -27,6 +27,7 @@ from robot_orl.interop.base import (
     split_observation,
     task_spec,
 )
+from robot_orl.interop.checks import finite, rewards
 from robot_orl.interop.exporting import STEP_FIELDS
 from robot_orl.interop.labels import meta_from, spec_from
 from robot_orl.interop.minari_export import OWN, export
@@ -162,9 +163,11 @@ def _episode(
         raise DataError(f"{what}: Minari's reader gives {steps} of its {told['total_steps']} steps")
     seen = {leaf: leaf.rows(found["observations"]) for leaf in layout.leaves}
     obs = {leaf.key: rows for leaf, rows in seen.items() if leaf.camera is None}
+    if not layout.own:
+        obs = {key: finite(rows, f"{what}, '{key}',") for key, rows in obs.items()}
     if obs.keys() != spec.observation.keys() and list(obs) == [minari_spaces.ONE_KEY]:
         obs = split_observation(obs[minari_spaces.ONE_KEY], spec, what)
-    action = layout.scale.rows(found["actions"], what)
+    action = np.asarray(found["actions"]) if layout.own else layout.scale.rows(found["actions"], what)
     if len(action) != steps or any(len(rows) != steps + 1 for rows in seen.values()):
         raise DataError(f"{what} has {len(action)} actions for {steps} rewards, or not one observation more")
     infos = found.get("infos") or {}
@@ -173,14 +176,16 @@ def _episode(
         {key: obs[key] for key in spec.observation},
         action,
         _meta(told, infos, ends, env_spec, layout, what),
-        reward=np.asarray(found["rewards"]).reshape(steps),
+        reward=rewards(np.asarray(found["rewards"]).reshape(steps), what),
         terminated=ends["terminations"],
         truncated=ends["truncations"],
         sim_state=np.asarray(infos["sim_state"]) if layout.own and "sim_state" in infos else None,
         images={leaf.key: rows for leaf, rows in seen.items() if leaf.camera is not None},
     )
     if not layout.own:
-        return episode
+        clipped = int(np.count_nonzero(np.abs(action) > 1.0 + minari_spaces.ROUNDING))
+        told_clipped = f"{clipped} action values lay outside their bounds and were clipped" if clipped else ""
+        return replace(episode, meta=replace(episode.meta, notes=told_clipped))
     kept = {key: _per_step(infos[key], steps) for key in STEP_FIELDS if key in infos}
     columns: dict[str, Any] = {key: rows.astype(STEP_FIELDS[key]) for key, rows in kept.items()}
     return replace(episode, truncated=ends["truncations"], **columns)
