@@ -106,12 +106,11 @@ def _feature(raw: Mapping[str, Any]) -> Feature:
     names = raw.get("names")
     while isinstance(names, dict) and len(names) == 1:  # {"motors": ["shoulder", ...]}
         names = next(iter(names.values()))
-    named = (
-        isinstance(names, list) and len(names) == math.prod(shape) and len(set(map(str, names))) == len(names)
-    )
+    words = tuple(map(str, names)) if isinstance(names, list) else ()
+    is_named = len(words) == len(set(words)) == math.prod(shape)
     about = {**(raw.get("video_info") or {}), **(raw.get("info") or {})}
     is_depth = bool(about.get("video.is_depth_map") or about.get("is_depth_map"))
-    return Feature(str(raw["dtype"]), shape, tuple(map(str, names)) if named else None, is_depth)
+    return Feature(str(raw["dtype"]), shape, words if is_named else None, is_depth)
 
 
 def read_tasks(info: Info) -> dict[int, str]:

@@ -33,7 +33,7 @@ class VectorStats:
 
     def add(self, rows: Array) -> None:
         """rows: (n, width). Means and deviations are merged after Chan et al. 1979."""
-        values = np.asarray(rows, np.float64)
+        values = _wide(rows)
         known = np.isfinite(values)
         count = known.sum(0)
         total = self._count + count
@@ -51,7 +51,7 @@ class VectorStats:
 
     def result(self) -> dict[str, list[Any]]:
         """As stats.json has it: per statistic (width,), count (1,)."""
-        sample = np.concatenate(self._sample).astype(np.float64)
+        sample = _wide(np.concatenate(self._sample))
         quantiles = dict(zip(QUANTILES, _quantiles(sample), strict=True))
         deviation = np.sqrt(self._squares / np.maximum(self._count, 1))
 
@@ -61,6 +61,12 @@ class VectorStats:
         found: dict[str, list[Any]] = {"min": known(self._low), "max": known(self._high)}
         found |= {"mean": known(self._mean), "std": known(deviation), "count": [self._rows]}
         return found | quantiles
+
+
+def _wide(rows: Array) -> Array:
+    """As float64; a signalling NaN among them is no reason to warn."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(rows, np.float64)
 
 
 def _quantiles(sample: Array) -> list[list[Any]]:
