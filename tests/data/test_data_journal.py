@@ -2,7 +2,7 @@
 
 import json
 import os
-import stat
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -172,6 +172,24 @@ def test_a_journal_that_fails_is_given_up_and_the_episode_is_whole_in_ram(tmp_pa
     assert [line.rpartition(": ")[2] for line in journals.failures] == ["No space left on device"]
 
 
+def test_a_row_that_was_written_in_part_is_the_last(tmp_path: Path) -> None:
+    journals = Journals(tmp_path / "set", SPEC, "test")
+    journal = journals.open(known_before(made_life(5)[0].meta))
+    assert journal is not None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def room_for_half_a_row(step: int) -> None:
+        """In step 4; from step 5 on there is room again."""
+        size = journal.path.stat().st_size + 70 if step == 3 else limits[0]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+
+    live(EpisodeBuffer(SPEC), journal, 5, after_step=room_for_half_a_row)
+    journal.close()
+    assert len(journals.failures) == 1
+    [found] = pending(tmp_path / "set")
+    assert (found.steps, found.problem) == (3, None)
+
+
 def test_journals_of_an_object_store_lie_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,5 +198,4 @@ def test_journals_of_an_object_store_lie_on_this_machine(
     assert one != other
     assert one.parent.parent == tmp_path / "robot_orl"
     assert folder_of(tmp_path / "set") == tmp_path / "set" / "journal"
-    assert stat.S_ISDIR(tmp_path.stat().st_mode)
     assert not (tmp_path / "robot_orl").exists()
