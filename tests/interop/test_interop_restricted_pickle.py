@@ -97,7 +97,7 @@ HOSTILE = {
     "state for a function": b"cnumpy\ndtype\n(dS'x'\nI1\nstb.",
     "one text made bytes a hundred times": b"(V" + b"x" * 4096 + b"\np0\n0"
     b"c_codecs\nencode\np1\n0" + b"g1\n(g0\nS'latin1'\ntR" * 100 + b"l.",
-    "lists within lists": b"(" * 100_000 + b"l" * 100_000 + b".",
+    "lists within lists": b"(" * 20_000 + b"l" * 20_000 + b".",
     "nothing": b"",
     "half a pickle": pickle.dumps(NUMBERS)[:200],
 }
