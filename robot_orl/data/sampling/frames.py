@@ -4,8 +4,8 @@ Blocks of whole chunks are read in random order, by threads ahead of the learner
 which every batch is drawn at random. Every step comes once per pass over the data.
 
 How far that is from drawing uniformly: a batch comes from the episodes that are in the buffer, not from all.
-Of 1,000 episodes of 50 steps, 256 uniform draws meet 226 episodes; `benchmarks/dataset.py` prints what each
-size of the buffer meets.
+Of 1,000 episodes of 50 steps, 256 uniform draws meet 226 episodes; a buffer of 1,024 frames lets them meet
+27, one of 4,096 68, and the default of 16,384 (450 MB at 96x96) 188, as `benchmarks/dataset.py` prints.
 """
 
 from collections import deque
