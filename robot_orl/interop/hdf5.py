@@ -14,17 +14,18 @@ import numpy as np
 
 from robot_orl.errors import DataError
 from robot_orl.interop.base import library
-from robot_orl.interop.checks import EPISODE_BYTES
+from robot_orl.interop.checks import EPISODE_BYTES, printable
 from robot_orl.types import Array
 
 CHUNK_BYTES = 2**30  # HDF5 unpacks a whole chunk to read one row of it
 CACHE_BYTES = 2**26  # of unpacked chunks: neighbouring episodes share some
 TEXT_BYTES = 2**20
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError)  # what h5py raises on its way through a bad file
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """An HDF5 file for reading. Raises: DataError: there is none, or it is damaged."""
+    """An HDF5 file for reading. Raises: DataError: there is none, or it is damaged, on the way too."""
     h5py = library("h5py")
     if path.is_dir():
         raise DataError(f"{path} is a folder; this format is one HDF5 file")
@@ -35,7 +36,10 @@ def opened(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise DataError(f"{path} is not an HDF5 file, or is damaged: {_first(error)}") from error
     with file:
-        yield file
+        try:
+            yield file
+        except DAMAGE as error:
+            raise DataError(f"{path} is damaged: {_first(error)}") from error
 
 
 class Column:
@@ -46,7 +50,7 @@ class Column:
 
     def __init__(self, group: Any, name: str) -> None:
         self._file = group.file.filename
-        self.name = f"{group.name}/{name}".strip("/")
+        self.name = printable(f"{group.name}/{name}".strip("/"))
         try:
             self._dataset = group[name]
             self._check()
@@ -156,6 +160,12 @@ def write_text(group: Any, name: str, content: str | list[str]) -> None:
     group.create_dataset(name, data=content, dtype=library("h5py").string_dtype())
 
 
+def children(file: Any, name: str) -> list[str]:
+    """Names in a group, none where there is no such group."""
+    group = file.get(name)
+    return [key for key in group if isinstance(key, str)] if hasattr(group, "keys") else []
+
+
 def text(node: Any) -> str | None:
     """A short text from a scalar dataset or an attribute's value; None: it is none."""
     if hasattr(node, "shape") and hasattr(node, "id"):
@@ -183,4 +193,4 @@ def texts(group: Any, name: str, length: int) -> list[str]:
 
 def _first(error: Exception) -> str:
     """HDF5's messages end in a trace of its own."""
-    return str(error).splitlines()[0].split(" (")[0]
+    return printable(str(error).splitlines()[0].split(" (")[0])

@@ -48,7 +48,11 @@ def spec_text(spec: Spec) -> str:
 
 def spec_from(text: str, what: str) -> Spec:
     """Inverse of `spec_text`. Raises: DataError: not such a text."""
-    return Spec.from_dict(_object(text, what))
+    found = _object(text, what)
+    try:
+        return Spec.from_dict(found)
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error
 
 
 def renamed(spec: Spec, request: Request) -> Spec:

@@ -16,7 +16,7 @@ from zlib import error as ZlibError
 import numpy as np
 
 from robot_orl.errors import DataError
-from robot_orl.interop.checks import EPISODE_BYTES
+from robot_orl.interop.checks import EPISODE_BYTES, printable
 from robot_orl.types import Array
 
 BAD = (BadZipFile, ZlibError, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator["NpzFile"]:
     try:
         archive = ZipFile(path)
     except BAD as error:
-        raise DataError(f"{path} is not an .npz file, or is damaged: {error}") from error
+        raise DataError(f"{path} is not an .npz file, or is damaged: {printable(error)}") from error
     with archive:
         yield NpzFile(path, archive)
 
@@ -44,11 +44,13 @@ class NpzFile:
     def column(self, name: str) -> "Member":
         """A new reader of an array, at its first row. Raises: DataError: there is none, or it is damaged."""
         if name not in self.names:
-            raise DataError(f"{self.path} has no '{name}'; it has: {', '.join(self.names) or 'nothing'}")
+            raise DataError(
+                f"{self.path} has no '{name}'; it has: {printable(', '.join(self.names)) or 'nothing'}"
+            )
         try:
             return Member(self.path, name, self._archive)
         except BAD as error:
-            raise DataError(f"{self.path}: '{name}' is damaged: {error}") from error
+            raise DataError(f"{self.path}: '{printable(name)}' is damaged: {printable(error)}") from error
 
     def text(self, name: str) -> str | None:
         """A single text; None: there is none."""
@@ -62,7 +64,7 @@ class Member:
     """The rows of an array, in their order. row: shape of one."""
 
     def __init__(self, path: Path, name: str, archive: ZipFile) -> None:
-        self.name, self._path, self._at = name, path, 0
+        self.name, self._path, self._at = printable(name), path, 0
         info = archive.getinfo(f"{name}.npy")
         self._stream: IO[bytes] = archive.open(info)
         version = np.lib.format.read_magic(self._stream)
@@ -71,13 +73,13 @@ class Member:
         header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
         self.shape, is_fortran, self.dtype = header(self._stream)
         if self.dtype.hasobject or self.dtype.names or self.dtype.kind not in "fiubU":
-            raise DataError(f"{path}: '{name}' holds {self.dtype}; expected numbers")
+            raise DataError(f"{path}: '{self.name}' holds {self.dtype}; expected numbers")
         if is_fortran and len(self.shape) > 1:
-            raise DataError(f"{path}: '{name}' is stored by columns: save np.ascontiguousarray(...)")
+            raise DataError(f"{path}: '{self.name}' is stored by columns: save np.ascontiguousarray(...)")
         declared, held = prod(self.shape) * self.dtype.itemsize, info.file_size - self._stream.tell()
         if declared != held or min(self.shape, default=0) < 0:
             raise DataError(
-                f"{path}: '{name}' declares shape {self.shape}, but holds {held} of {declared} bytes"
+                f"{path}: '{self.name}' declares shape {self.shape}, but holds {held} of {declared} bytes"
             )
 
     def __len__(self) -> int:
@@ -101,7 +103,7 @@ class Member:
             self._skip((start - self._at) * size)
             content = self._stream.read((stop - start) * size)
         except BAD as error:
-            raise DataError(f"{self._path}: '{self.name}' is damaged: {error}") from error
+            raise DataError(f"{self._path}: '{self.name}' is damaged: {printable(error)}") from error
         self._at = stop
         if len(content) != (stop - start) * size:
             raise DataError(f"{self._path}: '{self.name}' is damaged: it ends in row {start}")
@@ -123,7 +125,7 @@ class Member:
         try:
             return self._stream.read(count)
         except BAD as error:
-            raise DataError(f"{self._path}: '{self.name}' is damaged: {error}") from error
+            raise DataError(f"{self._path}: '{self.name}' is damaged: {printable(error)}") from error
 
     def _skip(self, count: int) -> None:
         while count > 0:

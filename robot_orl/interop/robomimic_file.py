@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_orl.errors import DataError
+from robot_orl.interop.checks import printable
 from robot_orl.interop.hdf5 import Column, text
 
 
@@ -35,7 +36,9 @@ class Demo:
 def group_of(path: Path, file: Any, name: str) -> Any:
     group = file.get(name)
     if group is None or not hasattr(group, "keys"):
-        raise DataError(f"{path} has no group '{name}'")
+        raise DataError(f"{path} has no group '{printable(name)}'")
+    if not all(isinstance(key, str) and key.isprintable() for key in (*group, *group.attrs)):
+        raise DataError(f"{path} is damaged: a name in '{printable(name)}' is no text")
     return group
 
 
@@ -85,8 +88,10 @@ def demo_of(path: Path, file: Any, name: str) -> Demo:
         raise DataError(
             f"{path}: '{action.name}' has shape {(length, *action.row)}; expected (num_samples, n)"
         )
-    seen = {key: Column(group["obs"], key).expect(length) for key in group["obs"]}
-    seen_next = {key: Column(group["next_obs"], key) for key in group.get("next_obs", {})}
+    obs = group_of(path, file, f"data/{name}/obs")
+    seen = {key: Column(obs, key).expect(length) for key in obs}
+    following = group_of(path, file, f"data/{name}/next_obs") if "next_obs" in group else {}
+    seen_next = {key: Column(following, key) for key in following}
     if seen_next.keys() != seen.keys() and seen_next:
         raise DataError(f"{path}: 'data/{name}' has other keys in 'next_obs' than in 'obs'")
     for key, column in seen_next.items():

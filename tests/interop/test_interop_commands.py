@@ -14,6 +14,7 @@ from finite_episodes import assert_returned, exported, finite_dataset, imported
 
 from robot_orl.cli import main
 from robot_orl.data.store import Dataset
+from robot_orl.errors import UsageError
 
 COUNT = 3000  # episodes; they are committed in groups of 512
 
@@ -175,6 +176,25 @@ def test_wrong_words_of_convert_are_told_in_one_line(
     assert message in said
     assert said.count("\n") == 1
     assert [item.name for item in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("name", ["d4rl", "robomimic", "npz"])
+def test_damage_anywhere_in_a_file_is_told_in_one_line(tmp_path: Path, name: str) -> None:
+    dataset, _ = finite_dataset(tmp_path / "data")
+    path = exported(name, dataset, tmp_path / f"{name}.x")
+    file = path if path.is_file() else path / "episode_000001.npz"
+    whole, rng, told = file.read_bytes(), np.random.default_rng(0), []
+    for _ in range(20):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(whole), 10):
+            content[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(content)
+        try:
+            imported(name, path)  # a flipped bit of an uncompressed number is another number
+        except UsageError as error:
+            told.append(str(error))
+    assert len(told) > 5
+    assert all(message.startswith(str(path)) and "\n" not in message for message in told)
 
 
 @pytest.mark.e2e

@@ -24,7 +24,7 @@ from robot_orl.interop.base import Request, Source, made_spec, task_spec
 from robot_orl.interop.checks import clipped_values
 from robot_orl.interop.exporting import STEP_FIELDS
 from robot_orl.interop.flat import WHOLE, Flat, split_at
-from robot_orl.interop.hdf5 import Appended, Column, created, opened, text, texts, write_text
+from robot_orl.interop.hdf5 import Appended, Column, children, created, opened, text, texts, write_text
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
 
 SUCCESS = ("goal_achieved", "success", "is_success")  # under infos/
@@ -149,9 +149,10 @@ def _own(path: Path, file: Any, total: int, action: tuple[int, ...]) -> _Own:
 def _told(file: Any, is_own: bool) -> dict[str, Any]:
     """What the file says of itself, and what of it is not imported."""
     told = {name: content for name, value in file.attrs.items() if (content := text(value)) is not None}
-    metadata = file.get("metadata", {})
-    told |= {name: content for name in metadata if (content := text(metadata[name])) is not None}
-    names = [f"infos/{name}" for name in file.get("infos", {}) if name not in SUCCESS]
+    for name in children(file, "metadata"):
+        if (content := text(file["metadata"][name])) is not None:
+            told[name] = content
+    names = [f"infos/{name}" for name in children(file, "infos") if name not in SUCCESS]
     return {"metadata": told, "left_out": [] if is_own else names, "is_export_of_robot_orl": is_own}
 
 
