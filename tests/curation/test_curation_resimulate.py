@@ -101,6 +101,13 @@ def test_a_reward_that_the_task_does_not_pay_is_told_and_an_unknown_one_is_not(
     assert replayed(dataset, 1).is_equal
 
 
+def test_rewards_that_were_relabelled_are_not_held_against_the_task(fresh: Dataset) -> None:
+    relabelled = replace(fresh.episodes[0], reward=np.full(50, 7.0, np.float32))
+    with Resimulator(fresh) as simulator:
+        assert fresh.load(relabelled).reward[0] == 7
+        assert simulator.replay(relabelled).is_equal
+
+
 def test_another_start_is_told_before_the_first_step(reach: Env, episode: Episode, tmp_path: Path) -> None:
     goal = episode.obs["desired_goal"].copy()
     goal[0, 1] += 0.25

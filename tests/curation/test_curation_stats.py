@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -296,3 +298,31 @@ def test_a_bad_request_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: neither CHROMIUM in the environment nor on PATH")
+def test_the_page_fits_phones_and_desks_and_asks_nobody(data: Dataset, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    page = tmp_path / "stats.html"
+    assert main(["dataset", "stats", str(data.path), f"out={page}"]) == 0
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        for width in (390, 1280):
+            shown: Any = browser.new_page(viewport={"width": width, "height": 844})
+            requests: list[str] = []
+            complaints: list[str] = []
+            shown.on("request", lambda request, to=requests: to.append(request.url))
+            shown.on("console", lambda message, to=complaints: to.append(message.text))
+            shown.goto(page.as_uri())
+            assert requests == [page.as_uri()]
+            assert complaints == []
+            assert shown.evaluate("document.documentElement.scrollWidth") == width
+            assert shown.locator("figure.signal svg").count() == 5
+            assert shown.locator("svg.heat").count() == 2
+        browser.close()
