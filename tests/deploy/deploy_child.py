@@ -11,6 +11,7 @@ import numpy as np
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store.background import BackgroundWriter
+from robot_orl.data.store.journal import Journals
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run
@@ -20,7 +21,9 @@ from robot_orl.tasks import TaskConfig
 
 bundle = Bundle.load(sys.argv[1])
 robot = SimRobot(SimConfig(), TaskConfig(bundle.task))
-with BackgroundWriter(SegmentWriter(Path(sys.argv[2]), robot.spec, source="deploy")) as writer:
+root = Path(sys.argv[2])
+journals = Journals(root, robot.spec, "deploy")
+with BackgroundWriter(SegmentWriter(root, robot.spec, source="deploy"), journals) as writer:
     report = run(
         robot,
         bundle,

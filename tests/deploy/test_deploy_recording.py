@@ -13,6 +13,7 @@ import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.journal import Journal
 from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.recovery import recover
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.loop import run
 from robot_orl.tasks import TaskConfig, make_env, spec_of
@@ -97,10 +98,11 @@ def test_an_interrupted_deployment_stops_safely_and_keeps_the_episode(
     (record,) = Dataset.open(tmp_path / "data").records
     assert record.meta.end_reason == "interrupt"
     assert record.length == report["ticks"] - 1
+    assert list((tmp_path / "data" / "journal").iterdir()) == []
 
 
 @pytest.mark.e2e
-def test_a_killed_deployment_leaves_a_readable_dataset(
+def test_a_killed_deployment_leaves_whole_episodes_and_the_steps_of_the_one_under_way(
     child: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     tick = 50
@@ -113,3 +115,10 @@ def test_a_killed_deployment_leaves_a_readable_dataset(
     assert episodes
     assert all(len(episode) == 50 for episode in episodes)
     assert np.isfinite(episodes[0].obs["observation"]).all()
+    [found] = recover(tmp_path / "data").found
+    records = Dataset.open(tmp_path / "data").records
+    assert len(records) == len(episodes) + (found.steps > 0)
+    for number, record in enumerate(records):
+        assert record.meta.seed == number
+        assert record.meta.policy_hash == episodes[0].meta.policy_hash
+        assert record.length == (found.steps if record.meta.end_reason == "crash" else 50)
