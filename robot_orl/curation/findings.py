@@ -34,7 +34,7 @@ class Finding:
         """One line: `damage      segments/X/steps/reward/c/0: is missing (steps/reward; episodes 0, 1)`."""
         where = f"{self.file}: " if self.file else ""
         about = "; ".join(part for part in (self.array, self._named()) if part)
-        return f"{self.severity:<11} {where}{self.message}" + (f" ({about})" if about else "")
+        return printable(f"{self.severity:<11} {where}{self.message}" + (f" ({about})" if about else ""))
 
     def _named(self) -> str:
         if not self.episodes:
@@ -96,6 +96,11 @@ class Report:
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
     """Worst first, otherwise as they were found."""
     return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+
+
+def printable(text: str) -> str:
+    """One line, whatever the names of files in it hold."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def count(number: int, noun: str) -> str:

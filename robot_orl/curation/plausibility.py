@@ -127,13 +127,14 @@ class Plausibility:
     def _see_observations(self, scan: Scan, record: EpisodeRecord, rows: Rows, action: Array) -> None:
         spec = scan.spec
         assert spec is not None
-        goal = spec.desired_goal
-        moving = [key for key in spec.observation if key != goal]
+        moving = [key for key in spec.observation if key != spec.desired_goal]
         obs = {key: rows.columns[f"obs/{key}"] for key in spec.observation}
         for key, values in obs.items():
             if not np.isfinite(values).all():
                 self._tell(record, f"observation '{key}' is NaN or infinite")
         for key in moving:
+            if key == spec.achieved_goal:
+                continue  # where an object is, which may be at rest
             changed = (obs[key][1:] != obs[key][:-1]).any(axis=1)
             self._watch(f"obs/{key}", spec.control_hz, LIVELY).add(record.id, changed, action)
         for camera in spec.cameras:

@@ -43,6 +43,7 @@ class Scan:
 
     sealed: None: unknown.  intact: the episodes whose every array is as it was written.
     size_bytes: how much was read.  forbidden: files that may not be read.
+    beyond: chunks, relative to the segment, that hold no committed row.
     """
 
     place: Place
@@ -57,6 +58,7 @@ class Scan:
     intact: list[EpisodeRecord] = field(default_factory=list)
     size_bytes: int = 0
     forbidden: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
 
     @property
     def is_sealed(self) -> bool:
@@ -229,7 +231,9 @@ def _guess_fields(scan: Scan, document: Mapping[str, Any] | None, spec: Spec | N
     raw = attributes if isinstance(attributes, dict) else {}
     candidates = [spec]
     try:
-        candidates.append(Spec.from_dict(raw["spec"]))
+        own = Spec.from_dict(raw["spec"])
+        if spec is None or not own.lacks(spec):
+            candidates.append(own)
     except (DataError, *MALFORMED):
         pass
     for candidate in candidates:
@@ -302,6 +306,7 @@ def _scan_rest(scan: Scan, name: str, reader: ArrayReader) -> None:
             beyond.append(number)
         elif error := reader.check(number):
             scan.tell(Severity.DAMAGE, error.file, error.message, name)
+    scan.beyond += [reader.item.chunk_file(number) for number in beyond]
     if beyond and scan.writer is None:
         more = f" (and {len(beyond) - 1} more chunks)" if len(beyond) > 1 else ""
         file = reader.item.chunk_file(beyond[0])

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from robot_orl.curation.findings import Finding, Report, Severity, count, in_order
-from robot_orl.curation.segment_scan import State, Visit, scan_arrays
+from robot_orl.curation.plausibility import Plausibility
+from robot_orl.curation.segment_scan import State, scan_arrays
 from robot_orl.curation.survey import Survey, survey
 from robot_orl.data.store.place import Place
 from robot_orl.data.store.recovery import pending
@@ -13,20 +14,22 @@ from robot_orl.errors import DataError, RunError
 
 def verify(
     root: Place,
-    visit: Visit | None = None,
+    strict: bool = False,
     begin: Callable[[int], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Reads all there is; a dataset that is being written is verified up to what was committed.
 
-    visit: gets every intact episode.  begin: gets the number of episodes once it is known; advance: of
-    those that were read since. Raises: DataError: no dataset, or one of a newer format version.
+    strict: look for data that would mislead a learner, too.  begin: gets the number of episodes once it is
+    known; advance: of those that were read since.
+    Raises: DataError: no dataset, or one of a newer format version.
     """
     found = survey(root)
     begin(sum(len(scan.log.records) for scan in found.scans if scan.state is State.NORMAL))
+    looks = Plausibility()
     for scan in found.scans:
-        scan_arrays(scan, visit, advance)
-    findings = found.findings + list(_told(found)) + _twice(found) + journals(root)
+        scan_arrays(scan, looks.see if strict else None, advance)
+    findings = found.findings + list(_told(found)) + _twice(found) + journals(root) + looks.findings()
     size = found.size_bytes + sum(scan.size_bytes for scan in found.scans)
     in_force = [scan for scan in found.scans if scan.state is State.NORMAL]
     episodes = sum(len(scan.intact) for scan in in_force)
