@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import envs
+from robot_orl.cli import main
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import RunError, UsageError
 from robot_orl.rollout import rollout
 from robot_orl.tasks import spec_of
@@ -91,3 +94,29 @@ def test_without_opengl_making_the_task_says_what_to_install(monkeypatch: pytest
     with pytest.raises(RunError, match=r"rendering needs an OpenGL library .* apt install libegl1"):
         envs.make("fetch_reach", cameras={"default": [8, 8]})
     envs.make("fetch_reach").reset(seed=0)
+
+
+@pytest.mark.e2e
+@needs_opengl
+def test_what_is_learned_from_filmed_data_needs_no_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run, bundle = (str(tmp_path / name) for name in ("data", "run", "bundle"))
+    cameras = "task.kwargs.cameras={default: [16, 16]}"
+    assert main(["collect", "task=fetch_reach", cameras, "episodes=2", f"out={data}"]) == 0
+    images = Dataset.open(data).load(Dataset.open(data).episodes[1]).images
+    assert {name: rows.shape for name, rows in images.items()} == {"default": (51, 16, 16, 3)}
+    monkeypatch.setenv("MUJOCO_GL", "disable")  # whoever draws from here on fails
+    steps = ["steps=4", "baseline_steps=2", "eval_every=4", "eval_episodes=1", "final_episodes=1"]
+    for words in (
+        ["pretrain", f"data={data}", f"out={run}", "agent.hidden=[8]", *steps],
+        ["finetune", f"run={run}", "env_steps=50", "warmup_steps=10", "eval_every=50", "final_episodes=1"],
+        ["evaluate", f"run={run}", "episodes=1"],
+        ["export", f"run={run}", f"out={bundle}"],
+        ["deploy", f"bundle={bundle}", "duration_s=0.2"],
+        ["dataset", "replay", data, "--all"],
+    ):
+        assert main(words) == 0, words
+    monkeypatch.undo()
+    acting = ["operator=policy", f"operator.path={bundle}", "episodes=1", f"out={tmp_path / 'again'}"]
+    assert main(["collect", "task=fetch_reach", cameras, *acting]) == 0
