@@ -56,7 +56,7 @@ def names() -> list[str]:
 
 
 def make(task: str, render: bool = False, **kwargs: Any) -> gymnasium.Env:
-    """Make a task. kwargs: width, height [pixels] and camera of rendered frames.
+    """Make a task. kwargs: width, height [pixels] and camera of rendered frames; cameras to record.
 
     Raises: UsageError: no such task or option.
     """
