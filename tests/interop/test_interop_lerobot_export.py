@@ -211,6 +211,13 @@ def test_our_own_way_there_and_back_keeps_every_bit_but_those_of_pictures(tmp_pa
         assert_same_bits(replace(one, meta=replace(one.meta, origin=None)), expected)
 
 
+def test_states_of_the_simulator_that_only_some_episodes_have_are_left_out(tmp_path: Path) -> None:
+    made(tmp_path / "data", made_spec(), [made_episode(0, 2)])
+    dataset = made(tmp_path / "data", made_spec(), [made_episode(1, 2, sim_state=False)])
+    found = base.reader("lerobot")(write(dataset, tmp_path / "set"), Request()).episodes
+    assert [one.sim_state for one in found] == [None, None]
+
+
 def test_pictures_come_back_near_with_the_last_one(exported: Path) -> None:
     found = list(base.reader("lerobot")(exported, Request()).episodes)
     for number, one in enumerate(found):
@@ -275,7 +282,10 @@ def test_frames_that_were_changed_since_are_not_taken_for_ours(exported: Path, t
     with pytest.raises(DataError, match=r"meta/robot_orl does not belong to episode 0 .*remove that folder"):
         list(base.reader("lerobot")(root, Request()).episodes)
     shutil.rmtree(root / "meta/robot_orl")
-    assert [len(one) for one in base.reader("lerobot")(root, Request()).episodes] == [3, 1]
+    first, second = base.reader("lerobot")(root, Request()).episodes
+    assert (len(first), len(second)) == (3, 1)
+    shown = [frame.mean() for frame in second.images["top"]]  # without the last one of the first episode
+    assert shown == pytest.approx([level(1, 0), level(1, 1)], abs=2)
 
 
 def test_a_state_of_a_tasks_width_is_split_into_its_observations(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_actions_in_a_robots_units_are_refused_unless_they_are_to_be_scaled(tmp_
 
 def test_features_that_have_no_place_are_named_in_the_provenance(tmp_path: Path) -> None:
     root = write_v3(tmp_path / "set", video=None, note_text=["string", [1], list("abcde")])
-    assert read(root).provenance["features_left_out"] == ["note.text"]
+    assert read(root).provenance["left_out"] == ["note.text"]
 
 
 def test_a_task_of_this_stack_must_fit_in_rate_and_widths(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
+from robot_orl.interop.exporting import sim_state_size
 from robot_orl.interop.lerobot import layout, own
 from robot_orl.interop.lerobot.layout import MB
 from robot_orl.interop.lerobot.stats import SAMPLED_ROWS, ImageStats, VectorStats, sampled_frames
@@ -42,21 +43,22 @@ def export(
     data_bytes, video_bytes: a file that would outgrow it is followed by another.
     """
     records, spec = dataset.episodes, dataset.spec
-    export = _Export(root, spec, records, data_bytes, video_bytes)
+    files = _Export(root, spec, records, data_bytes, video_bytes)
     try:
         for episode in _loaded(dataset):
-            export.append(episode)
+            files.append(episode)
             progress(1)
     finally:
-        export.close()
-    export.finish(_env_kwargs(dataset))
+        files.close()
+    files.finish(_env_kwargs(dataset))
 
 
 def _loaded(dataset: Dataset) -> Iterator[Episode]:
     """Those in use in order: each segment at once where there are no frames, which is much faster."""
+    has_state = sim_state_size(dataset) is not None
     if not dataset.spec.cameras:
-        return dataset.load_all()
-    return (dataset.load(record) for record in dataset.episodes)
+        return dataset.load_all(sim_state=has_state)
+    return (dataset.load(record, sim_state=has_state) for record in dataset.episodes)
 
 
 def _env_kwargs(dataset: Dataset) -> Mapping[str, Any]:

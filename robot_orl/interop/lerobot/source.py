@@ -50,7 +50,7 @@ def source(root: Path, request: Request) -> Source:
     info = read_info(root)
     parts = parts_of(info)
     told: dict[str, Any] = {"codebase_version": info.version, "robot_type": info.raw.get("robot_type")}
-    told |= {"fps": info.fps, "features_left_out": parts.ignored}
+    told |= {"fps": info.fps, "left_out": parts.ignored}
     count = info.number("total_episodes")
     if count == 0:
         raise DataError(f"{info.path} tells of no episode")

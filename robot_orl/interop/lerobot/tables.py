@@ -91,8 +91,7 @@ class TableFiles:
         if self._writer is None:
             path = self._root / file_name(self._template, self._number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A dictionary would take all NaNs for the same one.
-            self._writer = pq.ParquetWriter(path, table.schema, compression="snappy", use_dictionary=False)
+            self._writer = pq.ParquetWriter(path, table.schema, compression="snappy")
         self._writer.write_table(table, row_group_size=len(table))
 
     def close(self) -> None:
