@@ -102,7 +102,7 @@ def compare_rows(table: Table, folder: Path, count: int) -> None:
 
 def compare_frames(table: Table, folder: Path, count: int) -> None:
     rng = np.random.default_rng(1)
-    films = made.drawn_films(min(-(-count // 2), 10), rng)
+    films = made.drawn_films(min(max(count // 2, 1), 10), rng)
     shape = made.spec(cameras=True)
 
     def filmed() -> Iterator[Episode]:
