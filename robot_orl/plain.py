@@ -7,7 +7,7 @@ query or a path needs no quoting beyond the shell's. Commands that are composed 
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 from omegaconf import OmegaConf
@@ -83,6 +83,9 @@ def _value(kind: Any, text: str, word: str) -> Any:
     if kind == str | None:
         return None if text == "null" else text
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(f"'{word}' is not of the form key=value") from error
+    if get_origin(kind) is list and not isinstance(value, list):
+        raise UsageError(f"'{word}' is not a list; write {word.partition('=')[0]}=[A,B]")
+    return value

@@ -126,7 +126,8 @@ def copy(
         own = Spec.from_dict(segment.attributes["spec"])
         config = {**how.told, "copied_from": provenance(dataset, segment)}
         kwargs = segment.attributes["env_kwargs"]
-        with SegmentWriter(root, spec or own, how.tool, config, kwargs) as writer:
+        made_with = {name: segment.attributes[name] for name in ("packages", "git_revision")}
+        with SegmentWriter(root, spec or own, how.tool, config, kwargs, made_with) as writer:
             whole = Dataset(dataset.place, own, [segment])  # with what later segments may lack
             episodes = read(whole, found, how)
             pairs = zip((narrowed(e, spec) for e in episodes), map(identity, found), strict=True)
@@ -190,7 +191,7 @@ def narrowed(episode: Episode, spec: Spec | None) -> Episode:
 
 def provenance(dataset: Dataset, segment: Segment) -> dict[str, Any]:
     """What a copy tells of the segment it comes from."""
-    kept = ("source", "created", "packages", "git_revision", "config")
+    kept = ("source", "created", "config")
     told = {name: segment.attributes.get(name) for name in kept}
     return {"dataset": str(dataset.path), "segment": segment.path.name, **told}
 

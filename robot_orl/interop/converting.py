@@ -21,21 +21,18 @@ def check_free(out: Path, dataset: Dataset) -> None:
 
 
 def convert(dataset: Dataset, write: Write, out: Path, progress: Callable[[int], None]) -> None:
-    """Every episode in use. Written beside under another name, then renamed.
+    """Every episode in use. Written beside, in a hidden folder under its final name, then moved.
 
     Raises: UsageError: out exists.  DataError: an episode is damaged.  RunError: the disk refuses.
     """
     check_free(out, dataset)
-    draft = out.with_name(f".{out.stem}.{uuid4().hex[:8]}{out.suffix}")
+    beside = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write(dataset, draft, progress)
+        beside.mkdir(parents=True)
+        write(dataset, beside / out.name, progress)
         check_free(out, dataset)
-        draft.rename(out)
+        (beside / out.name).rename(out)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Exports to Minari through its own writer: HDF5 or Arrow, one episode in memory at a time."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ def export(dataset: Dataset, out: Path, progress: Callable[[int], None], data_fo
     """
     pattern = library("minari.dataset.minari_dataset").DATASET_ID_RE
     library("h5py" if data_format == "hdf5" else "pyarrow")
-    name = _final_name(out)
+    name = out.name
     match = pattern.fullmatch(name)
     if match is None or match.group("version") is None:
         raise UsageError("Minari wants names that end in a version: out=.../pick-v0, for example")
@@ -36,12 +35,6 @@ def export(dataset: Dataset, out: Path, progress: Callable[[int], None], data_fo
         raise UsageError("Minari keeps actions, and this dataset has none")
     out.mkdir(parents=True)
     _write(dataset, out, name, data_format, progress)
-
-
-def _final_name(out: Path) -> str:
-    """Of '.pick-v0.1a2b3c4d', the draft that `converting` renames once it is complete: 'pick-v0'."""
-    draft = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}", out.name)
-    return draft.group(1) if draft else out.name
 
 
 def _write(

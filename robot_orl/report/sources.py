@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.training.run import STAGES, Run, read_metrics
@@ -62,7 +63,7 @@ def read_sources(run: Run, deploy: str | None) -> Sources:
         run.part(name)
     config["task"].setdefault("kwargs", {})
     summary, missing = run.summary, {}
-    datasets, lost = _datasets(list(config["data"]))
+    datasets, lost = _datasets(list(config["data"]), config.get("where"))
     if lost:
         missing["data"] = lost
     figures: dict[str, Any] | None = None
@@ -97,12 +98,13 @@ def read_deploy(file: Path) -> dict[str, Any]:
     return figures
 
 
-def _datasets(paths: list[str]) -> tuple[list[Dataset], str | None]:
-    """The datasets that can be read, and a sentence about the others."""
+def _datasets(paths: list[str], where: str | None) -> tuple[list[Dataset], str | None]:
+    """What the run learned from of the datasets that can be read, and a sentence about the others."""
     found, lost = [], []
     for path in paths:
         try:
-            found.append(Dataset.open(path))
+            dataset = Dataset.open(path)
+            found.append(dataset if where is None else select(dataset, where))
         except DataError as error:
             lost.append(str(error))
     if not lost:

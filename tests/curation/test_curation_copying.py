@@ -56,7 +56,7 @@ def test_a_copy_is_the_episode_with_its_uid_labels_and_segment(tmp_path: Path) -
     assert [s.attributes["env_kwargs"] for s in found.segments] == [{"part": 0}, {"part": 1}]
     config = found.segments[1].attributes["config"]
     assert (config["where"], config["copied_from"]["segment"]) == ("some", source.segments[1].path.name)
-    assert config["copied_from"]["packages"] == source.segments[1].attributes["packages"]
+    assert found.segments[1].attributes["packages"] == source.segments[1].attributes["packages"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b"]
 
 

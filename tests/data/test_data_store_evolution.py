@@ -157,3 +157,15 @@ def test_a_group_in_which_one_episode_does_not_fit_leaves_the_groups_before(tmp_
         list(writer.extend((episode, None) for episode in episodes))
     writer.close()
     assert len(Dataset.open(tmp_path).episodes) == 512
+
+
+def test_a_robot_without_actions_has_rows_of_no_width(tmp_path: Path) -> None:
+    watched = replace(SPEC, action=())
+    with SegmentWriter(tmp_path, watched, "test") as writer:
+        writer.append(made_episode(0, 3, spec=watched))
+        writer.append(made_episode(1, 4, spec=watched))
+    dataset = Dataset.open(tmp_path)
+    for seed, episode in enumerate(dataset.load_all()):
+        assert episode.action.shape == (3 + seed, 0)
+        assert_same_bits(episode, made_episode(seed, 3 + seed, spec=watched))
+    assert_same_bits(dataset.load(dataset.episodes[1]), made_episode(1, 4, spec=watched))

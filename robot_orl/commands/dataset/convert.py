@@ -16,10 +16,10 @@ from robot_orl.schema import Schema, setting
 
 @dataclass
 class Config(Schema):
-    """Write a dataset as a file of another format: d4rl, robomimic, minari, lerobot, npz."""
+    """Write a dataset as a file of another format, for the tools of others."""
 
     path: str = setting(help="Folder of the dataset.")
-    to: str = setting(help="Format to write: d4rl, robomimic, minari, lerobot, npz.")
+    to: str = setting(help="Format to write: d4rl, lerobot, minari, minari_arrow, npz, robomimic, video.")
     out: str = setting(help="File, or folder, to make; must not exist.")
     where: str | None = setting(None, "Which episodes, such as `success and quality > 0.5`; default: all.")
 

@@ -55,7 +55,12 @@ class Segment:
             return np.asarray(array[rows])
 
     def chunks(self, item: Field, rows: slice) -> Iterator[tuple[slice, str]]:
-        """The chunks that hold these rows: which of the rows, and in which file of the segment."""
+        """The chunks that hold these rows: which of the rows, and in which file of the segment.
+
+        Rows of no width, as of a robot without actions, have none.
+        """
+        if 0 in item.row:
+            return iter(())
         size = item.chunk_rows
         return (
             (slice(max(i * size, rows.start), min((i + 1) * size, rows.stop)), item.chunk_file(i))

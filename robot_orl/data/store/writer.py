@@ -34,7 +34,8 @@ class SegmentWriter:
     """One recording session. Nothing is made on disk before the first `append`.
 
     root: the dataset's folder, new or of the same spec.  source: who writes, a word for the folder's
-    name.  config, env_kwargs: kept in the segment's attributes.
+    name.  config, env_kwargs: kept in the segment's attributes.  made_with: the `packages` and
+    `git_revision` that episodes were recorded with of which these are copies; None: those of now.
     Raises: DataError: root holds something else, or episodes of another task.
     """
 
@@ -45,11 +46,13 @@ class SegmentWriter:
         source: str,
         config: Mapping[str, Any] | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
+        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         self.place = place_at(root)
         self.spec = spec
         self._source = re.sub(r"[^A-Za-z0-9-]+", "-", source).strip("-") or "unnamed"
         self._attributes = {"config": dict(config or {}), "env_kwargs": dict(env_kwargs or {})}
+        self._made_with = made_with
         self._segment: OpenSegment | None = None
         self._fields: Mapping[str, Field] | None = None  # known with the first episode
         self._is_closed = False
@@ -164,8 +167,7 @@ class SegmentWriter:
             "spec": self.spec.to_dict(),
             "control_hz": self.spec.control_hz,
             "source": self._source,
-            "packages": package_versions(),
-            "git_revision": git_revision(),
+            **(self._made_with or {"packages": package_versions(), "git_revision": git_revision()}),
             "created": moment,
             "sealed": False,
             "sim_state_size": fields["sim/state"].row[0] if "sim/state" in fields else None,
