@@ -36,13 +36,14 @@ class EpisodeBuffer:
         """Views of the columns, so that a step costs one assignment for each."""
         rows["number"] = np.arange(len(rows))
         self._rows = rows
-        self._bytes = rows.view(np.uint8).data
+        self._bytes, self._row_bytes = rows.view(np.uint8).data, rows.itemsize
         self._obs = {key: rows[f"obs/{key}"] for key in self.spec.observation}
         self._images = {k: rows[IMAGES + k] for k in self.spec.cameras if IMAGES + k in self._fields}
         self._sim_state = rows["sim/state"] if "sim/state" in self._fields else None
         self._action = rows["steps/action"]
         self._policy = rows["steps/action_policy"]
         self._operator = rows["steps/action_operator"]
+        self._proposed = (self._policy, self._operator)  # NaN where nobody proposes
         self._reward = rows["steps/reward"]
         self._terminated = rows["steps/terminated"]
         self._truncated = rows["steps/truncated"]
@@ -71,6 +72,8 @@ class EpisodeBuffer:
         if images:
             self._check_frames(images)
         self._allocate(None if sim_state is None else len(sim_state), bool(images))
+        for proposed in self._proposed:
+            proposed.fill(np.nan)
         for key, rows in self._obs.items():
             rows[0] = obs[key]
         for camera, rows in self._images.items():
@@ -78,7 +81,7 @@ class EpisodeBuffer:
         if self._sim_state is not None:
             self._sim_state[0] = sim_state
         if journal is not None:
-            journal.begin(self._fields, self._row(0))
+            journal.begin(self._fields, self._bytes[: self._row_bytes])
 
     def append(
         self,
@@ -108,8 +111,10 @@ class EpisodeBuffer:
         if i > self._capacity:
             self._grow()
         self._action[i] = proposal.action if executed is None else executed
-        self._policy[i] = np.nan if proposal.policy is None else proposal.policy
-        self._operator[i] = np.nan if proposal.operator is None else proposal.operator
+        if proposal.policy is not None:
+            self._policy[i] = proposal.policy
+        if proposal.operator is not None:
+            self._operator[i] = proposal.operator
         self._reward[i] = np.nan if reward is None else reward
         self._terminated[i] = terminated
         self._truncated[i] = truncated
@@ -124,7 +129,8 @@ class EpisodeBuffer:
             rows[i] = frames[camera]
         self._length = i
         if self._journal is not None:
-            self._journal.append(self._row(i))
+            size = self._row_bytes
+            self._journal.append(self._bytes[i * size : (i + 1) * size])
 
     def finish(self, meta: EpisodeMeta) -> Episode:
         """The collected steps as an Episode of its own (copies); the buffer is empty afterwards.
@@ -135,10 +141,6 @@ class EpisodeBuffer:
         self._length = 0
         self._journal = None
         return to_episode(self._rows[: steps + 1], self._fields, meta)
-
-    def _row(self, i: int) -> memoryview:
-        size = self._rows.itemsize
-        return self._bytes[i * size : (i + 1) * size]
 
     def _check_frames(self, images: Mapping[str, Array]) -> None:
         for name, size in self.spec.cameras.items():
@@ -154,4 +156,6 @@ class EpisodeBuffer:
     def _grow(self) -> None:
         """Double the capacity, for episodes longer than expected."""
         self._use(np.concatenate([self._rows, np.zeros(self._capacity, self._rows.dtype)]))
+        for proposed in self._proposed:
+            proposed[self._capacity + 1 :] = np.nan
         self._capacity *= 2

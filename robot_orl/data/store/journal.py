@@ -72,7 +72,11 @@ def row_dtype(fields: Mapping[str, Field]) -> np.dtype[Any]:
 
 def checksum(row: bytes | memoryview) -> bytes:
     """What a row of these bytes must begin with."""
-    return int(google_crc32c.value(bytes(row[CRC_BYTES:]))).to_bytes(CRC_BYTES, "little")
+    return _crc(bytes(row[CRC_BYTES:]))
+
+
+def _crc(body: bytes) -> bytes:
+    return int(google_crc32c.value(body)).to_bytes(CRC_BYTES, "little")
 
 
 def to_episode(rows: Array, fields: Mapping[str, Field], meta: EpisodeMeta) -> Episode:
@@ -110,14 +114,13 @@ class Journal:
                 for name, (found, offset, *_) in (dtype.fields or {}).items()
             ],
         }
-        row[:CRC_BYTES] = checksum(row)
-        self._write(_line(start) + bytes(row))
+        self._write(_line(start) + checksum(row) + row[CRC_BYTES:])
 
     def append(self, row: memoryview) -> None:
-        """The next row; its checksum is filled in."""
+        """The next row; what stands in the place of its checksum does not matter."""
         if not self._has_failed:
-            row[:CRC_BYTES] = checksum(row)
-            self._write(row)
+            body = bytes(row[CRC_BYTES:])
+            self._write(_crc(body) + body)
 
     def prepare(self, header: Mapping[str, Any]) -> None:
         """What is known before the episode begins."""
