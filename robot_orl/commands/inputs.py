@@ -76,7 +76,9 @@ def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: Sto
     """
     spec = spec_of(env)
     replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
-    with Bar("load data", sum(len(dataset.episodes) for dataset in datasets)) as bar:
+    lengths = [record.length for dataset in datasets for record in dataset.episodes]
+    replay.reserve(sum(lengths), len(lengths))
+    with Bar("load data", len(lengths)) as bar:
         for dataset in datasets:
             require_spec(spec, dataset.spec, f"dataset {dataset.path}")
             for episode in dataset.load_all(sim_state=False):

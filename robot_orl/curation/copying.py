@@ -13,23 +13,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from robot_orl.data.store import layout, lock
-from robot_orl.data.store.layout import Field
 from robot_orl.data.store.place import Location, on_disk
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.data.store.root import write_dataset_file
-from robot_orl.data.store.segment import BAD_CHUNK, Segment, fields, verified
+from robot_orl.data.store.segment import Segment
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.types import Episode, Spec
 
-BLOCK_BYTES = 2**25  # that are read at once
 LOCK = ".lock"
 
 
@@ -138,47 +134,10 @@ def copy(
 
 
 def read(dataset: Dataset, records: Sequence[EpisodeRecord], how: Copying) -> Iterator[Episode]:
-    """Episodes of one segment, each checksum verified; never more in memory than a block or an episode.
-
-    Raises: DataError: names the file that is damaged and the episode.  Interrupted: between two of them.
-    """
-    (segment,) = dataset.segments
-    items = fields(segment, dataset.spec, sim_state=True, images=True)
-    for block in _blocks(records, items):
+    """Episodes, each checksum verified. Raises: DataError: damaged.  Interrupted: between two of them."""
+    for episode in dataset.load_many(records, images=True):
         how.stop.check(how.kept)
-        first, last = block[0], block[-1]
-        columns, begin = {}, {}
-        try:
-            for item in items:
-                begin[item.name] = item.rows(first.start, first.index, first.length).start
-                end = item.rows(last.start, last.index, last.length).stop
-                columns[item.name] = segment.read(item, slice(begin[item.name], end))
-        except BAD_CHUNK:  # singly: names the episode, or spoils only others
-            yield from (dataset.load(record) for record in block)
-            continue
-        for record in block:
-            how.stop.check(how.kept)
-            parts = {}
-            for item in items:
-                rows = item.rows(record.start, record.index, record.length)
-                offset = begin[item.name]
-                found = columns[item.name][rows.start - offset : rows.stop - offset]
-                parts[item.name] = verified(found, segment, item, record)
-            episode = layout.from_columns(parts, record.meta)
-            yield episode if record.reward is None else replace(episode, reward=record.reward)
-
-
-def _blocks(records: Sequence[EpisodeRecord], items: Sequence[Field]) -> Iterator[list[EpisodeRecord]]:
-    """Records that are read together: of one segment, in its order."""
-    row_bytes = sum(np.dtype(item.dtype).itemsize * int(np.prod(item.row, dtype=int)) for item in items)
-    block: list[EpisodeRecord] = []
-    for record in records:
-        if block and (record.start + record.length + 1 - block[0].start) * row_bytes > BLOCK_BYTES:
-            yield block
-            block = []
-        block.append(record)
-    if block:
-        yield block
+        yield episode
 
 
 def narrowed(episode: Episode, spec: Spec | None) -> Episode:

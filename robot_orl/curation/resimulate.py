@@ -50,8 +50,8 @@ class Replayed:
     """How an episode's re-simulation went.
 
     start: 'stored state' or 'reset with seed 5'.  deviating: steps whose result differs in any bit.
-    first: the first of them, or START, or None.  differences: all that differ there, signals before the simulator's state,
-    largest first.
+    first: the first of them, or START, or None.  differences: all that differ there, signals before the
+    simulator's state, largest first.
     packages: those whose version differs from the recorded one, as (recorded, here).
     """
 

@@ -17,5 +17,4 @@ def sim_state_size(dataset: Dataset) -> int | None:
 
 def episodes(dataset: Dataset, images: bool) -> Iterator[Episode]:
     """Those in use, one at a time, as they are labelled now."""
-    for record in dataset.episodes:
-        yield dataset.load(record, images=images)
+    return dataset.load_all(images=images)

@@ -11,11 +11,10 @@ from curation_toys import files, numbers, same, toy_dataset, toy_episode, toy_sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot_orl.curation import copying
 from robot_orl.curation.copying import Copying, NewFolder, copy
 from robot_orl.curation.dividing import check_parts, divide
 from robot_orl.curation.merging import unite
-from robot_orl.data.store import Dataset, EpisodeRecord, SegmentWriter
+from robot_orl.data.store import Dataset, EpisodeRecord, SegmentWriter, blocks
 from robot_orl.data.store.places import place_at
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import Interrupted, StopFlag
@@ -65,7 +64,7 @@ def test_blocks_read_what_single_loads_read(tmp_path: Path, monkeypatch: pytest.
     source = toy_dataset(tmp_path / "a", range(9))
     wanted = [source.records[i] for i in (0, 1, 4, 5, 8)]
     for size in (1, 200):  # singly; three at a time
-        monkeypatch.setattr(copying, "BLOCK_BYTES", size)
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
         found = made(source, wanted, tmp_path / f"b{size}")
         assert all(map(same, found.load_all(), map(source.load, wanted)))
 

@@ -5,19 +5,20 @@ writer's lock but `delete` and `relabel`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from robot_orl.data.store import layout
+from robot_orl.data.store.blocks import read_episode, read_episodes
 from robot_orl.data.store.info import DatasetInfo, summarise
 from robot_orl.data.store.layout import SEGMENTS
 from robot_orl.data.store.place import Location, Place, Url
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.records import META_FIELDS, EpisodeRecord, encode_rewards
 from robot_orl.data.store.root import check_readable, read_dataset_file
-from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage, fields, override, read_segment, verified
+from robot_orl.data.store.segment import Segment, fields, override, read_segment
 from robot_orl.errors import DataError, unknown
 from robot_orl.types import Array, Episode, Spec
 
@@ -86,43 +87,30 @@ class Dataset:
     ) -> Episode:
         """Read one episode. Raises: DataError: names the file that is damaged."""
         segment = self._segment(record.segment)
-        columns = {}
-        for item in fields(segment, self.spec, sim_state, images):
-            try:
-                rows = segment.read(item, item.rows(record.start, record.index, record.length))
-            except BAD_CHUNK as error:
-                raise damage(segment, item, record) from error
-            columns[item.name] = verified(rows, segment, item, record) if verify else rows
-        return _episode(columns, record)
+        return read_episode(segment, record, fields(segment, self.spec, sim_state, images), verify)
 
     def load_all(
         self, verify: bool = True, sim_state: bool = True, images: bool = False
     ) -> Iterator[Episode]:
-        """Every episode in use, in order; each segment is read at once.
+        """Every episode in use, in order, read many at a time.
 
         sim_state: False leaves the simulator's states out, which are most of the bytes.
-        images: True brings the frames too; then each segment's must fit into memory.
         Raises: DataError: names the file that is damaged and the episode.
         """
-        for segment in self.segments:
-            records = self._in_use(segment)
-            if not records:
-                continue
-            items, last = fields(segment, self.spec, sim_state, images), records[-1]
-            try:
-                columns = [
-                    segment.read(item, slice(0, item.rows(last.start, last.index, last.length).stop))
-                    for item in items
-                ]
-            except BAD_CHUNK:  # singly: names the first episode it spoils, or spoils only deleted ones
-                yield from (self.load(record, verify, sim_state, images) for record in records)
-                continue
-            for record in records:
-                parts = {}
-                for item, column in zip(items, columns, strict=True):
-                    rows = column[item.rows(record.start, record.index, record.length)]
-                    parts[item.name] = verified(rows, segment, item, record) if verify else rows
-                yield _episode(parts, record)
+        return self.load_many(self.episodes, verify, sim_state, images)
+
+    def load_many(
+        self,
+        records: Iterable[EpisodeRecord],
+        verify: bool = True,
+        sim_state: bool = True,
+        images: bool = False,
+    ) -> Iterator[Episode]:
+        """These episodes, which are of this dataset and in its order; as `load_all`."""
+        for name, found in groupby(records, key=lambda record: record.segment):
+            segment = self._segment(name)
+            items = fields(segment, self.spec, sim_state, images)
+            yield from read_episodes(segment, list(found), items, verify)
 
     def delete(self, records: Iterable[EpisodeRecord], reason: str) -> None:
         """Take episodes out of use; a line in the log, undone by `relabel(..., deleted=False)`."""
@@ -188,9 +176,3 @@ def _in_force(segments: list[Segment]) -> list[Segment]:
     """Without those that `compact` rewrote and was killed before it could remove them."""
     replaced = {n for s in segments for n in (s.attributes.get("config") or {}).get("replaces", ())}
     return [segment for segment in segments if segment.path.name not in replaced]
-
-
-def _episode(columns: Mapping[str, Array], record: EpisodeRecord) -> Episode:
-    """With the rewards that hold now, where they were relabelled."""
-    episode = layout.from_columns(columns, record.meta)
-    return episode if record.reward is None else replace(episode, reward=record.reward)
