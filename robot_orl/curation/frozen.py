@@ -24,13 +24,16 @@ class Frozen:
         self._control_hz = control_hz
         self._share = share
         self._changes = self._steps = 0
+        self._shares: list[float] = []
         self._longest: list[tuple[str, int]] = []
 
     def add(self, name: str, changed: Array, action: Array) -> None:
         """changed: (T,) bool, whether something changed over step i.  action: (T, A)."""
         moves = np.asarray(np.abs(action) > MOVES).any(axis=1)
-        self._changes += int((changed & moves).sum())
-        self._steps += int(moves.sum())
+        changes, steps = int((changed & moves).sum()), int(moves.sum())
+        self._changes, self._steps = self._changes + changes, self._steps + steps
+        if steps:
+            self._shares.append(changes / steps)
         self._longest.append((name, longest_run(~changed & moves)))
 
     def never(self) -> bool:
@@ -39,7 +42,7 @@ class Frozen:
 
     def stuck(self) -> list[tuple[str, int]]:
         """The episodes in which it stood still although it usually does not, and for how many steps."""
-        share = self._changes / max(self._steps, 1)
+        share = float(np.median(self._shares)) if self._shares else 0.0  # one that hangs does not hide itself
         if share < self._share:
             return []
         limit = max(MIN_STEPS, MIN_S * self._control_hz, INTERVALS / share)

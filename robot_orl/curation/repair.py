@@ -202,6 +202,10 @@ def _of_root(found: Survey) -> list[Step]:
 
 def _of_segment(scan: Scan) -> list[Step]:
     path = (f"{SEGMENTS}/{scan.name}",)
+    if Path(str(scan.place.path)).is_symlink():  # what it points to belongs to somebody else
+        if scan.is_damaged:
+            raise DataError(f"{scan.place.path} is a symbolic link to a damaged segment: repair it there")
+        return []
     if scan.state is not State.NORMAL:
         why = scan.findings[-1].message if scan.findings else "nothing of it can be read"
         return [MoveAway(path, why, scan.name)]
