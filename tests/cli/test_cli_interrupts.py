@@ -17,10 +17,10 @@ pytestmark = pytest.mark.e2e
 
 
 def episodes(data: Path) -> list[int | None]:
-    """Start seeds of all episodes, each read with its checksums."""
+    """Start seeds of all whole episodes, each read with its checksums."""
     dataset = Dataset.open(data)
     assert len(list(dataset.load_all())) == len(dataset.episodes)
-    return [record.meta.seed for record in dataset.episodes]
+    return [record.meta.seed for record in dataset.episodes if record.meta.end_reason != "crash"]
 
 
 def collect_words(data: Path, count: int) -> list[object]:
@@ -48,6 +48,9 @@ def test_collecting_goes_on_after_ctrl_c_and_kill_9(tmp_path: Path) -> None:
     result = run(collect_words(data, len(second) + 2))
     assert result.returncode == 0, result.stderr
     assert episodes(data) == list(range(len(second) + 2))
+    cut_off = [r.meta.seed for r in Dataset.open(data).episodes if r.meta.end_reason == "crash"]
+    assert cut_off in ([], [len(second)])  # the steps of the episode under way at the kill, if it had any
+    assert list((data / "journal").iterdir()) == []
 
 
 def finished(result_code: int, said: str) -> None:
