@@ -24,7 +24,9 @@ def test_verify_tells_damage_and_repair_keeps_the_rest(
     out, err = capsys.readouterr()
     assert out.startswith(f"damage      {node.relative_to(root)}: ")
     assert out.splitlines()[-1].startswith("NOT OK: 10 episodes in 1 segment, ")
-    assert err.splitlines()[-1] == (f"robot-orl: {root}: 1 finding of damage (see: dataset repair --dry-run)")
+    assert err.splitlines()[-1] == (
+        f"robot-orl: {root}: 1 finding of damage (dataset repair --dry-run says what it can save)"
+    )
     assert main(["dataset", "verify", str(root), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["counts"]["damage"], told["findings"][0]["array"]) == (
