@@ -1,5 +1,6 @@
 """Exports to Minari through its own writer: HDF5 or Arrow, one episode in memory at a time."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ def export(dataset: Dataset, out: Path, progress: Callable[[int], None], data_fo
         raise UsageError("Minari wants names that end in a version: out=.../pick-v0, for example")
     if dataset.spec.action_size == 0:
         raise UsageError("Minari keeps actions, and this dataset has none")
+    out = Path(os.path.abspath(out))  # of a relative one, its storage looks for files below itself
     out.mkdir(parents=True)
     _write(dataset, out, name, data_format, progress)
 

@@ -15,6 +15,7 @@ from finite_episodes import assert_returned, exported, finite_dataset, imported
 from robot_orl.cli import main
 from robot_orl.data.store import Dataset
 from robot_orl.errors import UsageError
+from robot_orl.interop.base import names
 
 COUNT = 3000  # episodes; they are committed in groups of 512
 
@@ -226,3 +227,17 @@ def test_what_was_exported_as_one_format_can_go_through_all(tmp_path: Path) -> N
         assert main(["import", f"source={name}", f"path={path}", f"out={tmp_path / name}"]) == 0
         dataset = Dataset.open(tmp_path / name)
     assert_returned([dataset.load(record) for record in dataset.episodes], episodes)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", sorted({*names("write")} - {"video"}))
+def test_a_recording_keeps_its_fingerprint_through_every_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Arrays and labels, by the commands, with relative paths as a user types them; a video has frames only."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["collect", "task=fetch_reach", "operator=scripted", "episodes=2", "out=a"]) == 0
+    assert main(["dataset", "convert", "a", f"to={name}", "out=b/reach-v0"]) == 0
+    words = ["import", f"source={name.split('_')[0]}", "path=b/reach-v0", "task=fetch_reach", "out=c"]
+    assert main(words) == 0
+    assert Dataset.open("c").fingerprint() == Dataset.open("a").fingerprint()
