@@ -234,7 +234,7 @@ def test_what_was_exported_as_one_format_can_go_through_all(tmp_path: Path) -> N
 def test_a_recording_keeps_its_fingerprint_through_every_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Arrays and labels, by the commands, with relative paths as a user types them; a video has frames only."""
+    """Arrays and labels, by the commands and with relative paths; a video has frames only."""
     monkeypatch.chdir(tmp_path)
     assert main(["collect", "task=fetch_reach", "operator=scripted", "episodes=2", "out=a"]) == 0
     assert main(["dataset", "convert", "a", f"to={name}", "out=b/reach-v0"]) == 0
