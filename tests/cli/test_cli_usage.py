@@ -87,7 +87,7 @@ def test_an_unknown_choice_is_answered_with_the_valid_ones(
             "operator.skill_low is a single value, so there is no operator.",
         ),
         ([*PRETRAIN, "agent.online.tempratur=1"], "no field of agent.online 'tempratur'; did you mean 'temp"),
-        ([*PRETRAIN, "hydra.verbose=true"], "no field of pretrain 'hydra'; valid: agent, data, where, out, steps"),
+        ([*PRETRAIN, "hydra.verbose=true"], "no field of pretrain 'hydra'; valid: agent, data, where, out"),
         (["deploy", "bundle=x", "robot.port=3"], "no field of robot 'port'; valid: name, max_action_delta"),
         ([*REACH, "=3"], "no field of collect ''; valid: "),
         ([*REACH, "operator.name=random"], "operator.name cannot be set; choose with operator=..."),
