@@ -45,6 +45,8 @@ format: $(STAMP) ## let ruff reformat
 
 bench: $(STAMP) ## timing against peers, side by side in one run
 	$(BIN)/python benchmarks/realtime.py
+	$(BIN)/python benchmarks/dataset.py
+	$(BIN)/python benchmarks/recording.py
 
 clean: ## remove .venv and caches; data, runs and the demo stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
