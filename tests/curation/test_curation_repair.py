@@ -106,6 +106,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], list[int]]] = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", DAMAGES)
 def test_intact_episodes_stay_as_they_were_with_all_that_is_known(root: Path, name: str) -> None:
     before = Dataset.open(root)
@@ -142,6 +143,7 @@ def test_an_episode_whose_line_is_damaged_hides_none_behind_it(root: Path) -> No
     assert reasons == [None, None, None, "seen", "again"]  # the history under new ids
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("damage", ["lost", "changed"])
 def test_the_dataset_file_is_written_anew_from_the_segments(root: Path, damage: str) -> None:
     before, content = Dataset.open(root), (root / "dataset.json").read_bytes()
@@ -165,6 +167,7 @@ def test_segments_that_disagree_cannot_tell_the_spec(tmp_path: Path) -> None:
         make_plan(tmp_path / "set")
 
 
+@pytest.mark.e2e
 def test_what_a_killed_writer_left_is_cut_sealed_and_put_away(root: Path) -> None:
     before = Dataset.open(root)
     folder = segments(root)[1]
@@ -194,6 +197,7 @@ def test_what_a_killed_writer_left_is_cut_sealed_and_put_away(root: Path) -> Non
     assert all(segment.is_sealed for segment in Dataset.open(root).segments)
 
 
+@pytest.mark.e2e
 def test_a_dry_run_says_the_same_and_changes_no_byte(root: Path) -> None:
     lose("steps/action/zarr.json")(segments(root)[0])
     (root / "dataset.json").unlink()
@@ -203,6 +207,7 @@ def test_a_dry_run_says_the_same_and_changes_no_byte(root: Path) -> None:
     assert [str(step) for step in repair(root).steps] == dry
 
 
+@pytest.mark.e2e
 def test_a_journal_is_recovered_once_the_rest_is_mended(root: Path) -> None:
     journal = Journals(root, SPEC, "toy").open(EpisodeMeta())
     assert journal is not None
@@ -214,6 +219,7 @@ def test_a_journal_is_recovered_once_the_rest_is_mended(root: Path) -> None:
     assert len(Dataset.open(root).records) == 6
 
 
+@pytest.mark.e2e
 def test_nothing_is_repaired_while_somebody_writes(root: Path) -> None:
     with SegmentWriter(root, SPEC, "toy") as writer:
         writer.append(toy_episode(7, SPEC))
@@ -226,6 +232,7 @@ def test_nothing_is_repaired_while_somebody_writes(root: Path) -> None:
     held.close()
 
 
+@pytest.mark.e2e
 def test_an_object_store_a_link_and_what_may_not_be_read_are_left_alone(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lies in an object store: copy it to a folder for this"):
         make_plan("s3://bucket/set")
@@ -253,6 +260,7 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_lost(tmp_path: Path) -> No
         shutil.rmtree(folder)
 
 
+@pytest.mark.e2e
 def test_episodes_of_the_first_format_survive_without_a_uid(tmp_path: Path) -> None:
     root = Path(shutil.copytree(VERSION_1, tmp_path / "set"))
     before = Dataset.open(root)
@@ -265,6 +273,7 @@ def test_episodes_of_the_first_format_survive_without_a_uid(tmp_path: Path) -> N
     assert len({r.uid for r in after.records}) == len(after.records)
 
 
+@pytest.mark.e2e
 def test_a_full_disk_is_one_line_and_loses_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Dataset.open(root)
     spoil_first_row(segments(root)[0])

@@ -38,10 +38,15 @@ KINDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    toy_dataset(folder := tmp_path_factory.mktemp("model") / "set", [0, 1, 2], spec=SPEC)
+    return folder
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    toy_dataset(tmp_path / "set", [0, 1, 2], spec=SPEC)
-    return tmp_path / "set"
+def root(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "set"))
 
 
 def segment(root: Path) -> Path:
