@@ -34,7 +34,7 @@ class ArrayReader:
     """One array, read in order; keeps a single decoded chunk.
 
     numbers: the chunks whose files are there.  seen: those that were asked for.
-    size_bytes: how much was read.
+    bad: what is wrong with those of them that are damaged.  size_bytes: how much was read.
     """
 
     place: Place
@@ -42,8 +42,8 @@ class ArrayReader:
     numbers: frozenset[int] = frozenset()
     size_bytes: int = 0
     seen: set[int] = field(default_factory=set)
+    bad: dict[int, ChunkError] = field(default_factory=dict)
     _last: tuple[int, Array] | None = None
-    _bad: dict[int, ChunkError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -52,30 +52,46 @@ class ArrayReader:
             names = []
         self.numbers = frozenset(int(name) for name in names if name.isdecimal())
 
-    def rows(self, wanted: slice) -> Array:
-        """Raises: ChunkError: names the first chunk of these rows that is missing or damaged."""
+    def rows(self, wanted: slice, anyway: bool = False) -> Array:
+        """Raises: ChunkError: names the first chunk of these rows that is missing or damaged.
+
+        anyway: take what a damaged chunk unpacks to. A changed byte seldom spoils more than the value that
+        it is part of; the episodes' own checksums tell which of them are intact.
+        """
         size = self.item.chunk_rows
         first, last = wanted.start // size, (wanted.stop - 1) // size
         parts = []
         for i in range(first, last + 1):  # ends at the first that is missing, whatever length is declared
             begin, end = max(wanted.start - i * size, 0), min(wanted.stop - i * size, size)
-            parts.append(self.chunk(i)[begin:end])
+            parts.append((self._salvaged(i) if anyway else self.chunk(i))[begin:end])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def chunk(self, number: int) -> Array:
         """(chunk_rows, ...), the last one too. Raises: ChunkError."""
         self.seen.add(number)
+        if number in self.bad:
+            raise self.bad[number]
         if self._last is not None and self._last[0] == number:
             return self._last[1]
-        if number in self._bad:
-            raise self._bad[number]
         try:
             decoded = self._decode(number)
         except ChunkError as error:
-            self._bad[number] = error
+            self.bad[number] = error
             raise
         self._last = (number, decoded)
         return decoded
+
+    def _salvaged(self, number: int) -> Array:
+        """As `chunk`, or what a damaged one unpacks to. Raises: ChunkError: it unpacks to nothing."""
+        if number not in self.bad:
+            return self.chunk(number)
+        if self._last is None or self._last[0] != number:
+            try:
+                body = self.place.read(self.item.chunk_file(number))[:-CRC_BYTES]
+            except OSError as error:
+                raise self.bad[number] from error
+            self._last = (number, self._unpack(number, body))
+        return self._last[1]
 
     def check(self, number: int) -> ChunkError | None:
         """What is wrong with a chunk that nobody asked for."""
@@ -101,7 +117,9 @@ class ArrayReader:
         return body
 
     def _decode(self, number: int) -> Array:
-        body = self._content(number)
+        return self._unpack(number, self._content(number))
+
+    def _unpack(self, number: int, body: bytes) -> Array:
         decoded = np.zeros((self.item.chunk_rows, *self.item.row), self.item.dtype)
         try:
             if not self.item.is_image and int.from_bytes(body[12:16], "little") != len(body):
@@ -133,16 +151,27 @@ def episodes(
             if name not in record.crc32c:
                 problems[name] = "its line has no checksum of it"
                 continue
-            try:
-                rows = reader.rows(reader.item.rows(record.start, record.index, record.length))
-            except ChunkError as error:
-                problems[name] = error
-                continue
-            if layout.crc32c(np.ascontiguousarray(rows)) == record.crc32c[name]:
-                columns[name] = rows
+            found = _intact(reader, record)
+            if isinstance(found, np.ndarray):
+                columns[name] = found
             else:
-                problems[name] = "does not match its checksum"
+                problems[name] = found
         yield record, Rows(columns, problems)
+
+
+def _intact(reader: ArrayReader, record: EpisodeRecord) -> Array | ChunkError | str:
+    """The episode's rows, if they match its checksum, be it from a damaged chunk; else why not."""
+    wanted = reader.item.rows(record.start, record.index, record.length)
+    problem: ChunkError | str = "does not match its checksum"
+    try:
+        rows = reader.rows(wanted)
+    except ChunkError as error:
+        problem = error
+        try:
+            rows = reader.rows(wanted, anyway=True)
+        except ChunkError:
+            return problem
+    return rows if layout.crc32c(np.ascontiguousarray(rows)) == record.crc32c[reader.item.name] else problem
 
 
 def readers_of(place: Place, fields: Mapping[str, Field]) -> dict[str, ArrayReader]:

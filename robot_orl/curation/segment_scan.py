@@ -286,6 +286,9 @@ def scan_arrays(
             if visit is not None:
                 visit(scan, record, rows)
         advance(1)
+    for name, reader in readers.items():
+        for error in reader.bad.values():  # also where every episode in it can be saved
+            spoiled.setdefault(error.file, (name, error, []))
     for file, (name, error, ids) in spoiled.items():
         if error.forbidden:
             scan.forbidden.append(f"{SEGMENTS}/{scan.name}/{file}")

@@ -342,3 +342,43 @@ def test_killed_at_any_moment_the_next_repair_ends_in_the_same_state(root: Path,
         copy = tmp_path / "copies" / moment
         repair(copy)
         assert_kept(copy, [0, 2, 3, 4, 5], before)
+
+
+def test_one_changed_byte_of_a_chunk_costs_the_one_episode_that_it_belongs_to(tmp_path: Path) -> None:
+    """Random numbers hardly compress: a byte of the file is a byte of one number."""
+    spec, rng = toy_spec(), np.random.default_rng(0)
+    with SegmentWriter(tmp_path / "set", spec, "toy") as writer:
+        for number in range(10):
+            episode = toy_episode(number, spec, length=40)
+            obs = {key: rng.normal(size=rows.shape).astype("f4") for key, rows in episode.obs.items()}
+            writer.append(replace(episode, obs=obs))
+    before = Dataset.open(tmp_path / "set")
+    key = next(iter(spec.observation))
+    [chunk] = [
+        file for file in (segments(tmp_path / "set")[0] / "obs" / key / "c").rglob("*") if file.is_file()
+    ]
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 4  # behind Blosc's header and offsets: in the lowest bytes of the first numbers
+    chunk.write_bytes(content)
+    report = verify(place_at(tmp_path / "set"))
+    [finding] = report.findings
+    assert (finding.message, len(finding.episodes)) == ("does not match its checksum", 1)
+    plan = repair(tmp_path / "set")
+    assert (plan.kept, len(plan.lost)) == (9, 1)
+    now = Dataset.open(tmp_path / "set")
+    assert [(r.uid, r.crc32c) for r in now.records] == [
+        (r.uid, r.crc32c) for r in before.records if r.id not in finding.episodes
+    ]
+    assert len(list(now.load_all())) == 9  # each checksum verified
+
+
+def test_a_damaged_checksum_of_a_chunk_costs_no_episode(tmp_path: Path) -> None:
+    before = toy_dataset(tmp_path / "set", [0, 1, 2])
+    chunk = segments(tmp_path / "set")[0] / "steps" / "reward" / "c" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[-1] ^= 1
+    chunk.write_bytes(content)
+    [finding] = verify(place_at(tmp_path / "set")).findings
+    assert (finding.message, finding.episodes) == ("does not match its checksum", ())
+    repair(tmp_path / "set")
+    assert_kept(tmp_path / "set", [0, 1, 2], before)
