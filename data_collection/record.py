@@ -12,12 +12,13 @@ from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
-from robot_orl.rollout import Begin, CutShort, Pace, rollout
+from robot_orl.rollout import FAULT, Begin, CutShort, Pace, rollout
 from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
 
 OPERATOR_STREAM = 1
+CUT_SHORT = (CRASH, FAULT)  # end reasons of episodes that are recorded again
 
 
 class RealTime:
@@ -41,7 +42,7 @@ def missing_seeds(dataset: Dataset | None, operator: str, seed: int, episodes: i
     wanted = [collection_seed(seed, episode) for episode in range(episodes)]
     if dataset is None:
         return wanted
-    whole = [record.meta for record in dataset.episodes if record.meta.end_reason != CRASH]
+    whole = [record.meta for record in dataset.episodes if record.meta.end_reason not in CUT_SHORT]
     recorded = {meta.seed for meta in whole if meta.operator == operator}
     return [start for start in wanted if start not in recorded]
 

@@ -14,6 +14,7 @@ from robot_orl.errors import DataError
 from robot_orl.tasks import task_env
 from robot_orl.types import Episode, EpisodeMeta, Observation, Proposal
 
+FAULT = "fault"  # end reason of an episode that could not go on
 Choose = Callable[[Observation], Proposal]
 Begin = Callable[[EpisodeMeta], Journal | None]
 
@@ -104,7 +105,7 @@ def rollout(
 
 def _cut(buffer: EpisodeBuffer, meta: EpisodeMeta, success: bool, success_any: bool) -> Episode:
     """What there is of an episode that cannot go on; it may have no step at all."""
-    cut = replace(meta, success=success, success_any=success_any, end_reason="fault")
+    cut = replace(meta, success=success, success_any=success_any, end_reason=FAULT)
     episode = buffer.finish(cut)
     episode.truncated[-1:] = True
     return episode

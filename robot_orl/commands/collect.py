@@ -29,8 +29,6 @@ from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.types import Operator
 
-SESSION_LOCK = ".collect.lock"
-
 
 def run(cfg: CollectConfig) -> None:
     env = make_env(cfg.task)
@@ -38,24 +36,29 @@ def run(cfg: CollectConfig) -> None:
     operator = factory("operator", cfg.operator.name)(cfg.operator, spec)
     root = place_at(cfg.out)
     check_writable(root, spec)
-    with _session(root.path):
+    with _session(cfg, root.path):
         _collect(cfg, env, operator, root.path)
 
 
-@contextmanager
-def _session(root: Location) -> Iterator[None]:
-    """One collecting session at a time, so that no two find the same seeds missing.
+def lock_name(operator: str, seed: int) -> str:
+    """Of the file that a session of this operator and seed holds in the dataset's folder."""
+    return f".collect-{operator}-{seed}.lock"
 
-    Of a dataset in an object store, one on this machine.
+
+@contextmanager
+def _session(cfg: CollectConfig, root: Location) -> Iterator[None]:
+    """One session per operator and seed at a time, so that no two find the same seeds missing.
+
+    Of a dataset in an object store, one on this machine; others show in their segments.
     Raises: UsageError: names the other process.  RunError: the folder cannot be written.
     """
     path = root if isinstance(root, Path) else folder_of(root).parent
+    name = lock_name(cfg.operator.name, cfg.seed)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        descriptor = lock.hold(path, SESSION_LOCK)
+        descriptor = lock.hold(path, name)
     except BlockingIOError as error:
-        owner = lock.holder(path, SESSION_LOCK) or "another process"
-        raise UsageError(f"dataset {root} is being written by {owner}") from error
+        raise _taken(cfg, root, lock.holder(path, name) or "another process") from error
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from error
     try:
@@ -71,10 +74,8 @@ def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operato
     if cut_off := recover(path).summary():
         out.print(f"{path}: {cut_off}")
     dataset = Dataset.open(path, allow_empty=True) if place_at(path).has(DATASET_FILE) else None
-    if dataset is not None and (writers := dataset.info().writers):
-        raise UsageError(f"dataset {path} is being written by {', '.join(writers)}")
     if dataset is not None:
-        _require_same_operator(cfg, dataset)
+        _require_nobody_else(cfg, dataset)
     seeds = missing_seeds(dataset, operator.name, cfg.seed, cfg.episodes)
     if not seeds:
         out.print(
@@ -100,14 +101,25 @@ def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operato
     )
 
 
-def _require_same_operator(cfg: CollectConfig, dataset: Dataset) -> None:
-    """Episodes are known by operator and start seed, so one seed goes with one way of acting."""
+def _require_nobody_else(cfg: CollectConfig, dataset: Dataset) -> None:
+    """Episodes are known by operator and start seed, so one seed goes with one way of acting, once at a time.
+
+    Raises: UsageError.
+    """
     for segment in dataset.segments:
         before = segment.attributes["config"]
         if (before.get("operator", {}).get("name"), before.get("seed")) != (cfg.operator.name, cfg.seed):
             continue
+        if segment.writer:
+            raise _taken(cfg, dataset.path, segment.writer)
         if changed := differing(before["operator"], asdict(cfg.operator), "operator."):
             raise UsageError(
                 f"{dataset.path} holds episodes of '{cfg.operator.name}' with seed={cfg.seed} and other "
                 f"values of: {', '.join(changed)}; choose another seed= or out="
             )
+
+
+def _taken(cfg: CollectConfig, root: Location, writer: str) -> UsageError:
+    return UsageError(
+        f"{writer} collects '{cfg.operator.name}' with seed={cfg.seed} into {root}; choose another seed="
+    )

@@ -151,7 +151,7 @@ def test_one_seed_is_not_collected_in_two_ways(copy: Copy, refused: Refused) -> 
     assert main(words) == 0
 
 
-def test_a_dataset_that_is_being_written_is_neither_collected_into_nor_learned_from(
+def test_a_dataset_that_is_being_written_is_collected_into_but_not_learned_from(
     copy: Copy, refused: Refused, made: Made
 ) -> None:
     import os
@@ -164,23 +164,27 @@ def test_a_dataset_that_is_being_written_is_neither_collected_into_nor_learned_f
     with SegmentWriter(reach, dataset.spec, "somebody") as writer:
         writer.append(episode)
         expected = f"dataset {reach} is being written by process {os.getpid()}"
-        assert refused("collect", "task=fetch_reach", f"out={reach}", "episodes=20") == expected
+        assert main(["collect", "task=fetch_reach", f"out={reach}", "episodes=1", "seed=7"]) == 0
         assert refused("pretrain", f"data={reach}", f"out={made.root / 'x'}", *TRAIN) == expected
         assert refused("finetune", f"run={copy('run')}", f"data={reach}", *TUNE) == expected
-    assert len(Dataset.open(reach).episodes) == 11
+    assert len(Dataset.open(reach).episodes) == 12
 
 
-def test_a_collecting_session_that_has_no_episode_yet_keeps_others_out(
+def test_a_collecting_session_that_has_no_episode_yet_keeps_its_like_out(
     refused: Refused, tmp_path: Path
 ) -> None:
     import os
 
+    from robot_orl.commands.collect import lock_name
     from robot_orl.data.store import lock
 
-    held = lock.hold(tmp_path, ".collect.lock")
+    held = lock.hold(tmp_path, lock_name("scripted", 0))
     words = ["collect", "task=fetch_reach", f"out={tmp_path}", "episodes=1"]
-    assert refused(*words) == f"dataset {tmp_path} is being written by process {os.getpid()}"
+    assert refused(*words) == (
+        f"process {os.getpid()} collects 'scripted' with seed=0 into {tmp_path}; choose another seed="
+    )
     assert not (tmp_path / "segments").exists()
+    assert main([*words, "seed=1"]) == 0
     os.close(held)
     assert main(words) == 0
 

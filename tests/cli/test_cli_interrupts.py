@@ -135,7 +135,7 @@ def test_ctrl_c_while_deploying_stops_the_robot_and_keeps_the_record(made: Made,
     assert len({record.meta.seed for record in both}) == len(both)  # other start states than before
 
 
-def test_a_second_process_is_kept_out_while_one_writes(tmp_path: Path) -> None:
+def test_a_second_session_of_the_same_operator_and_seed_is_kept_out(tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = start(collect_words(data, 5000))
     refusals = []
@@ -148,8 +148,28 @@ def test_a_second_process_is_kept_out_while_one_writes(tmp_path: Path) -> None:
     code, _ = stop_when(process, tried)
     assert code == 130
     assert refusals[0].returncode == 2
-    line = f"robot-orl: dataset {data} is being written by process {process.pid}\n"
-    assert refusals[0].stderr == line
+    line = f"process {process.pid} collects 'scripted' with seed=0 into {data}; choose another seed="
+    assert refusals[0].stderr == f"robot-orl: {line}\n"
+
+
+def test_four_sessions_collect_into_one_dataset_at_once(tmp_path: Path) -> None:
+    data = tmp_path / "with space"
+    operators = ["scripted", "scripted", "random", "random"]
+    sessions = [
+        start([*collect_words(data, 8), f"operator={operator}", f"seed={seed}"])
+        for seed, operator in enumerate(operators)
+    ]
+    for session in sessions:
+        said = session.communicate()[1]
+        assert session.returncode == 0, said
+    dataset = Dataset.open(data)
+    assert len(dataset.segments) == 4
+    found = sorted((record.meta.operator, record.meta.seed) for record in dataset.episodes)
+    assert found == sorted(
+        (operator, seed * 1_000_000 + i) for seed, operator in enumerate(operators) for i in range(8)
+    )
+    assert len(list(dataset.load_all())) == 32
+    assert list((data / "journal").iterdir()) == []
 
 
 def test_ctrl_c_is_heard_while_data_is_read(made: Made) -> None:

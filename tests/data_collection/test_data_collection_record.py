@@ -37,7 +37,7 @@ def test_all_seeds_are_missing_where_there_is_no_dataset() -> None:
     assert missing_seeds(None, "scripted", 2, 3) == [2_000_000, 2_000_001, 2_000_002]
 
 
-def test_an_episode_that_a_crash_cut_off_is_recorded_again(tmp_path: Path) -> None:
+def test_an_episode_that_a_crash_or_a_fault_cut_off_is_recorded_again(tmp_path: Path) -> None:
     env = envs.make("fetch_reach")
     spec = spec_of(env)
     operator = ScriptedOperator(ScriptedConfig(), spec)
@@ -46,4 +46,4 @@ def test_an_episode_that_a_crash_cut_off_is_recorded_again(tmp_path: Path) -> No
             episode = record_episode(env, operator, collection_seed(0, number))
             writer.append(replace(episode, meta=replace(episode.meta, end_reason=end_reason)))
     missing = missing_seeds(Dataset.open(tmp_path), "scripted", 0, 4)
-    assert missing == [collection_seed(0, 1), collection_seed(0, 3)]
+    assert missing == [collection_seed(0, 1), collection_seed(0, 2), collection_seed(0, 3)]
