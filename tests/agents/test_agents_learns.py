@@ -18,6 +18,8 @@ from robot_orl.agents.base import Agent, act
 from robot_orl.agents.bc import BC, BCConfig
 from robot_orl.data.sampling.replay import Replay
 
+pytestmark = pytest.mark.e2e  # trains
+
 START = np.zeros(1, np.float32)
 
 

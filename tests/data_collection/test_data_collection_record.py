@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import envs
 from data_collection.operators.scripted import ScriptedConfig, ScriptedOperator
@@ -13,6 +14,7 @@ from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
 
 
+@pytest.mark.e2e
 def test_skill_does_not_depend_on_where_things_lie() -> None:
     env = envs.make("fetch_reach")
     operator = ScriptedOperator(ScriptedConfig(), spec_of(env))

@@ -62,6 +62,7 @@ def test_default_mix_succeeds_about_half_the_time_at_pick_and_place() -> None:
     assert 0.40 <= success_rate("fetch_pick_and_place", 0.0, 1.0, range(200)) <= 0.55
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("task", BARS)
 def test_success_falls_with_skill(task: str) -> None:
     seeds = range(2000, 2010)

@@ -36,6 +36,8 @@ from robot_orl.training.pretrain import pretrain
 from robot_orl.training.run import Run
 from robot_orl.types import Batch, Episode
 
+pytestmark = pytest.mark.e2e  # trains
+
 Env = gymnasium.Env[Any, Any]
 STEPS = 20
 CHILD = Path(__file__).with_name("killed_training.py")
