@@ -6,9 +6,9 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from robot_orl.curation.columns import ColumnFigures
-from robot_orl.curation.data_statistics import DataStatistics, Outcome
-from robot_orl.curation.remarks import remarks
+from robot_orl.curation.figures.columns import ColumnFigures
+from robot_orl.curation.figures.data_statistics import DataStatistics, Outcome
+from robot_orl.curation.figures.remarks import remarks
 from robot_orl.report.charts import percent, short
 from robot_orl.report.document import write_document
 from robot_orl.report.histogram import Series, count, histogram, nice_edges, trimmed

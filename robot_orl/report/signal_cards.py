@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from robot_orl.curation.columns import ColumnFigures
-from robot_orl.curation.coverage import Coverage
-from robot_orl.curation.remarks import SATURATED
+from robot_orl.curation.figures.columns import ColumnFigures
+from robot_orl.curation.figures.coverage import Coverage
+from robot_orl.curation.figures.remarks import SATURATED
 from robot_orl.report.charts import percent, short
 
 WIDTH, HEIGHT = 192, 54  # of the viewBox; drawn as wide as its card

@@ -12,8 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from robot_orl.curation.mending import Mending
-from robot_orl.curation.repair import make_plan
+from robot_orl.curation.checking.mending import Mending
+from robot_orl.curation.checking.repair import make_plan
 
 CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR

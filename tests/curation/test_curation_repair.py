@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from curation_toys import files, numbers, same, toy_dataset, toy_episode, toy_spec
 
-from robot_orl.curation.mending import Mending
-from robot_orl.curation.repair import Plan, make_plan
-from robot_orl.curation.verify import verify
+from robot_orl.curation.checking.mending import Mending
+from robot_orl.curation.checking.repair import Plan, make_plan
+from robot_orl.curation.checking.verify import verify
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.data.store.journal import Journals
 from robot_orl.data.store.places import place_at

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from robot_orl.cli import main
-from robot_orl.curation.columns import BINS, Column, Histogram
-from robot_orl.curation.coverage import CELLS, cover
-from robot_orl.curation.data_statistics import DataStatistics, compute
-from robot_orl.curation.remarks import remarks
+from robot_orl.curation.figures.columns import BINS, Column, Histogram
+from robot_orl.curation.figures.coverage import CELLS, cover
+from robot_orl.curation.figures.data_statistics import DataStatistics, compute
+from robot_orl.curation.figures.remarks import remarks
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.types import Actor, Episode, EpisodeMeta, Signal, Spec

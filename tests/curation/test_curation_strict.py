@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robot_orl.curation.chunks import Rows
-from robot_orl.curation.findings import Severity
-from robot_orl.curation.frozen import longest_run
-from robot_orl.curation.lag import LagTest
-from robot_orl.curation.plausibility import Plausibility
-from robot_orl.curation.segment_scan import Scan
-from robot_orl.curation.verify import verify
+from robot_orl.curation.checking.chunks import Rows
+from robot_orl.curation.checking.findings import Severity
+from robot_orl.curation.checking.frozen import longest_run
+from robot_orl.curation.checking.lag import LagTest
+from robot_orl.curation.checking.plausibility import Plausibility
+from robot_orl.curation.checking.segment_scan import Scan
+from robot_orl.curation.checking.verify import verify
 from robot_orl.data.store import Dataset, EpisodeRecord, SegmentWriter
 from robot_orl.data.store.layout import crc32c, fields_of, to_columns
 from robot_orl.data.store.places import place_at

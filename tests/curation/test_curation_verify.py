@@ -14,9 +14,9 @@ import zarr
 from curation_toys import files, toy_dataset, toy_episode, toy_spec
 from numcodecs import blosc
 
-from robot_orl.curation.findings import Finding, Report, Severity
-from robot_orl.curation.tolerant_log import scan_log
-from robot_orl.curation.verify import verify
+from robot_orl.curation.checking.findings import Finding, Report, Severity
+from robot_orl.curation.checking.tolerant_log import scan_log
+from robot_orl.curation.checking.verify import verify
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.data.store.journal import Journals
 from robot_orl.data.store.layout import crc32c, guarded, node_checksum

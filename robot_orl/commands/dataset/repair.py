@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from robot_orl.commands.tables import out
-from robot_orl.curation.findings import printable
-from robot_orl.curation.mending import Mending
-from robot_orl.curation.repair import Plan, Rewrite, make_plan
+from robot_orl.curation.checking.findings import printable
+from robot_orl.curation.checking.mending import Mending
+from robot_orl.curation.checking.repair import Plan, Rewrite, make_plan
 from robot_orl.errors import RunError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar

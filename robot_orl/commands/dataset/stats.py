@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from robot_orl.commands.tables import out
-from robot_orl.curation.columns import ColumnFigures
-from robot_orl.curation.coverage import Coverage
-from robot_orl.curation.data_statistics import DataStatistics, Outcome, compute
-from robot_orl.curation.remarks import remarks
+from robot_orl.curation.figures.columns import ColumnFigures
+from robot_orl.curation.figures.coverage import Coverage
+from robot_orl.curation.figures.data_statistics import DataStatistics, Outcome, compute
+from robot_orl.curation.figures.remarks import remarks
 from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from robot_orl.commands.tables import out
-from robot_orl.curation.findings import Severity, count
-from robot_orl.curation.verify import verify
+from robot_orl.curation.checking.findings import Severity, count
+from robot_orl.curation.checking.verify import verify
 from robot_orl.data.store.places import place_at
 from robot_orl.errors import RunError
 from robot_orl.interrupt import StopFlag

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from robot_orl.curation.findings import Finding, Report, Severity, count, in_order
-from robot_orl.curation.plausibility import Plausibility
-from robot_orl.curation.segment_scan import State, scan_arrays
-from robot_orl.curation.survey import Survey, survey
+from robot_orl.curation.checking.findings import Finding, Report, Severity, count, in_order
+from robot_orl.curation.checking.plausibility import Plausibility
+from robot_orl.curation.checking.segment_scan import State, scan_arrays
+from robot_orl.curation.checking.survey import Survey, survey
 from robot_orl.data.store.place import Place
 from robot_orl.data.store.recovery import pending
 from robot_orl.errors import DataError, RunError

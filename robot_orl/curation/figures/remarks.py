@@ -1,7 +1,7 @@
 """What stands out in a dataset's statistics, one line each."""
 
-from robot_orl.curation.columns import ColumnFigures
-from robot_orl.curation.data_statistics import DataStatistics
+from robot_orl.curation.figures.columns import ColumnFigures
+from robot_orl.curation.figures.data_statistics import DataStatistics
 
 SATURATED = 0.1  # share of steps at a bound from which it is worth a line
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robot_orl.curation.chunks import Rows
-from robot_orl.curation.findings import Finding, Severity
-from robot_orl.curation.frozen import LIVELY, SEEN, Frozen, frames_changed
-from robot_orl.curation.lag import LagTest
-from robot_orl.curation.segment_scan import Scan
+from robot_orl.curation.checking.chunks import Rows
+from robot_orl.curation.checking.findings import Finding, Severity
+from robot_orl.curation.checking.frozen import LIVELY, SEEN, Frozen, frames_changed
+from robot_orl.curation.checking.lag import LagTest
+from robot_orl.curation.checking.segment_scan import Scan
 from robot_orl.data.store.layout import IMAGES, SEGMENTS
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.types import Array, Spec

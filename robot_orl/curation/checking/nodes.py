@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robot_orl.curation.findings import Severity
-from robot_orl.curation.tolerant_log import MALFORMED
+from robot_orl.curation.checking.findings import Severity
+from robot_orl.curation.checking.tolerant_log import MALFORMED
 from robot_orl.data.store import layout
 from robot_orl.data.store.layout import Field
 
 if TYPE_CHECKING:
-    from robot_orl.curation.segment_scan import Scan
+    from robot_orl.curation.checking.segment_scan import Scan
 
 
 def check_nodes(scan: Scan) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robot_orl.curation.findings import Finding, Severity
-from robot_orl.curation.segment_scan import GROUP_FILE, Scan, State, read_head
-from robot_orl.curation.tolerant_log import MALFORMED
+from robot_orl.curation.checking.findings import Finding, Severity
+from robot_orl.curation.checking.segment_scan import GROUP_FILE, Scan, State, read_head
+from robot_orl.curation.checking.tolerant_log import MALFORMED
 from robot_orl.data.store import layout
 from robot_orl.data.store.journal import FOLDER, QUARANTINE, SUFFIX
 from robot_orl.data.store.layout import DATASET_FILE, LOCK_FILE, LOG_FILE, SEGMENTS, Field

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from robot_orl.curation.chunks import episodes, readers_of
-from robot_orl.curation.copying import identity
-from robot_orl.curation.repair import (
+from robot_orl.curation.checking.chunks import episodes, readers_of
+from robot_orl.curation.checking.repair import (
     DRAFT,
     CutTail,
     MoveAway,
@@ -28,7 +27,8 @@ from robot_orl.curation.repair import (
     Seal,
     Step,
 )
-from robot_orl.curation.segment_scan import GROUP_FILE, Scan
+from robot_orl.curation.checking.segment_scan import GROUP_FILE, Scan
+from robot_orl.curation.copying import identity
 from robot_orl.data.store import layout, lock
 from robot_orl.data.store.journal import QUARANTINE
 from robot_orl.data.store.layout import DATASET_FILE, LOG_FILE, SEGMENTS

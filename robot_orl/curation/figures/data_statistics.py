@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robot_orl.curation.columns import Column, ColumnFigures
-from robot_orl.curation.coverage import Coverage, cover
+from robot_orl.curation.figures.columns import Column, ColumnFigures
+from robot_orl.curation.figures.coverage import Coverage, cover
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.statistics import wilson_interval

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robot_orl.curation.findings import Finding, count
-from robot_orl.curation.segment_scan import Scan, State, scan_arrays
-from robot_orl.curation.survey import Survey, survey
+from robot_orl.curation.checking.findings import Finding, count
+from robot_orl.curation.checking.segment_scan import Scan, State, scan_arrays
+from robot_orl.curation.checking.survey import Survey, survey
 from robot_orl.data.store.journal import QUARANTINE, SUFFIX, folder_of
 from robot_orl.data.store.layout import DATASET_FILE, SEGMENTS
 from robot_orl.data.store.place import on_disk

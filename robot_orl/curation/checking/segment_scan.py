@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from robot_orl.curation.chunks import ArrayReader, ChunkError, Rows, episodes, readers_of, unknown_arrays
-from robot_orl.curation.findings import Finding, Severity, count
-from robot_orl.curation.nodes import check_nodes, is_as_written
-from robot_orl.curation.tolerant_log import MALFORMED, ScannedLog, scan_log
+from robot_orl.curation.checking.chunks import (
+    ArrayReader,
+    ChunkError,
+    Rows,
+    episodes,
+    readers_of,
+    unknown_arrays,
+)
+from robot_orl.curation.checking.findings import Finding, Severity, count
+from robot_orl.curation.checking.nodes import check_nodes, is_as_written
+from robot_orl.curation.checking.tolerant_log import MALFORMED, ScannedLog, scan_log
 from robot_orl.data.store import layout
 from robot_orl.data.store.layout import LOG_FILE, SEGMENTS, Field
 from robot_orl.data.store.place import Place

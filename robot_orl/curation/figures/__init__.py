@@ -1,0 +1,1 @@
+"""Figures of a dataset: signals, time, coverage, outcomes, and remarks on what stands out."""
