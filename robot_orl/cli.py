@@ -3,7 +3,9 @@
 Exit codes: 0 done; 1 a failure while running; 2 wrong usage or input; 130 after Ctrl-C, state saved.
 """
 
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -30,9 +32,23 @@ comma-separated values; `--config` prints the resolved configuration instead of 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Returns the exit code. argv: None: the words of this process, which ends with it."""
+    if argv is not None:
+        return _answered(list(argv))
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  closed by `>&-`
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files are any bytes
+    code = _answered(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of Ctrl-C while the interpreter ends
+    return code
+
+
+def _answered(words: list[str]) -> int:
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except RobotOrlError as error:
         print(f"robot-orl: {error}", file=sys.stderr)
         return error.exit_code
@@ -70,7 +86,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _command(command: str, words: list[str]) -> int:
     import envs  # noqa: F401  registers the tasks with Gymnasium
-    from robot_orl.help import help_text
+    from robot_orl.composed_help import help_text
 
     flags = {word for word in words if word.startswith("-")}
     words = [word for word in words if word not in flags]
@@ -161,14 +177,14 @@ def _quoted(word: str) -> str:
 
 def _plain(name: str, module: str, words: list[str]) -> int:
     """A tool: one module with its `Config` and its `run(cfg)`."""
-    import envs  # noqa: F401  registers the tasks with Gymnasium
-    from robot_orl.help import tool_help
-    from robot_orl.plain import build
-
     tool = import_module(module)
     if {"-h", "--help"} & set(words):
+        from robot_orl.help import tool_help
+
         print(tool_help(name, tool.Config))
         return 0
+    from robot_orl.plain import build
+
     tool.run(build(name, tool.Config, words))
     return 0
 

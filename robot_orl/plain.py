@@ -5,19 +5,29 @@ query or a path needs no quoting beyond the shell's. Commands that are composed 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
 from robot_orl.errors import UsageError, unknown
 from robot_orl.schema import Schema
 
 S = TypeVar("S", bound=Schema)
 POSITIONAL = ("path", "paths")
+_READERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
+    str: ("a text", str),
+    bool: ("true or false", lambda text: {"true": True, "false": False}[text.lower()]),
+    int: ("a whole number", int),
+    float: ("a number", float),
+}
+
+
+def flag(field: str) -> str:
+    """dry_run -> --dry-run"""
+    return "--" + field.replace("_", "-")
 
 
 def build(name: str, schema: type[S], words: Sequence[str]) -> S:
@@ -27,65 +37,64 @@ def build(name: str, schema: type[S], words: Sequence[str]) -> S:
     is also set by `--dry-run`. Raises: UsageError: one line that names the valid choices.
     """
     types = get_type_hints(schema)
-    names = [item.name for item in fields(schema)]
     values: dict[str, Any] = {}
     for word in words:
         key, value = _split(name, types, word)
-        if key not in types:
-            raise unknown(f"field of {name}", key, names)
         if key == "paths":
-            values.setdefault(key, []).append(value)
+            values.setdefault(key, []).extend(value)
         elif key in values:
             raise UsageError(f"{key}= is given more than once" if key != "path" else f"{name} takes one PATH")
         else:
             values[key] = value
-    try:
-        config = OmegaConf.merge(OmegaConf.structured(schema), values)
-        missing = sorted(str(key) for key in OmegaConf.missing_keys(config))
-        if missing:
-            wanted = ["PATH" if key in POSITIONAL else f"{key}=..." for key in missing]
-            raise UsageError(f"{name} needs {', '.join(wanted)}")
-        built = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise UsageError(f"{name}: {str(error).splitlines()[0]}") from error
-    assert isinstance(built, schema)
-    for key in names:
-        if getattr(built, key) == "":  # as a folder it would be the current one
+    missing = [f.name for f in fields(schema) if f.default == MISSING and f.name not in values]
+    if missing:
+        wanted = ["PATH" if key in POSITIONAL else f"{key}=..." for key in missing]
+        raise UsageError(f"{name} needs {', '.join(wanted)}")
+    for key, value in values.items():
+        if value == "" or (isinstance(value, list) and "" in value):  # as a folder the current one
             raise UsageError(f"{key}= is empty; leave it out or give it a value")
-    return built
+    return schema(**values)
 
 
 def _split(name: str, types: dict[str, Any], word: str) -> tuple[str, Any]:
     """A word as the name of a field and its value."""
-    if word.startswith("--"):
-        key = word[2:].replace("-", "_")
-        if types.get(key) is not bool:
-            flags = ["--" + field.replace("_", "-") for field, kind in types.items() if kind is bool]
-            raise unknown("option", word, flags)
-        return key, True
     if word.startswith("-"):
-        raise unknown(
-            "option", word, ["--" + f.replace("_", "-") for f, kind in types.items() if kind is bool]
-        )
+        flags = {flag(key): key for key, kind in types.items() if kind is bool}
+        if word not in flags:
+            raise unknown("option", word, flags)
+        return flags[word], True
     if match := re.match(r"([a-z_]\w*)=", word):
         key = match.group(1)
-        return key, _value(types.get(key), word[match.end() :], word)
+        if key not in types:
+            raise unknown(f"field of {name}", key, types)
+        return key, _value(types[key], key, word[match.end() :])
     for key in POSITIONAL:
         if key in types:
-            return key, word
+            return key, [word] if key == "paths" else word
     raise UsageError(f"'{word}' is not of the form key=value; {name} takes: {', '.join(types)}")
 
 
-def _value(kind: Any, text: str, word: str) -> Any:
-    """Text stays as typed; everything else is read as YAML."""
-    if kind is str:
-        return text
-    if kind == str | None:
-        return None if text == "null" else text
+def _value(kind: Any, key: str, text: str) -> Any:
+    """Of a field of type `kind`: a plain one, optional (null: None) or a list of plain ones, [A,B]."""
+    if get_origin(kind) is list:
+        (inner,) = get_args(kind)
+        return [_value(inner, key, element) for element in _elements(key, text)]
+    if type(None) in get_args(kind):
+        if text == "null":
+            return None
+        kind = next(other for other in get_args(kind) if other is not type(None))
+    said, read = _READERS[kind]
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"'{word}' is not of the form key=value") from error
-    if get_origin(kind) is list and not isinstance(value, list):
-        raise UsageError(f"'{word}' is not a list; write {word.partition('=')[0]}=[A,B]")
-    return value
+        return read(text)
+    except (KeyError, ValueError):
+        raise UsageError(f"{key}={text} is not {said}") from None
+
+
+def _elements(key: str, text: str) -> list[str]:
+    try:
+        found = yaml.load(text, yaml.BaseLoader)  # makes texts of all scalars
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(element, str) for element in found):
+        raise UsageError(f"{key}={text} is not a list; write {key}=[A,B]")
+    return found

@@ -2,17 +2,16 @@
 
 import getpass
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
+from rich.console import JustifyMethod
 from rich.table import Table
 
-from robot_orl.commands.tables import out
+from robot_orl.commands.tables import out, print_table
 from robot_orl.curation.labels import Change, stamp
 from robot_orl.data.query import value_of
 from robot_orl.data.store.layout import plain
@@ -43,12 +42,10 @@ def print_episodes(
     An episode's id is SEGMENT:NUMBER.
     """
     shown = records if everything else records[:SHOWN]
-    width = None if sys.stdout.isatty() else 160
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
     for segment, group in groupby(shown, key=lambda record: record.segment):
         found = list(group)
         out.print(f"segment {segment}")
-        console.print(_table(found))
+        print_table(_table(found))
         for record in found:
             for change in (histories or {}).get(record.id, ()):
                 out.print(f":{record.index} {_line(change)}")
@@ -60,7 +57,10 @@ def _table(records: Sequence[EpisodeRecord]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("id", justify="right", no_wrap=True)
     for name in COLUMNS:
-        table.add_column(HEADS.get(name, name), justify="right" if name in NUMBERS else "left")
+        justify: JustifyMethod = "right" if name in NUMBERS else "left"
+        table.add_column(
+            HEADS.get(name, name), justify=justify, no_wrap=name in NUMBERS, overflow="fold", min_width=5
+        )
     for record in records:
         table.add_row(f":{record.index}", *(_cell(record, name) for name in COLUMNS))
     return table

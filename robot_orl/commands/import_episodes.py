@@ -41,6 +41,8 @@ class Config(Schema):
 
 
 def run(cfg: Config) -> None:
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+
     path = Path(cfg.path)
     source = open_source(cfg.source, path, Request(cfg.task, cfg.control_hz, cfg.horizon, cfg.scale_actions))
     check_fits(cfg.out, source)

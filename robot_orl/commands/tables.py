@@ -1,35 +1,65 @@
 """What commands print when they are done."""
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+WIDE = 10_000  # of a table that nobody reads in a terminal: as wide as it is
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader of our output has gone: for whoever started us to say what that means, not for rich."""
+        raise BrokenPipeError
+
+
+out = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def print_table(table: Table) -> None:
+    """Into the width of a terminal, elsewhere as wide as it is; no line ends in blanks."""
+    width = None if out.is_terminal else WIDE
+    drawn = Console(highlight=False, markup=False, emoji=False, width=width)
+    with drawn.capture() as captured:
+        drawn.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Names and values below each other; in a pipe as wide as they are."""
-    table = Table(show_header=False, box=None, padding=(0, 2))
+    """Names and values below each other; a long value goes on in the next line."""
+    table = Table(show_header=False, box=None, padding=(0, 1), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
-    width = None if sys.stdout.isatty() else 200
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    print_table(table)
 
 
-def print_columns(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table with a head: the first column names, the others are figures."""
-    table = Table(box=None, padding=(0, 2))
+def print_columns(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[str] | None = None
+) -> None:
+    """A table with a head, below an empty line: the first column names, the others are figures.
+
+    texts: titles of columns that are no figures; None: the first one. Where it gets narrow they go on in
+    the next line: a figure is never cut.
+    """
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
     for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+        is_text = number == 0 if texts is None else title in texts
+        table.add_column(
+            title,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold",
+            min_width=len(title),
+        )
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 200
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    console.print()
-    console.print(table)
+    out.print()
+    print_table(table)
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -52,7 +82,7 @@ def print_summary(summary: dict[str, Any]) -> None:
                 str(entry["updates"]),
                 str(entry["env_steps"]),
             )
-    out.print(table)
+    print_table(table)
 
 
 def print_deployment(figures: dict[str, Any]) -> None:
@@ -60,20 +90,17 @@ def print_deployment(figures: dict[str, Any]) -> None:
     success = figures["success"]
     low, high = success["wilson95"]
     rate = "unknown" if success["rate"] is None else f"{success['rate']:.0%} ({low:.0%} .. {high:.0%})"
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in (
-        (
-            "ticks",
-            f"{figures['ticks']} at {figures['control_hz']:g} Hz, {figures['missed_slots']} slots missed",
-        ),
-        ("period error [us]", _percentiles(figures["period_error_us"])),
-        ("inference [us]", _percentiles(figures["inference_us"])),
-        ("success", f"{rate} of {success['episodes']} episodes"),
-        ("interventions", ", ".join(f"{name} {count}" for name, count in figures["safety"].items())),
-        ("stopped by", figures["fault"] or figures["stopped_by"]),
-    ):
-        table.add_row(name, value)
-    out.print(table)
+    ticks = f"{figures['ticks']} at {figures['control_hz']:g} Hz, {figures['missed_slots']} slots missed"
+    print_rows(
+        [
+            ("ticks", ticks),
+            ("period error [us]", _percentiles(figures["period_error_us"])),
+            ("inference [us]", _percentiles(figures["inference_us"])),
+            ("success", f"{rate} of {success['episodes']} episodes"),
+            ("interventions", ", ".join(f"{name} {count}" for name, count in figures["safety"].items())),
+            ("stopped by", figures["fault"] or figures["stopped_by"]),
+        ]
+    )
 
 
 def _percentiles(found: dict[str, Any]) -> str:

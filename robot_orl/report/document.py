@@ -1,5 +1,6 @@
 """One HTML file that needs no network and no script: style and frame of every page."""
 
+from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,9 +24,11 @@ def write_document(
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", errors="replace")  # names of files are any bytes
         partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
         raise RunError(f"cannot write report {path}: {error.strerror}") from error
 
 

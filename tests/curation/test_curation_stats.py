@@ -177,6 +177,12 @@ def test_the_upper_bound_belongs_to_the_last_bin() -> None:
     alone = Histogram(closed_at=1.0)
     alone.add(np.array([1.0, 1.0]))
     assert alone.counts.tolist() == [2]
+    beyond = Histogram(closed_at=1.0)
+    beyond.add(np.array([1.0, 1.5]))
+    assert (beyond.counts[0], beyond.counts.sum(), beyond.edges[1]) == (1, 2, 1.0)
+    zeros = Histogram(closed_at=0.0)
+    zeros.add(np.array([0.0, 0.0]))
+    assert (zeros.counts.tolist(), zeros.edges[-1]) == ([2], 0.0)
 
 
 def test_coverage_by_hand() -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from robot_orl.commands.episodes import print_episodes, signature
 from robot_orl.commands.tables import out
 from robot_orl.curation.labels import LABELS, changed, matching, parse_labels, require_unwritten
-from robot_orl.curation.rewards import recomputed
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.errors import UsageError
@@ -63,6 +62,9 @@ def run(cfg: Config) -> None:
 
 def _rewards(dataset: Dataset, records: list[EpisodeRecord]) -> list[tuple[EpisodeRecord, Array]]:
     """The rewards by the task, where they differ from those that hold now."""
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+    from robot_orl.curation.rewards import recomputed
+
     found = []
     with StopFlag() as stop, Bar("rewards", len(records)) as bar:
         for record, before, paid in recomputed(dataset, records):

@@ -8,9 +8,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from rich.table import Table
 
-from robot_orl.commands.tables import out
+from robot_orl.commands.tables import out, print_columns
 from robot_orl.curation.film import Film
 from robot_orl.curation.resimulate import START, Replayed, Resimulator
 from robot_orl.data.query import select
@@ -21,6 +20,7 @@ from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.progress import Bar
 from robot_orl.schema import Schema, setting
 
+HEADS = ("episode", "deviates", "steps that deviate", "most in")
 SHOWN = 5  # differences of a deviating step
 
 
@@ -48,6 +48,8 @@ class Failed:
 
 def run(cfg: Config) -> None:
     """Raises: RunError: an episode deviates or cannot be re-simulated; exit code 1, as of `diff`."""
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+
     if cfg.episode is None and cfg.where is None and not cfg.all:
         raise UsageError("dataset replay needs episode=..., where=... or --all")
     if cfg.episode is not None and cfg.all:
@@ -147,21 +149,18 @@ def _print_many(cfg: Config, found: list[Replayed | Failed]) -> None:
         return
     others = [item for item in found if item not in equal]
     if others:
-        table = Table(box=None, padding=(0, 1))
-        for column in ("episode", "deviates", "steps that deviate", "most in"):
-            table.add_column(column, overflow="fold")
-        for item in others:
-            if isinstance(item, Failed):
-                table.add_row(item.episode, "not re-simulated", "", item.reason)
-            else:
-                steps = f"{item.deviating:,} of {item.steps:,}"
-                table.add_row(item.episode, _where(item), steps, str(item.differences[0]))
-        out.print(table)
+        print_columns(HEADS, map(_row, others), texts=HEADS)
     by_seed = sum(item.start != "stored state" for item in replayed)
     note = f" ({by_seed:,} from their seeds, as no state is stored)" if by_seed else ""
     total = sum(item.steps for item in equal)
     out.print(f"{len(equal):,} of {len(found):,} episodes bit for bit equal, {total:,} steps{note}")
     _print_versions(replayed)
+
+
+def _row(item: Replayed | Failed) -> tuple[str, ...]:
+    if isinstance(item, Failed):
+        return item.episode, "not re-simulated", "", item.reason
+    return item.episode, _where(item), f"{item.deviating:,} of {item.steps:,}", str(item.differences[0])
 
 
 def _print_versions(found: list[Replayed]) -> None:

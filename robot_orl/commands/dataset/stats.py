@@ -1,18 +1,14 @@
 """`robot-orl dataset stats`: how the signals of a dataset are distributed, and what stands out."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from robot_orl.commands.tables import out
+from robot_orl.commands.tables import out, print_columns, print_rows
 from robot_orl.curation.figures.columns import ColumnFigures
 from robot_orl.curation.figures.coverage import Coverage
-from robot_orl.curation.figures.data_statistics import DataStatistics, Outcome, compute
+from robot_orl.curation.figures.data_statistics import DataStatistics, Outcome, TimeFigures, compute
 from robot_orl.curation.figures.remarks import remarks
 from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
@@ -66,21 +62,25 @@ def _print(found: DataStatistics) -> None:
         _print_columns(key, [column for column in found.observation if column.key == key])
     _print_outcomes("operator", found.operators)
     _print_outcomes("quality", found.qualities)
-    time, lengths = found.time, sorted(found.lengths)
-    out.print(f"length [steps]  min {lengths[0]}, median {lengths[len(lengths) // 2]}, max {lengths[-1]}")
+    out.print()
+    print_rows(
+        [
+            ("length [steps]", "min {min}, median {median:g}, max {max}".format(**found.length_figures())),
+            ("period [ms]", _periods(found.time)),
+            ("coverage", f"states {_covered(found.states)}"),
+            ("", f"actions {_covered(found.actions)}"),
+        ]
+    )
+    out.print()
+    for line in [f"! {line}" for line in remarks(found)] or ["nothing stands out"]:
+        out.print(line)
+
+
+def _periods(time: TimeFigures) -> str:
     if time.max_ms is None:
-        out.print("period [ms]     unknown")
-    else:
-        out.print(
-            f"period [ms]     declared {time.declared_ms:.4g}, p50 {time.p50_ms:.4g}, p99 {time.p99_ms:.4g}, "
-            f"max {time.max_ms:.4g}"
-        )
-    out.print(f"coverage        states {_covered(found.states)}")
-    out.print(f"                actions {_covered(found.actions)}")
-    lines = remarks(found)
-    out.print("" if lines else "\nnothing stands out")
-    for line in lines:
-        out.print(f"! {line}")
+        return "unknown"
+    shown = {"declared": time.declared_ms, "p50": time.p50_ms, "p99": time.p99_ms, "max": time.max_ms}
+    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
 
 
 def _print_columns(title: str, columns: Sequence[ColumnFigures]) -> None:
@@ -97,7 +97,7 @@ def _print_columns(title: str, columns: Sequence[ColumnFigures]) -> None:
         if any(cells):
             heads.append(head)
             rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
-    _print_table(heads, rows, left=(title, "unit", "state"))
+    print_columns(heads, rows, texts=(title, "unit", "state"))
 
 
 def _print_outcomes(title: str, groups: Sequence[Outcome]) -> None:
@@ -106,20 +106,7 @@ def _print_outcomes(title: str, groups: Sequence[Outcome]) -> None:
         rate = "unknown" if group.rate is None else f"{group.rate:.1%}"
         interval = "{:.0%} .. {:.0%}".format(*group.wilson95) if group.wilson95 else ""
         rows.append([group.name, f"{group.episodes:,}", rate, interval])
-    _print_table([title, "episodes", "success", "95% interval"], rows, left=(title,))
-
-
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> None:
-    """left: the heads of columns that are not numbers. In a pipe as wide as it is."""
-    table = Table(box=None, padding=(0, 1))
-    for head in heads:
-        table.add_column(head, justify="left" if head in left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else 200
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    console.print(table)
-    console.print()
+    print_columns([title, "episodes", "success", "95% interval"], rows)
 
 
 def _covered(found: Coverage | None) -> str:

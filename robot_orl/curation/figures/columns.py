@@ -34,15 +34,16 @@ class Histogram:
         return np.arange(self.first, self.first + len(self.counts) + 1) * 2.0**self.exponent
 
     def add(self, values: Array) -> None:
-        """values: (n,) finite, float64."""
+        """values: (n,) finite float64 that were float32: none is smaller than those can be, but zero."""
         if not len(values):
             return
         self._low = min(self._low, float(values.min()))
         self._high = max(self._high, float(values.max()))
-        high = self._high if self._high != self.closed_at else math.nextafter(self._high, -math.inf)
-        low = min(self._low, high)
-        exponent = _exponent(low, high)
-        first, last = (math.floor(value / 2.0**exponent) for value in (low, high))
+        largest = max(abs(self._low), abs(self._high))
+        exponent = math.frexp(largest)[1] - FINEST
+        while self._bin(self._high, exponent) - self._bin(self._low, exponent) >= BINS:
+            exponent += 1
+        first, last = self._bin(self._low, exponent), self._bin(self._high, exponent)
         counts = np.zeros(last - first + 1, np.int64)
         if len(self.counts):
             merged = (self.first + np.arange(len(self.counts))) >> (exponent - self.exponent)
@@ -53,6 +54,10 @@ class Histogram:
         counts += np.bincount(index - first, minlength=len(counts))
         self.exponent, self.first, self.counts = exponent, first, counts
 
+    def _bin(self, value: float, exponent: int) -> int:
+        width = 2.0**exponent
+        return math.floor(value / width) - (value == self.closed_at and value % width == 0)
+
     def occupied(self, low: float, high: float) -> float:
         """Share of the bins over [low, high] that hold a value; 1 where all lies in one bin."""
         if not len(self.counts):
@@ -62,15 +67,6 @@ class Histogram:
         last = max(first, math.ceil(high / width) - 1)
         places = self.first + np.flatnonzero(self.counts)
         return int(((places >= first) & (places <= last)).sum()) / (last - first + 1)
-
-
-def _exponent(low: float, high: float) -> int:
-    """The finest bins of which at most BINS span [low, high]."""
-    largest = max(abs(low), abs(high))
-    exponent = math.frexp(largest)[1] - FINEST if largest else -FINEST
-    while math.floor(high / 2.0**exponent) - math.floor(low / 2.0**exponent) + 1 > BINS:
-        exponent += 1
-    return exponent
 
 
 class Column:
@@ -107,7 +103,8 @@ class Column:
         self._histogram.add(values)
 
     def _add_changes(self, rows: Array, starts: Array) -> None:
-        change = np.abs(np.diff(rows))
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            change = np.abs(np.diff(rows))
         within = np.isfinite(change)
         within[starts[1:] - 1] = False  # from one episode to the next
         change = change[within]

@@ -82,9 +82,13 @@ class DataStatistics:
     operators: tuple[Outcome, ...]
     qualities: tuple[Outcome, ...]
 
+    def length_figures(self) -> dict[str, float]:
+        """Of the episodes [steps]."""
+        median = float(np.median(self.lengths))
+        return {"min": min(self.lengths), "median": median, "max": max(self.lengths)}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        lengths = np.array(self.lengths)
         return {
             **{name: getattr(self, name) for name in ("path", "task", "episodes", "transitions")},
             "observation": [column.to_dict() for column in self.observation],
@@ -94,11 +98,7 @@ class DataStatistics:
                 "states": self.states.to_dict() if self.states else None,
                 "actions": self.actions.to_dict() if self.actions else None,
             },
-            "lengths": {
-                "min": int(lengths.min()),
-                "median": float(np.median(lengths)),
-                "max": int(lengths.max()),
-            },
+            "lengths": self.length_figures(),
             "operators": [{**vars(item), "rate": item.rate} for item in self.operators],
             "qualities": [{**vars(item), "rate": item.rate} for item in self.qualities],
         }
