@@ -54,8 +54,7 @@ class NewFolder:
         self.out = Path(os.path.abspath(on_disk(place_at(out).path)))
         self._draft = draft_beside(self.out, "partial")
         for source in sources:
-            if isinstance(source, Path) and self.out.resolve().is_relative_to(source.resolve()):
-                raise UsageError(f"out={out} lies inside the dataset {source}: choose another folder")
+            require_outside(Path(out), source)
             if isinstance(source, Path) and source.resolve().is_relative_to(self.out.resolve()):
                 raise UsageError(f"the dataset {source} lies inside out={out}: choose another folder")
         if os.path.lexists(self.out) and not (self.out.is_dir() and not any(self.out.iterdir())):
@@ -77,6 +76,12 @@ class NewFolder:
         finally:
             shutil.rmtree(self._draft, ignore_errors=True)  # not there any more where all went well
             os.close(self._held)
+
+
+def require_outside(out: Path, dataset: Location) -> None:
+    """Raises: UsageError: what is to be made would lie in the dataset's folder, or be it."""
+    if isinstance(dataset, Path) and out.resolve().is_relative_to(dataset.resolve()):
+        raise UsageError(f"{out} lies inside the dataset {dataset}: choose another place")
 
 
 def draft_beside(folder: Path, suffix: str) -> Path:

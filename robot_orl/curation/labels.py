@@ -39,10 +39,17 @@ def matching(dataset: Dataset, where: str | None, deleted: bool = False) -> list
     pool = [record for record in dataset.records if record.deleted] if deleted else dataset.episodes
     query = None if where is None else parse(where)
     found = [record for record in pool if query is None or query.matches(record)]
+    if not pool:
+        raise UsageError(f"{dataset.path} has no {'deleted episode' if deleted else 'episode in use'}")
     if not found:
         kind = "deleted episodes" if deleted else "episodes"
-        raise UsageError(f"0 of {len(pool):,} {kind} match" + (f" where={where}" if where else ""))
+        raise UsageError(f"0 of {len(pool):,} {kind} match where={where}")
     return found
+
+
+def selected(dataset: Dataset, where: str | None) -> Dataset:
+    """With only those of `matching` in use; nothing is copied. Raises: as `matching`."""
+    return dataset.choose(matching(dataset, where))
 
 
 def parse_labels(given: dict[str, str | None]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ def test_queries_choose_from_those_in_use_or_from_the_deleted(tmp_path: Path) ->
         matching(dataset, "quality > 1")
     with pytest.raises(UsageError, match="0 of 2 deleted episodes match where=seed == 4"):
         matching(dataset, "seed == 4", deleted=True)
+    dataset.delete(dataset.episodes, "all")
+    with pytest.raises(UsageError, match="/a has no episode in use"):
+        matching(dataset, None)
 
 
 def test_labels_are_read_as_typed() -> None:

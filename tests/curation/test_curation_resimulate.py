@@ -173,7 +173,7 @@ def fresh(reach: Env, episode: Episode, tmp_path_factory: pytest.TempPathFactory
         (["--all", "video=a.mp4"], "name it by episode=..."),
         (["episode=0", "video=a.avi"], "video=a.avi does not end in .mp4"),
         (["episode=1"], "no episode '1' in .*; valid: 0 .. 0, or an id such as"),
-        (["where=quality > 2"], "no episode of .* matches where=quality > 2"),
+        (["where=quality > 2"], "0 of 1 episodes match where=quality > 2"),
     ],
 )
 def test_a_bad_request_is_one_line(

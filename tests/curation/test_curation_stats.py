@@ -294,7 +294,7 @@ def test_the_command_prints_tables_json_and_a_page(
     ("words", "said"),
     [
         (["out=a.png"], "out=a.png does not end in .html"),
-        (["where=length > 99"], "has no episode in use that"),
+        (["where=length > 99"], "episodes match where=length > 99"),
     ],
 )
 def test_a_bad_request_is_one_line(

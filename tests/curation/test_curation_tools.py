@@ -87,9 +87,7 @@ def test_deleted_episodes_come_back_until_they_are_compacted(root: Path, tool: T
     assert len(Dataset.open(root).records) == 30
     assert "5 deleted episodes are gone for good" in tool("compact", root)
     assert len(Dataset.open(root).records) == 25
-    assert (
-        tool("undelete", root, "where=seed < 10", code=2) == "0 of 0 deleted episodes match where=seed < 10"
-    )
+    assert tool("undelete", root, "where=seed < 10", code=2) == f"{root} has no deleted episode"
 
 
 def test_parts_and_unions(root: Path, tool: Tool) -> None:
@@ -105,3 +103,35 @@ def test_parts_and_unions(root: Path, tool: Tool) -> None:
     )
     assert "lies inside out=" in tool("merge", root, whole, f"out={root.parent}", code=2)
     assert sorted(entry.name for entry in root.parent.iterdir()) == ["a", "parts", "whole"]
+
+
+def test_where_all_is_deleted_each_tool_says_that_nothing_is_in_use(root: Path, tool: Tool) -> None:
+    tool("delete", root, "where=length > 0", "reason=all of them")
+    out = f"out={root.parent / 'b'}"
+    for words in (
+        *(["filter"], ["filter", out], ["split", out], ["convert", "to=npz", out], ["stats"]),
+        *(["replay", "episode=0"], ["replay", "--all"], ["delete", "where=success", "reason=again"]),
+    ):
+        assert tool(words[0], root, *words[1:], code=2) == f"{root} has no episode in use"
+    assert "30 of 30 deleted episodes" in tool("filter", root, "--deleted")
+
+
+def test_nothing_is_made_inside_a_dataset(root: Path, tool: Tool) -> None:
+    before = files(root)
+    for words in (
+        *(
+            ["filter", f"out={root}/b"],
+            ["split", f"out={root}/b"],
+            ["merge", f"{root}/../a/", f"out={root}/b"],
+        ),
+        *(["stats", f"out={root}/b.html"], ["replay", "episode=0", f"video={root}/b.mp4"]),
+        ["convert", "to=npz", f"out={root}/b"],
+    ):
+        assert "dataset" in tool(words[0], root, *words[1:], code=2)
+    assert files(root) == before
+
+
+def test_a_copy_is_not_listed(root: Path, tool: Tool) -> None:
+    for word in ("--json", "--all", "--history", "--deleted"):
+        tool("filter", root, f"out={root.parent / 'b'}", word, code=2)
+    assert not (root.parent / "b").exists()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robot_orl.commands.tables import out as console
-from robot_orl.data.query import select
+from robot_orl.curation.labels import selected
+from robot_orl.data.store.place import URL
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.interop import base
@@ -26,13 +27,9 @@ class Config(Schema):
 
 def run(cfg: Config) -> None:
     write, out = base.writer(cfg.to), Path(cfg.out)
-    dataset = Dataset.open(cfg.path)
-    if cfg.where is not None:
-        dataset = select(dataset, cfg.where)
-    if not dataset.episodes:
-        raise UsageError(
-            f"{cfg.path} has no episode in use{'' if cfg.where is None else f' where {cfg.where}'}"
-        )
+    if URL.match(cfg.out):
+        raise UsageError(f"{cfg.out}: other formats are written to a folder of this machine, not a store")
+    dataset = selected(Dataset.open(cfg.path), cfg.where)
     check_free(out, dataset)
     count = len(dataset.episodes)
     with StopFlag() as stop, Bar(f"Writing {cfg.to}", count) as bar:

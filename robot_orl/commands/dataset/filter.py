@@ -29,6 +29,10 @@ class Config(Schema):
 
 
 def run(cfg: Config) -> None:
+    if cfg.out is not None and cfg.deleted:
+        raise UsageError("deleted episodes are not copied: undelete them first")
+    if cfg.out is not None and (cfg.all or cfg.json or cfg.history):
+        raise UsageError("out= copies all that match; --all, --json and --history are for listing them")
     dataset = Dataset.open(cfg.path)
     records = matching(dataset, cfg.where, cfg.deleted)
     if cfg.out is None:
@@ -36,11 +40,9 @@ def run(cfg: Config) -> None:
         if cfg.json:
             return print_json(records, histories)
         print_episodes(records, cfg.all, histories)
-        pool = len(dataset.records) - len(dataset.episodes) if cfg.deleted else len(dataset.episodes)
-        out.print(f"{len(records):,} of {pool:,} {'deleted ' if cfg.deleted else ''}episodes")
+        pool = [record for record in dataset.records if record.deleted == cfg.deleted]
+        out.print(f"{len(records):,} of {len(pool):,} {'deleted ' if cfg.deleted else ''}episodes")
         return None
-    if cfg.deleted:
-        raise UsageError("deleted episodes are not copied: undelete them first")
     told = {"where": cfg.where}
     with (
         StopFlag() as stop,

@@ -10,9 +10,10 @@ import gymnasium
 import numpy as np
 
 from robot_orl.commands.tables import out, print_columns
+from robot_orl.curation.copying import require_outside
 from robot_orl.curation.film import Film
+from robot_orl.curation.labels import selected
 from robot_orl.curation.resimulate import START, Replayed, Resimulator
-from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.errors import DataError, RunError, UsageError
@@ -56,11 +57,9 @@ def run(cfg: Config) -> None:
         raise UsageError("dataset replay takes episode=... or --all, not both")
     if cfg.video is not None and cfg.episode is None:
         raise UsageError("video= shows one episode; name it by episode=...")
-    dataset = Dataset.open(cfg.path)
-    if cfg.where is not None:
-        dataset = select(dataset, cfg.where)
-        if not dataset.episodes:
-            raise UsageError(f"no episode of {cfg.path} matches where={cfg.where}")
+    dataset = selected(Dataset.open(cfg.path), cfg.where)
+    if cfg.video is not None:
+        require_outside(Path(cfg.video), dataset.path)
     if cfg.episode is not None:
         _one(cfg, dataset, _find(dataset, cfg.episode))
     else:

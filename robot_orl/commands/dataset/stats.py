@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robot_orl.commands.tables import out, print_columns, print_rows
+from robot_orl.curation.copying import require_outside
 from robot_orl.curation.figures.columns import ColumnFigures
 from robot_orl.curation.figures.coverage import Coverage
 from robot_orl.curation.figures.data_statistics import DataStatistics, Outcome, TimeFigures, compute
 from robot_orl.curation.figures.remarks import remarks
-from robot_orl.data.query import select
+from robot_orl.curation.labels import selected
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
@@ -33,12 +34,9 @@ def run(cfg: Config) -> None:
     page = None if cfg.out is None else Path(cfg.out)
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"out={cfg.out} does not end in .html")
-    dataset = Dataset.open(cfg.path)
-    if cfg.where is not None:
-        dataset = select(dataset, cfg.where)
-    if not dataset.episodes:
-        matched = "" if cfg.where is None else f" that matches where={cfg.where}"
-        raise UsageError(f"{cfg.path} has no episode in use{matched}")
+    dataset = selected(Dataset.open(cfg.path), cfg.where)
+    if page is not None:
+        require_outside(page, dataset.path)
     with StopFlag() as stop, Bar("stats", len(dataset.episodes)) as bar:
 
         def after_episode() -> None:

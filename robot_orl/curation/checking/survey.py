@@ -175,7 +175,7 @@ def _belongs(parts: list[str], scan: Scan | None) -> bool:
         return len(parts) == 2 and parts[1].endswith(SUFFIX)
     if parts[0] != SEGMENTS:
         return len(parts) == 1 and (
-            parts[0] == DATASET_FILE or re.fullmatch(r"\.\w+\.lock", parts[0]) is not None
+            parts[0] == DATASET_FILE or re.fullmatch(r"\..+\.lock", parts[0]) is not None
         )
     if len(parts) == 2:
         return False
