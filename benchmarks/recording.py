@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -33,8 +34,17 @@ from robot_orl.types import Actor, Array, EpisodeMeta, Proposal, Signal, Spec
 
 SIM_STATE = 336
 STEPS = 50  # of an episode
-Step = Mapping[str, Array]
 Between = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a control loop has at hand. arrays: by their names in a segment."""
+
+    arrays: Mapping[str, Array]
+    obs: Mapping[str, Array]
+
+
 Record = Callable[[Step], None]
 Recording = tuple[Between, Record]
 
@@ -93,7 +103,7 @@ def loop(
                 ticker.start()
             ticker.wait()
             step = steps[ticks % len(steps)]
-            policy(np.concatenate(list(observation(step).values())))  # a tick is not of recording alone
+            policy(np.concatenate(list(step.obs.values())))  # a tick is not of recording alone
             before = time.perf_counter_ns()
             record(step)
             durations[ticks] = time.perf_counter_ns() - before
@@ -135,13 +145,13 @@ def into_buffer(spec: Spec, writer: BackgroundWriter | None, settle_s: float) ->
             writer.append(buffer.finish(meta))
             writer.settle(settle_s)
         journal = writer.begin(meta) if writer else None
-        buffer.begin(observation(first), first["sim/state"], journal=journal)
+        buffer.begin(first.obs, first.arrays["sim/state"], journal=journal)
 
     def record(step: Step) -> None:
-        action = step["steps/action"]
+        action = step.arrays["steps/action"]
         proposal = Proposal(action, Actor.POLICY, policy=action)
-        state, obs = step["sim/state"], observation(step)
-        buffer.append(proposal, obs, -1.0, False, False, 0, state, action, success=False)
+        state = step.arrays["sim/state"]
+        buffer.append(proposal, step.obs, -1.0, False, False, 0, state, action, success=False)
 
     return between, record
 
@@ -163,7 +173,7 @@ def h5py_append(root: Path, spec: Spec) -> Iterator[Recording]:
         def record(step: Step) -> None:
             for name, array in arrays.items():
                 array.resize(len(array) + 1, axis=0)
-                array[-1] = step[name]
+                array[-1] = step.arrays[name]
             file.flush()  # else a kill loses it, or the whole file
 
         yield no_pause, record
@@ -179,7 +189,7 @@ def zarr_append(root: Path, spec: Spec) -> Iterator[Recording]:
 
     def record(step: Step) -> None:
         for name, array in arrays.items():
-            array.append(step[name][None])
+            array.append(step.arrays[name][None])
 
     yield no_pause, record
 
@@ -193,18 +203,16 @@ def made_spec(hz: float) -> Spec:
 def made_steps(rng: np.random.Generator, count: int = 4) -> list[Step]:
     """Steps of random numbers by the names of a segment's arrays."""
     fields = layout.fields_of(made_spec(1.0), SIM_STATE)
-    return [
+    found = [
         {n: np.asarray(rng.normal(size=f.row)).astype(f.dtype) for n, f in fields.items()}
         for _ in range(count)
     ]
-
-
-def observation(step: Step) -> Step:
-    return {key: step[f"obs/{key}"] for key in ("observation", "achieved_goal", "desired_goal")}
+    keys = made_spec(1.0).observation
+    return [Step(arrays, {key: arrays[f"obs/{key}"] for key in keys}) for arrays in found]
 
 
 def row_bytes(step: Step) -> int:
-    return sum(value.nbytes for value in step.values())
+    return sum(value.nbytes for value in step.arrays.values())
 
 
 def print_stored(root: Path, ticks: int) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from made_episodes import SIM_STATE, assert_same_bits, made_episode, made_spec
@@ -92,3 +93,9 @@ def live(
 def assert_lived(found: Episode, seed: int) -> None:
     """It is the whole life, or what must be recovered of it."""
     assert_same_bits(found, cut_life(seed, len(found)))
+
+
+def header_size(journal: Path) -> int:
+    """Where its rows begin."""
+    content = journal.read_bytes()
+    return content.index(b"\n", content.index(b"\n") + 1) + 1

@@ -6,18 +6,20 @@ import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-from lives import SPEC, known_before, live, made_life
+from lives import SPEC, assert_lived, header_size, known_before, live, made_life
 from made_episodes import SIM_STATE, assert_same_bits
 
 from robot_orl.data.store import BackgroundWriter, Dataset, SegmentWriter
+from robot_orl.data.store import journal as journal_module
 from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.data.store.journal import Journals, folder_of, row_dtype, row_fields
 from robot_orl.data.store.place import Url
 from robot_orl.data.store.recovery import pending, recover
 from robot_orl.errors import DataError, RunError
 from robot_orl.types import EpisodeMeta
+
+ROW = 152  # bytes
 
 
 def journal_files(root: Path) -> list[Path]:
@@ -32,17 +34,19 @@ def test_a_row_lies_as_drawn() -> None:
     # 44 behind the observations; 7 states of 8 bytes from 48; 3 actions of 2 and a reward of 4 bytes; 2 ends
     assert dtype.fields["sim/state"][1] == 48  # type: ignore[index]
     assert dtype.fields["steps/t_ns"][1] == 136  # type: ignore[index]
-    assert dtype.itemsize == 152
+    assert dtype.itemsize == ROW
 
 
 def test_the_file_holds_after_each_step_what_was_recorded_by_then(tmp_path: Path) -> None:
-    sizes = []
+    seen = []
     journal = Journals(tmp_path / "set", SPEC, "test", {"speed": 2}, {"width": 8}).open(EpisodeMeta(seed=4))
     assert journal is not None
     buffer = EpisodeBuffer(SPEC, 3)
-    live(buffer, journal, 4, steps=5, after_step=lambda n: sizes.append(journal.path.stat().st_size))
-    assert np.diff(sizes).tolist() == [152] * 4
-    header, start, rows = journal.path.read_bytes().split(b"\n", 2)
+    live(buffer, journal, 4, steps=5, after_step=lambda n: seen.append(journal.path.read_bytes()))
+    header, start, rows = seen[-1].split(b"\n", 2)
+    end = seen[-1].index(rows) + 6 * ROW
+    for step, content in enumerate(seen, 1):  # all rows so far, and zeros that make room for more
+        assert content == seen[-1][: end - (5 - step) * ROW].ljust(len(content), b"\0")
     content = json.loads(header)
     assert (content["uid"], content["config"], content["env_kwargs"]) == (
         journal.uid,
@@ -51,11 +55,11 @@ def test_the_file_holds_after_each_step_what_was_recorded_by_then(tmp_path: Path
     )
     assert (content["meta"]["seed"], content["format_version"]) == (4, 1)
     layout = json.loads(start)
-    assert (layout["sim_state_size"], layout["images"], layout["row_bytes"]) == (SIM_STATE, False, 152)
-    assert len(rows) == 6 * 152
+    assert (layout["sim_state_size"], layout["images"], layout["row_bytes"]) == (SIM_STATE, False, ROW)
+    assert not any(rows[6 * ROW :])
     offset = next(column["offset"] for column in layout["row"] if column["name"] == "steps/t_ns")
     for number in range(6):  # by the header alone
-        row = rows[number * 152 : (number + 1) * 152]
+        row = rows[number * ROW : (number + 1) * ROW]
         assert int.from_bytes(row[4:8], "little") == number
         if number:
             assert int.from_bytes(row[offset : offset + 8], "little") == made_life(4)[0].t_ns[number - 1]
@@ -157,7 +161,10 @@ def test_a_folder_that_cannot_be_had_is_told_and_recording_goes_on(tmp_path: Pat
     assert "\n" not in told
 
 
-def test_a_journal_that_fails_is_given_up_and_the_episode_is_whole_in_ram(tmp_path: Path) -> None:
+def test_a_journal_that_fails_is_given_up_and_the_episode_is_whole_in_ram(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "WINDOW_BYTES", 0)  # each row is a write
     journals = Journals(tmp_path / "set", SPEC, "test")
     journal = journals.open(known_before(made_life(5)[0].meta))
     assert journal is not None
@@ -172,7 +179,8 @@ def test_a_journal_that_fails_is_given_up_and_the_episode_is_whole_in_ram(tmp_pa
     assert [line.rpartition(": ")[2] for line in journals.failures] == ["No space left on device"]
 
 
-def test_a_row_that_was_written_in_part_is_the_last(tmp_path: Path) -> None:
+def test_a_row_that_was_written_in_part_is_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "WINDOW_BYTES", 0)  # each row is a write
     journals = Journals(tmp_path / "set", SPEC, "test")
     journal = journals.open(known_before(made_life(5)[0].meta))
     assert journal is not None
@@ -188,6 +196,39 @@ def test_a_row_that_was_written_in_part_is_the_last(tmp_path: Path) -> None:
     assert len(journals.failures) == 1
     [found] = pending(tmp_path / "set")
     assert (found.steps, found.problem) == (3, None)
+
+
+@pytest.mark.parametrize("window_bytes", [0, 2 * ROW, 5 * ROW + 7, 2**19])
+def test_rows_lie_without_a_gap_however_they_come_into_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_bytes: int
+) -> None:
+    monkeypatch.setattr(journal_module, "WINDOW_BYTES", window_bytes)
+    journal = Journals(tmp_path, SPEC, "test").open(known_before(made_life(7)[0].meta))
+    assert journal is not None
+    live(EpisodeBuffer(SPEC, 4), journal, 7, steps=290)
+    journal.close()
+    recover(tmp_path)
+    [episode] = Dataset.open(tmp_path).load_all()
+    assert len(episode) == 290
+    assert_lived(episode, 7)
+
+
+def test_a_window_that_finds_no_room_leaves_no_gap_for_the_rows_that_still_fit(tmp_path: Path) -> None:
+    journals = Journals(tmp_path, SPEC, "test")
+    journal = journals.open(known_before(made_life(7)[0].meta))
+    assert journal is not None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        live(EpisodeBuffer(SPEC), journal, 7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    size = journal.path.stat().st_size
+    journal.close()
+    assert len(journals.failures) == 1
+    [found] = pending(tmp_path)
+    assert (found.steps, found.problem) == ((size - header_size(journal.path)) // ROW - 1, None)
+    assert found.steps > 100
 
 
 def test_journals_of_an_object_store_lie_on_this_machine(

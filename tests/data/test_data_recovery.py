@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lives import SPEC, assert_lived, known_before, live, made_life
+from lives import SPEC, assert_lived, header_size, known_before, live, made_life
 from made_episodes import made_spec
 
 from robot_orl.data.store import Dataset, SegmentWriter
@@ -27,11 +27,6 @@ def left_behind(root: Path, seed: int = SEED, steps: int | None = STEPS) -> Path
     live(EpisodeBuffer(SPEC, 4), journal, seed, steps)
     journal.close()
     return journal.path
-
-
-def header_size(path: Path) -> int:
-    content = path.read_bytes()
-    return content.index(b"\n", content.index(b"\n") + 1) + 1
 
 
 def test_a_killed_episode_comes_back_truncated_and_marked_as_a_crash(tmp_path: Path) -> None:
@@ -103,7 +98,8 @@ def test_of_two_recoveries_at_once_one_leaves_the_journal_to_the_other(tmp_path:
 
 def test_every_cut_of_the_file_gives_the_whole_steps_before_it(tmp_path: Path) -> None:
     path = left_behind(tmp_path)
-    content, start = path.read_bytes(), header_size(path)
+    start = header_size(path)
+    content = path.read_bytes()[: start + (1 + STEPS) * ROW]  # without the room behind them
     for size in [*range(start, len(content), 37), len(content) - 1]:
         path.write_bytes(content[:size])
         [found] = pending(tmp_path)
@@ -114,6 +110,20 @@ def test_every_cut_of_the_file_gives_the_whole_steps_before_it(tmp_path: Path) -
     [episode] = Dataset.open(tmp_path).load_all()
     assert len(episode) == STEPS - 1
     assert_lived(episode, SEED)
+
+
+def test_a_row_that_was_being_stored_never_counts_and_is_no_damage(tmp_path: Path) -> None:
+    path = left_behind(tmp_path)
+    content, start = path.read_bytes(), header_size(path)
+    last = start + STEPS * ROW
+    for stored in (0, 1, 60, ROW - 4):  # the checksum, which comes last, is still missing
+        row = bytes(4) + content[last + 4 : last + 4 + stored]
+        path.write_bytes(content[:last] + row.ljust(ROW, b"\0") + content[last + ROW :])
+        [found] = pending(tmp_path)
+        assert (found.steps, found.problem) == (STEPS - 1, None)
+    path.write_bytes(content[: last - ROW] + bytes(4) + content[last - ROW + 4 :])
+    [found] = pending(tmp_path)  # a later row is there: it was stored, and something took it away
+    assert (found.steps, found.problem) == (STEPS - 2, "damaged: step 4 does not match its checksum")
 
 
 def test_a_header_that_was_cut_off_promised_no_step(tmp_path: Path) -> None:

@@ -267,6 +267,8 @@ def _rows(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[Array, str | None]:
     content = bytearray()
     number = 0
     while len(row := file.read(dtype.itemsize)) == dtype.itemsize:
+        if not any(row[:CRC_BYTES]) and _is_empty(file):  # killed while it was stored, or before
+            break
         is_next = int.from_bytes(row[CRC_BYTES : CRC_BYTES + 4], "little") == number
         if row[:CRC_BYTES] != checksum(row) or not is_next:
             what = "the start" if number == 0 else f"step {number - 1}"
@@ -274,6 +276,11 @@ def _rows(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[Array, str | None]:
         content += row
         number += 1
     return np.frombuffer(content, dtype), None
+
+
+def _is_empty(file: BinaryIO) -> bool:
+    """Whether nothing but zeros is left: room for rows that did not come."""
+    return all(block.count(0) == len(block) for block in iter(lambda: file.read(2**20), b""))
 
 
 def _parse(line: bytes) -> dict[str, Any]:
