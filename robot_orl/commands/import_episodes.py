@@ -1,16 +1,29 @@
 """`robot-orl import`: brings in data of another format."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import gymnasium
 
 from robot_orl.commands.tables import print_rows
-from robot_orl.errors import DataError
+from robot_orl.data.store.place import URL
+from robot_orl.errors import DataError, UsageError
 from robot_orl.interop.base import Request, Source
-from robot_orl.interop.importing import Import, Provenance, check_fits, files_of, open_source, provenance_of
+from robot_orl.interop.checks import printable
+from robot_orl.interop.importing import (
+    LEAST_HZ,
+    MOST_HZ,
+    Import,
+    Provenance,
+    check_fits,
+    files_of,
+    open_source,
+    provenance_of,
+)
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.schema import Schema, setting
@@ -29,7 +42,11 @@ class Config(Schema):
         None, "A task of this stack, against which the data is checked; or a name for another one."
     )
     control_hz: float | None = setting(
-        None, "At what rate it was recorded, where the file does not say.", unit="Hz", low=1e-3, high=1e5
+        None,
+        "At what rate it was recorded, where the file does not say.",
+        unit="Hz",
+        low=LEAST_HZ,
+        high=MOST_HZ,
     )
     horizon: int | None = setting(
         None, "Steps after which an episode was cut, where the file does not say.", low=1
@@ -43,7 +60,9 @@ class Config(Schema):
 def run(cfg: Config) -> None:
     import envs  # noqa: F401  registers the tasks with Gymnasium
 
-    path = Path(cfg.path)
+    if URL.match(cfg.path):
+        raise UsageError(f"{cfg.path}: files of other formats are read from this machine, not from a store")
+    path = Path(os.path.abspath(cfg.path))
     source = open_source(cfg.source, path, Request(cfg.task, cfg.control_hz, cfg.horizon, cfg.scale_actions))
     check_fits(cfg.out, source)
     if cfg.dry_run:
@@ -53,7 +72,21 @@ def run(cfg: Config) -> None:
         provenance = _read(path, stop)
         taken, steps, skipped = _bring_in(cfg, source, provenance, stop)
     there = f"; {skipped} were there already" if skipped else ""
-    print(f"{cfg.out}: {taken} episodes, {steps} transitions of {source.spec.task} imported{there}")
+    print(
+        f"{cfg.out}: {taken} episodes, {steps} transitions of {printable(source.spec.task)} imported{there}"
+    )
+    if (note := _unknown_task(source.spec.task)) is not None:
+        print(note)
+
+
+def _unknown_task(name: str) -> str | None:
+    """What a name that is no task of this stack means, perhaps after a slip of the pen; None: it is one."""
+    if name in gymnasium.registry:
+        return None
+    own = [task for task, found in gymnasium.registry.items() if found.version is None]
+    close = get_close_matches(name, own, n=1, cutoff=0.8)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"'{printable(name)}' is no task of this stack: signals are as in the file{hint}"
 
 
 def _read(path: Path, stop: StopFlag) -> Provenance:
@@ -80,7 +113,10 @@ def _bring_in(cfg: Config, source: Source, provenance: Provenance, stop: StopFla
                 taken, steps = taken + 1, steps + length
                 bar.advance(taken + work.skipped - bar.done)
         except DataError as error:
-            raise DataError(f"{error}; {taken + work.skipped} other episodes are in {cfg.out}") from error
+            kept = taken + work.skipped
+            raise DataError(
+                f"{error}; {kept} other episodes are in {cfg.out}" if kept else str(error)
+            ) from error
     if not work.is_complete:
         stop.check(f"{taken + work.skipped} episodes are in {cfg.out}; the same command goes on")
     return taken, steps, work.skipped
@@ -89,10 +125,9 @@ def _bring_in(cfg: Config, source: Source, provenance: Provenance, stop: StopFla
 def _rows(cfg: Config, source: Source) -> Iterator[tuple[str, str]]:
     """What would be imported, for people."""
     spec = source.spec
-    known = spec.task in gymnasium.registry
     yield "format", cfg.source
     yield "episodes", "unknown" if source.count is None else f"up to {source.count}"
-    yield "task", spec.task if known else f"{spec.task} (none of this stack: signals as in the file)"
+    yield "task", _unknown_task(spec.task) or spec.task
     yield "observation", ", ".join(f"{key} {len(signals)}" for key, signals in spec.observation.items())
     if spec.cameras:
         yield "cameras", ", ".join(f"{name} {c.width}x{c.height}" for name, c in spec.cameras.items())
@@ -101,5 +136,6 @@ def _rows(cfg: Config, source: Source) -> Iterator[tuple[str, str]]:
     yield "longest episode", f"{spec.horizon} steps"
     for name, value in source.provenance.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
+        text = printable(text)
         yield name.replace("_", " "), text if len(text) <= 100 else f"{text[:97]}..."
     yield "out", f"{cfg.out} (nothing was written)"

@@ -21,8 +21,11 @@ import numpy as np
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError, unknown
 from robot_orl.interop import formats
+from robot_orl.interop.checks import printable
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Signal, Spec
+
+MAX_WIDTH = 2**18  # of a row of a file that nobody knows: each value becomes a signal with a name
 
 Read = Callable[[Path, "Request"], "Source"]
 Write = Callable[[Dataset, Path, Callable[[int], None]], None]
@@ -96,7 +99,8 @@ def library(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        raise UsageError(f"this format needs {name}: pip install 'robot-orl[interop]'") from error
+        package = name.partition(".")[0]
+        raise UsageError(f"this format needs {package}: pip install 'robot-orl[interop]'") from error
 
 
 def task_spec(request: Request) -> Spec | None:
@@ -132,17 +136,20 @@ def made_spec(
     """A spec for data of a task that this stack does not know: signals are numbered, their units unknown.
 
     observation: width per key.  control_hz, task: as the file says, if it does; the request overrides.
-    Raises: UsageError: nobody says at what rate the data was recorded.
+    Raises: UsageError: nobody says at what rate the data was recorded.  DataError: wider than any robot's.
     """
-    rate = request.control_hz or control_hz
+    rate = control_hz if request.control_hz is None else request.control_hz
     if rate is None:
         raise UsageError("the file does not say its control rate: add control_hz=... [Hz]")
+    for key, width in {**observation, "action": action}.items():
+        if width > MAX_WIDTH:
+            raise DataError(f"'{printable(key)}' has rows of {width} values; up to {MAX_WIDTH} are signals")
 
     def signals(prefix: str, count: int, low: float, high: float) -> tuple[Signal, ...]:
         return tuple(Signal(f"{prefix}_{i}", "?", low, high) for i in range(count))
 
     return Spec(
-        task=request.task or task or "unknown",
+        task=request.task or printable(task or "") or "unknown",
         observation={key: signals(key, width, -np.inf, np.inf) for key, width in observation.items()},
         action=signals("action", action, -1.0, 1.0),
         control_hz=float(rate),

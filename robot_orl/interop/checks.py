@@ -1,6 +1,7 @@
 """What every format has to find out about numbers before they are believed."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from robot_orl.errors import DataError
 from robot_orl.types import Array
 
-BLOCK_ROWS = 2**16
+BLOCK_BYTES = 2**24  # that are looked through at once
 EPISODE_BYTES = 2**32  # of one array of an episode, which is held in memory at once
 
 
@@ -73,8 +74,8 @@ def rewards(rows: Array, what: str) -> Array:
 
 def clipped_values(actions: Rows, what: str) -> int:
     """How many values of (N, A) lie outside [-1, 1]; a block at a time. Raises: DataError: NaN."""
-    clipped = 0
-    for start in range(0, len(actions), BLOCK_ROWS):
-        block = finite(actions.read(start, min(start + BLOCK_ROWS, len(actions))), what)
+    clipped, rows = 0, max(1, BLOCK_BYTES // max(prod(actions.row) * actions.dtype.itemsize, 1))
+    for start in range(0, len(actions), rows):
+        block = finite(actions.read(start, min(start + rows, len(actions))), what)
         clipped += int(np.count_nonzero(np.abs(block) > 1.0))
     return clipped

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,7 +27,9 @@ def convert(dataset: Dataset, write: Write, out: Path, progress: Callable[[int],
     Raises: UsageError: out exists.  DataError: an episode is damaged.  RunError: the disk refuses.
     """
     check_free(out, dataset)
+    out = Path(os.path.abspath(out))  # for writers that take a relative 'a:b' for a URL
     beside = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
+    new_folders = [folder for folder in out.parents if not folder.exists()]
     try:
         beside.mkdir(parents=True)
         write(dataset, beside / out.name, progress)
@@ -36,3 +39,6 @@ def convert(dataset: Dataset, write: Write, out: Path, progress: Callable[[int],
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # the first that is not empty: it holds what was written
+            for folder in new_folders:
+                folder.rmdir()

@@ -16,7 +16,8 @@ import numpy as np
 from robot_orl.errors import DataError
 from robot_orl.interop.base import imported_episode, split_observation
 from robot_orl.interop.checks import Rows, finite, rewards
-from robot_orl.types import Array, Episode, EpisodeMeta, Spec
+from robot_orl.interop.exporting import STEP_FIELDS
+from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Spec
 
 REPEATED = "the observation after the last step is unknown and repeats the one before"
 WHOLE = ""  # key of an observation that is all of them, in the spec's order
@@ -63,8 +64,8 @@ class Flat:
 
     def _episode(self, index: int, start: int, stop: int, origin: str) -> Episode:
         what = self.what if len(self.ends) == 1 else f"{self.what}: episode {index}"
-        terminated = _flags(self.terminated, start, stop)
-        truncated = _flags(self.truncated, start, stop)
+        terminated = _flags(self.terminated, start, stop, self.what)
+        truncated = _flags(self.truncated, start, stop, self.what)
         seen = {key: self._seen(key, rows, index, start, stop, what) for key, rows in self.seen.items()}
         length = min(len(rows) for rows in seen.values()) - 1
         is_repeated = length < stop - start and bool(terminated[-1])
@@ -86,7 +87,7 @@ class Flat:
             images={camera: seen[camera] for camera in self.spec.cameras},
         )
         known: dict[str, Any] = {
-            key: rows.read(start, stop)[:length].astype(getattr(episode, key).dtype)
+            key: _known(key, rows.read(start, stop)[:length], f"{what}: '{rows.name}'")
             for key, rows in self.columns.items()
         }
         return replace(episode, **known)
@@ -135,7 +136,8 @@ class Flat:
             return self.metas[index]
         reached = None
         if self.success is not None and stop > start:
-            reached = self.success.read(start, stop).reshape(stop - start) > 0
+            rows = self.success.read(start, stop).reshape(stop - start)
+            reached = None if np.isnan(rows).any() else rows > 0
         return EpisodeMeta(
             success=None if reached is None else bool(reached[-1]),
             success_any=None if reached is None else bool(reached.any()),
@@ -143,23 +145,37 @@ class Flat:
         )
 
 
-def _flags(rows: Rows | None, start: int, stop: int) -> Array:
-    """(T,) bool; False where nothing is known."""
+def _flags(rows: Rows | None, start: int, stop: int, what: str) -> Array:
+    """(T,) bool; False where nothing is known. Raises: DataError: NaN."""
     if rows is None:
         return np.zeros(stop - start, bool)
-    return rows.read(start, stop).reshape(stop - start) > 0
+    found = rows.read(start, stop).reshape(stop - start)
+    if np.isnan(found).any():
+        raise DataError(
+            f"{what}: '{rows.name}' holds NaN in its row {start + int(np.argmax(np.isnan(found)))}"
+        )
+    return found > 0
 
 
-def split_at(flags: list[Rows], horizon: int | None = None) -> Array:
+def _known(key: str, rows: Array, what: str) -> Array:
+    """A field of Episode. Raises: DataError: times that are not whole [ns], or an actor of no kind."""
+    if key == "t_ns" and rows.dtype.kind not in "iu":
+        raise DataError(f"{what} holds {rows.dtype}; expected whole nanoseconds")
+    if key == "actor" and not np.isin(rows, list(Actor)).all():
+        raise DataError(f"{what} holds {rows[~np.isin(rows, list(Actor))][0]}, which is no actor")
+    return rows.astype(STEP_FIELDS[key])
+
+
+def split_at(flags: list[Rows], what: str, horizon: int | None = None) -> Array:
     """(E,) the row after the last of each episode: one ends where any flag is set, after `horizon` rows,
-    and at the end of the file. flags: (N,) or (N, 1) each.
+    and at the end of the file. flags: (N,) or (N, 1) each.  what: names the file.
     """
     total, block = len(flags[0]), 2**20
     ends: list[int] = []
     last = 0
     for start in range(0, total, block):
         stop = min(start + block, total)
-        is_end = np.logical_or.reduce([_flags(rows, start, stop) for rows in flags])
+        is_end = np.logical_or.reduce([_flags(rows, start, stop, what) for rows in flags])
         for end in [*(np.flatnonzero(is_end) + start + 1).tolist(), stop if stop == total else None]:
             while horizon is not None and (stop if end is None else end) - last > horizon:
                 last += horizon

@@ -20,6 +20,7 @@ from robot_orl.types import Array
 CHUNK_BYTES = 2**30  # HDF5 unpacks a whole chunk to read one row of it
 CACHE_BYTES = 2**26  # of unpacked chunks: neighbouring episodes share some
 TEXT_BYTES = 2**20
+TEXTS_BYTES = 2**26  # of fixed length together: they need not have been written to be declared
 DAMAGE = (OSError, RuntimeError, ValueError, KeyError)  # what h5py raises on its way through a bad file
 
 
@@ -37,9 +38,31 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} is not an HDF5 file, or is damaged: {_first(error)}") from error
     with file:
         try:
+            _check_links(path, file)
             yield file
         except DAMAGE as error:
             raise DataError(f"{path} is damaged: {_first(error)}") from error
+
+
+def _check_links(path: Path, file: Any) -> None:
+    """Raises: DataError: a link in the file leads out of it, to whatever else its reader may read."""
+    h5l = library("h5py").h5l
+
+    def leads_out(name: bytes, link: Any) -> bytes | None:
+        return None if link.type in (h5l.TYPE_HARD, h5l.TYPE_SOFT) else name
+
+    if (found := file.id.links.visit(leads_out, info=True)) is not None:
+        name = printable(found.decode("utf-8", "replace"))
+        raise DataError(f"{path}: '{name}' is a link to another file; only the file itself is imported")
+
+
+def check_here(dataset: Any) -> None:
+    """Raises: DataError: the content of a dataset lies in another file."""
+    if dataset.is_virtual or dataset.external:
+        raise DataError(
+            f"{dataset.file.filename}: '{printable(dataset.name).strip('/')}' lies in another file; "
+            "only what is in the file itself is imported"
+        )
 
 
 class Column:
@@ -103,8 +126,7 @@ class Column:
             raise DataError(f"{what} is a single value; expected rows")
         if self.dtype.kind not in "fiub":
             raise DataError(f"{what} holds {self.dtype}; expected numbers")
-        if dataset.file.filename != self._file or dataset.is_virtual or dataset.external:
-            raise DataError(f"{what} lies in another file; only what is in the file itself is imported")
+        check_here(dataset)
         size = prod(dataset.shape)  # in whole numbers: `dataset.size` wraps around
         if size == 0:
             return
@@ -171,6 +193,7 @@ def text(node: Any) -> str | None:
     if hasattr(node, "shape") and hasattr(node, "id"):
         if node.shape != () or node.dtype.kind not in "SO" or node.dtype.itemsize > TEXT_BYTES:
             return None
+        check_here(node)
         node = node[()]
     if isinstance(node, bytes):
         return node.decode("utf-8", "replace")
@@ -180,8 +203,10 @@ def text(node: Any) -> str | None:
 def texts(group: Any, name: str, length: int) -> list[str]:
     """`length` texts, one per row. Raises: DataError: they are not that."""
     node = group.get(name)
-    if getattr(node, "shape", None) != (length,) or node.dtype.kind not in "SO":
+    is_text = getattr(node, "shape", None) == (length,) and node.dtype.kind in "SO"
+    if not is_text or length * node.dtype.itemsize > TEXTS_BYTES:
         raise DataError(f"{group.file.filename}: '{group.name}/{name}' does not hold {length} texts")
+    check_here(node)
     try:
         found = node[()]
     except (OSError, RuntimeError) as error:

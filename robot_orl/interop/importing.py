@@ -12,12 +12,13 @@ from typing import Any
 
 from robot_orl.data.store import Dataset, SegmentWriter, layout
 from robot_orl.data.store.place import Url
-from robot_orl.errors import DataError, RobotOrlError
+from robot_orl.errors import DataError, RobotOrlError, UsageError
 from robot_orl.interop import base
 from robot_orl.interop.base import Request, Source
 from robot_orl.types import Episode
 
 READ_BYTES = 2**22
+LEAST_HZ, MOST_HZ = 1e-3, 1e5
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Provenance:
 
 def files_of(path: Path) -> list[Path]:
     """The file itself, or all files of a folder. Raises: DataError: there is nothing."""
-    if not path.exists():
-        raise DataError(f"no file or folder {path}")
+    if not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path} is no file" if path.exists() else f"no file or folder {path}")
     found = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
     if not found:
         raise DataError(f"{path} is an empty folder")
@@ -57,11 +58,14 @@ def provenance_of(path: Path, progress: Callable[[int], None]) -> Provenance:
             total += size
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-    return Provenance(path.name or str(path), total, digest.hexdigest())
+    return Provenance(path.name, total, digest.hexdigest())
 
 
 def open_source(name: str, path: Path, request: Request) -> Source:
-    """Raises: UsageError: no such format.  DataError: the file is not one that can be imported."""
+    """path: a full one; its last part names the episodes' origin.
+
+    Raises: UsageError: no such format.  DataError: the file is not one that can be imported.
+    """
     read = base.reader(name)
     files_of(path)
     try:
@@ -69,6 +73,12 @@ def open_source(name: str, path: Path, request: Request) -> Source:
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
     layout.fields_of(source.spec, None)  # its names and sizes can be those of a dataset
+    if not LEAST_HZ <= source.spec.control_hz <= MOST_HZ:
+        raise DataError(
+            f"{path} says a control rate of {source.spec.control_hz:g} Hz: tell the true one, control_hz=..."
+        )
+    if source.spec.horizon < 1:
+        raise DataError(f"{path} says a horizon of {source.spec.horizon} steps; tell it by horizon=...")
     return source
 
 
@@ -91,7 +101,7 @@ class Import:
             out, source.spec, f"import-{format}", config={"import": told}, env_kwargs=source.env_kwargs
         )
         self._failure: RobotOrlError | None = None
-        self.done = _already_there(out, provenance.sha256)
+        self.done = _already_there(out, provenance, source)
         self.skipped = 0
         self.is_complete = False  # every episode was met
 
@@ -126,15 +136,20 @@ def _place(origin: str) -> str:
     return "#" + origin.rpartition("#")[2]
 
 
-def _already_there(out: Path | Url | str, digest: str) -> set[str]:
+def _already_there(out: Path | Url | str, file: Provenance, source: Source) -> set[str]:
+    """Raises: UsageError: what is there was cut into episodes in another way."""
     try:
         dataset = Dataset.open(out, allow_empty=True)
     except DataError:
         return set()
+    same = [s for s in dataset.segments if _imported(s.attributes).get("sha256") == file.sha256]
+    for segment in same:
+        cut = _imported(segment.attributes).get("file_says", {}).get("cut_after")
+        if cut != source.provenance.get("cut_after"):
+            raise UsageError(f"{file.file} is in {out} with horizon={cut} already: choose another out")
     return {
         _place(record.meta.origin)
-        for segment in dataset.segments
-        if _imported(segment.attributes).get("sha256") == digest
+        for segment in same
         for record in segment.records
         if record.meta.origin is not None
     }

@@ -7,14 +7,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robot_orl.errors import DataError
+from robot_orl.errors import DataError, RobotOrlError
 from robot_orl.interop.base import library
-from robot_orl.interop.hdf5 import EPISODE_BYTES, Column, opened
+from robot_orl.interop.hdf5 import EPISODE_BYTES, Column, check_here, opened
 
 MAX_METADATA = 2**26  # bytes
 HDF5_FILE = "main_data.hdf5"
@@ -37,12 +37,41 @@ class Files:
         with named(f"{self.path}: episode {index}"):
             return dict(next(iter(self.storage.get_episode_metadata([index]))))
 
+    def actions(self) -> Iterator[tuple[str, Any]]:
+        """Those of each episode, (T, A), and what names it. Raises: DataError: as `episodes`."""
+        with self._opened() as file:
+            for index in range(self.count):
+                what = f"{self.path}: episode {index}"
+                with named(what):
+                    if file is not None:
+                        group = file[f"episode_{index}"]
+                        _check(group)
+                        yield what, group["actions"][()]
+                    else:
+                        yield what, self._arrow_actions(index)
+
+    def _arrow_actions(self, index: int) -> Any:
+        """The rows of an episode but the last, which stands beside the last observation."""
+        found = library("pyarrow.dataset").dataset(
+            f"{self.path}/{index}",
+            format=self.metadata["data_format"],
+            ignore_prefixes=["_", ".", "metadata.json"],  # as Minari's reader opens it
+        )
+        rows = found.to_table(columns=["actions"])["actions"].combine_chunks()
+        return rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)[:-1]
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The HDF5 file; None: the episodes lie in files of their own."""
+        if self.metadata["data_format"] != "hdf5":
+            yield None
+            return
+        with opened(self.path / HDF5_FILE) as file:
+            yield file
+
     def episodes(self) -> Iterator[dict[str, Any]]:
         """One at a time, as Minari's reader gives them. Raises: DataError: names the damaged one."""
-        with ExitStack() as stack:
-            file = None
-            if self.metadata["data_format"] == "hdf5":
-                file = stack.enter_context(opened(self.path / HDF5_FILE))
+        with self._opened() as file:
             for index in range(self.count):
                 with named(f"{self.path}: episode {index}"):
                     if file is not None:
@@ -68,8 +97,10 @@ def open_files(path: Path) -> Files:
             # without its spaces Minari would make the environment, which is whatever the file names
             if not isinstance(metadata.get(key), kind):
                 raise ValueError(f"it has no '{key}', which Minari 0.5 writes")
-        if not isinstance(metadata.get("total_episodes"), int):
-            raise ValueError("it has no 'total_episodes'")
+        count = metadata.get("total_episodes")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"'total_episodes' is {count!r:.40}")
+        library("h5py" if metadata["data_format"] == "hdf5" else "pyarrow")
         storage = minari_storage.MinariStorage.read(data)
     return Files(data, metadata, storage)
 
@@ -87,7 +118,9 @@ def _check(group: Any) -> None:
         node = group[name]
         if isinstance(node, h5py.Group):
             _check(node)
-        elif node.dtype.kind in "fiub" and node.shape:
+            continue
+        check_here(node)
+        if node.dtype.kind in "fiub" and node.shape:
             Column(group, name)
         elif node.size and int(node.size) * node.dtype.itemsize > EPISODE_BYTES:
             raise DataError(f"{group.file.filename}: '{node.name}' declares shape {node.shape}")
@@ -98,7 +131,7 @@ def named(what: str) -> Iterator[None]:
     """Readers of three libraries fail in many ways on a damaged file. Raises: DataError: one line."""
     try:
         yield
-    except DataError:
+    except RobotOrlError:
         raise
     except (MemoryError, RecursionError, AssertionError, StopIteration) as error:
         raise DataError(f"{what} cannot be read as Minari's: {type(error).__name__}") from error

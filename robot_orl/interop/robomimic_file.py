@@ -10,7 +10,7 @@ from typing import Any
 
 from robot_orl.errors import DataError
 from robot_orl.interop.checks import printable
-from robot_orl.interop.hdf5 import Column, text
+from robot_orl.interop.hdf5 import Column, text, texts
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def masks_of(path: Path, file: Any, names: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     known = set(names)
     for key, node in group_of(path, file, "mask").items() if "mask" in file else ():
-        if not (len(getattr(node, "shape", ())) == 1 and node.dtype.kind in "SO" and len(node) <= len(names)):
+        if len(getattr(node, "shape", None) or ()) != 1 or len(node) > len(names):
             raise DataError(f"{path}: 'mask/{key}' is not a list of demonstrations")
-        for name in node.asstr()[()]:
+        for name in texts(file["mask"], key, len(node)):
             if name not in known:
                 raise DataError(f"{path}: 'mask/{key}' names '{name}', which is not in 'data'")
             found.setdefault(name, []).append(key)

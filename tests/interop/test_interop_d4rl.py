@@ -15,7 +15,7 @@ import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop.base import Request, reader
-from robot_orl.types import Actor
+from robot_orl.types import Actor, Episode
 from tests.data.made_episodes import made_spec
 
 # Rows 0-2 end in a terminal, 3-5 in a timeout, 6-7 with the file.
@@ -163,13 +163,56 @@ def test_rows_that_were_declared_but_never_written_are_not_data(tmp_path: Path) 
         imported("d4rl", path, control_hz=20)
 
 
-def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
-    made(tmp_path / "other.hdf5")
-    path = made(tmp_path / "x.hdf5", observations=None)
+def test_texts_that_were_declared_but_never_written_are_not_made(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.hdf5")
     with h5py.File(path, "a") as file:
-        file["observations"] = h5py.ExternalLink("other.hdf5", "observations")
-    with pytest.raises(DataError, match="lies in another file"):
+        file["metadata/robot_orl/ends"] = np.array([8])
+        file.create_dataset("metadata/robot_orl/episodes", (1,), "S2000000000", chunks=(1,))
+    with pytest.raises(DataError, match="'/metadata/robot_orl/episodes' does not hold 1 texts"):
         imported("d4rl", path, control_hz=20)
+
+
+@pytest.mark.parametrize("name", ["observations", "infos", "metadata", "metadata/key"])
+def test_links_to_other_files_are_not_followed(tmp_path: Path, name: str) -> None:
+    made(tmp_path / "other.hdf5", metadata__key="secret", infos__success=np.ones(8))
+    path = made(tmp_path / "x.hdf5", **({"observations": None} if name == "observations" else {}))
+    with h5py.File(path, "a") as file:
+        file[name] = h5py.ExternalLink("other.hdf5", name)
+    with pytest.raises(DataError, match=f"'{name}' is a link to another file"):
+        imported("d4rl", path, control_hz=20)
+
+
+@pytest.mark.parametrize("name", ["actions", "metadata/key"])
+def test_content_that_lies_in_another_file_is_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_bytes(b"a" * 64)
+    path = made(tmp_path / "x.hdf5", **({"actions": None} if name == "actions" else {}))
+    with h5py.File(path, "a") as file:
+        kept = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        kept.set_external(bytes(tmp_path / "secret"), 0, 64)
+        kind, space = h5py.h5t.NATIVE_FLOAT, h5py.h5s.create_simple((8, 1))
+        if name != "actions":
+            kind, space = h5py.h5t.C_S1.copy(), h5py.h5s.create(h5py.h5s.SCALAR)
+            kind.set_size(64)
+        group = file.require_group("metadata") if name != "actions" else file
+        h5py.h5d.create(group.id, name.rpartition("/")[2].encode(), kind, space, kept)
+    with pytest.raises(DataError, match=f"'{name}' lies in another file"):
+        imported("d4rl", path, control_hz=20)
+
+
+def test_a_link_within_the_file_is_followed(tmp_path: Path) -> None:
+    path = made(tmp_path / "x.hdf5")
+    with h5py.File(path, "a") as file:
+        file.move("observations", "seen")
+        file["observations"] = h5py.SoftLink("/seen")
+    assert [len(e) for e in imported("d4rl", path, control_hz=20)[1]] == [3, 2, 1]
+
+
+def test_nan_is_neither_success_nor_failure_and_no_end(tmp_path: Path) -> None:
+    reached = np.array([0, 0, 1, 0, np.nan, 0, 0, 0])
+    _, episodes = imported("d4rl", made(tmp_path / "x.hdf5", infos__success=reached), control_hz=20)
+    assert [e.meta.success for e in episodes] == [True, None, False]
+    with pytest.raises(DataError, match=r"x.hdf5: 'terminals' holds NaN in its row 4"):
+        imported("d4rl", made(tmp_path / "x.hdf5", terminals=reached), control_hz=20)
 
 
 def test_an_export_comes_back_bit_for_bit(tmp_path: Path) -> None:
@@ -180,8 +223,8 @@ def test_an_export_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert_returned(found, episodes)
 
 
-def test_an_export_is_what_d4rl_documents(tmp_path: Path) -> None:
-    dataset, episodes = finite_dataset(tmp_path / "data")
+def test_an_export_is_what_d4rl_documents(tmp_path: Path, filmed: tuple[Dataset, list[Episode]]) -> None:
+    dataset, episodes = filmed
     with h5py.File(exported("d4rl", dataset, tmp_path / "x.hdf5")) as file:
         rows = {name: file[name][:] for name in ("observations", "next_observations", "actions", "rewards")}
         terminals, timeouts = file["terminals"][:], file["timeouts"][:]

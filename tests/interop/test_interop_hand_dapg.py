@@ -80,7 +80,7 @@ WRONG = {
         r"shape \(2, 26\); adroit_door takes \(T, 28\)",
     ),
     "no step": ([demonstration(actions=np.ones((0, 28)))], "has 0 steps"),
-    "not a number": ([demonstration(actions=np.full((2, 28), np.nan))], "not finite"),
+    "not a number": ([demonstration(actions=np.full((2, 28), np.nan))], "holds nan in its row 0"),
     "a nested start": ([demonstration(init_state_dict={"qpos": [[[1.0]]]})], "'qpos' is a list"),
     "the second": ([demonstration(), 1], "demonstration 1 is a int"),
 }
@@ -96,9 +96,7 @@ def test_what_is_no_demonstration_is_named(tmp_path: Path, what: str) -> None:
 def test_a_start_of_another_task_is_named(tmp_path: Path) -> None:
     start = {"qpos": np.zeros(30), "qvel": np.zeros(30), "board_pos": np.zeros(3)}
     source = hand_dapg.read(write(tmp_path / "d.pickle", [demonstration(init_state_dict=start)]), DOOR)
-    with pytest.raises(
-        DataError, match=r"d.pickle#0: adroit_door: .* has no 'door_body_pos'"
-    ):
+    with pytest.raises(DataError, match=r"d.pickle#0: adroit_door: .* has no 'door_body_pos'"):
         next(source.episodes)
 
 

@@ -211,6 +211,7 @@ def test_our_own_way_there_and_back_keeps_every_bit_but_those_of_pictures(tmp_pa
         assert_same_bits(replace(one, meta=replace(one.meta, origin=None)), expected)
 
 
+@pytest.mark.e2e
 def test_states_of_the_simulator_that_only_some_episodes_have_are_left_out(tmp_path: Path) -> None:
     made(tmp_path / "data", made_spec(), [made_episode(0, 2)])
     dataset = made(tmp_path / "data", made_spec(), [made_episode(1, 2, sim_state=False)])
@@ -243,6 +244,7 @@ def test_what_nobody_knows_is_left_out_of_the_frames(tmp_path: Path) -> None:
     assert json.loads((out / "meta/info.json").read_text())["video_path"] is None
 
 
+@pytest.mark.e2e
 def test_a_file_that_would_outgrow_its_limit_is_followed_by_another(tmp_path: Path) -> None:
     spec = made_spec()
     episodes = [made_episode(seed, 4) for seed in range(5)]
@@ -272,6 +274,11 @@ def test_videos_are_divided_into_files_at_episodes(tmp_path: Path) -> None:
     assert [row["videos/observation.images.top/from_timestamp"] for row in rows] == [0.0, 0.0]
     found = list(base.reader("lerobot")(tmp_path / "set", Request()).episodes)
     assert found[1].images["top"][0].mean() == pytest.approx(level(1, 0), abs=2)
+
+
+def test_the_name_and_rate_that_the_user_gives_are_those_of_the_import(exported: Path) -> None:
+    spec = base.reader("lerobot")(exported, Request("other", control_hz=10.0)).spec
+    assert (spec.task, spec.control_hz, list(spec.observation)) == ("other", 10.0, ["tip", "goal"])
 
 
 def test_frames_that_were_changed_since_are_not_taken_for_ours(exported: Path, tmp_path: Path) -> None:

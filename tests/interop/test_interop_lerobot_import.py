@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,7 @@ import envs  # noqa: F401  registers the tasks
 from robot_orl.errors import DataError, RobotOrlError, UsageError
 from robot_orl.interop import base
 from robot_orl.interop.base import Request
+from robot_orl.interop.lerobot import tables
 from robot_orl.types import Actor, Camera
 from tests.interop.made_lerobot import CAMERA, SIZE, grey, write_json, write_v3, write_v21
 
@@ -48,6 +50,31 @@ def test_frames_become_steps_but_for_the_last_whose_next_observation_nobody_know
     for episode, number in ((first, 0), (second, 1)):
         shown = [int(frame.mean().round()) for frame in episode.images["top"]]
         assert shown == pytest.approx([grey(number, i) for i in range(len(episode) + 1)], abs=2)
+
+
+@pytest.mark.parametrize("seconds", [[0.0] * 5, [0.2, 0.1, 0.0, 0.1, 0.0], [-1.0, 0.0, 1.0, -2.0, 0.0]])
+def test_times_that_do_not_rise_from_zero_are_unknown(tmp_path: Path, seconds: list[float]) -> None:
+    root = write_v3(tmp_path / "set", video=None)
+    table = pq.read_table(root / DATA)
+    place = table.schema.names.index("timestamp")
+    pq.write_table(table.set_column(place, "timestamp", pa.array(seconds, pa.float32())), root / DATA)
+    assert next(read(root).episodes).t_ns.tolist() == [-1, -1]
+
+
+def test_a_few_bytes_that_stand_for_gigabytes_are_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "UNPACKED_BYTES", 10**6)
+    root = write_v3(tmp_path / "set", video=None)
+    table = pq.read_table(root / DATA)
+    count, place = 10**6, table.schema.names.index("action")
+    lists = pa.ListArray.from_arrays(
+        pa.array([0] + [count] * len(table), pa.int32()), pa.nulls(count, pa.float32())
+    )
+    pq.write_table(table.set_column(place, "action", lists), root / DATA)
+    assert (root / DATA).stat().st_size < 10_000
+    with pytest.raises(DataError, match=r"a row group of 'action\..*' unpacks to 80000\d\d bytes"):
+        read(root)
 
 
 def test_what_the_frames_do_not_say_is_unknown(tmp_path: Path) -> None:

@@ -253,6 +253,41 @@ def test_bounded_actions_are_scaled_and_unbounded_ones_are_not_guessed(tmp_path:
         next(format_minari.read(path, Request(control_hz=20)).episodes)
 
 
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow", "parquet"])
+def test_clipped_actions_are_counted_before_anything_is_imported(tmp_path: Path, data_format: str) -> None:
+    rows, actions = vector(0, 1, 2, 3).astype("f4"), [[1.5], [-3.0], [1.0]]
+    path = foreign(tmp_path, ONE, rows, actions=actions, data_format=data_format)
+    assert format_minari.read(path, Request(control_hz=20)).provenance["clipped_action_values"] == 2
+
+
+def test_what_only_claims_to_be_an_export_of_ours_is_scaled_as_any_other(tmp_path: Path) -> None:
+    rows, bounds = vector(0, 1, 2, 3).astype("f4"), Box(-2.0, 2.0, (1,), np.float32)
+    claim = {"robot_orl": {"env_kwargs": {}}}
+    path = foreign(tmp_path, ONE, rows, action=bounds, actions=[[2.0], [1.0], [0.0]], metadata=claim)
+    assert next(format_minari.read(path, Request(control_hz=20)).episodes).action.tolist() == [
+        [1],
+        [0.5],
+        [0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"env_spec": '{"id": "x", "max_episode_steps": "many"}'}, "max_episode_steps no number"),
+        ({"env_spec": '["x"]'}, "env_spec .* no object"),
+        ({"total_episodes": 0}, "'total_episodes' is 0"),
+        ({"robot_orl": {"spec": "{}", "env_kwargs": [1]}}, "env_kwargs are no object"),
+    ],
+)
+def test_metadata_that_cannot_be_is_named(tmp_path: Path, metadata: dict[str, Any], said: str) -> None:
+    path = foreign(tmp_path, ONE, vector(0, 1, 2, 3).astype("f4"))
+    told = path / "data/metadata.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), **metadata}))
+    with pytest.raises(DataError, match=said):
+        format_minari.read(path, Request(control_hz=20))
+
+
 @pytest.mark.e2e  # makes a simulation
 def test_the_control_rate_is_that_of_a_known_simulation_or_asked_for(tmp_path: Path) -> None:
     rows = vector(0, 1, 2, 3).astype("f4")
@@ -336,7 +371,7 @@ def test_a_huge_declared_shape_is_refused_before_it_is_made(tmp_path: Path) -> N
     with h5py.File(path / "data/main_data.hdf5", "a") as file:
         del file["episode_0/observations"]
         file["episode_0/observations"] = h5py.ExternalLink("elsewhere.hdf5", "/a")
-    with pytest.raises(DataError, match="'/episode_0/observations' is a link"):
+    with pytest.raises(DataError, match="'episode_0/observations' is a link"):
         next(format_minari.read(path, Request(control_hz=20)).episodes)
 
 

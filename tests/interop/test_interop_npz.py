@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from finite_episodes import assert_returned, exported, finite_dataset, imported
+from finite_episodes import assert_returned, exported, imported
 
 import envs  # noqa: F401  registers the tasks
+from robot_orl.data.store import Dataset
 from robot_orl.errors import DataError, UsageError
-from robot_orl.types import Camera
+from robot_orl.types import Actor, Camera, Episode
 
 ROWS: dict[str, Any] = {
     "obs/arm": np.array([[0, 0], [1, 1], [2, 2], [10, 0], [11, 1]]),
@@ -138,8 +139,10 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:
         imported("npz", tmp_path / "none")
 
 
-def test_an_export_comes_back_bit_for_bit_with_states_and_frames(tmp_path: Path) -> None:
-    dataset, episodes = finite_dataset(tmp_path / "data")
+def test_an_export_comes_back_bit_for_bit_with_states_and_frames(
+    tmp_path: Path, filmed: tuple[Dataset, list[Episode]]
+) -> None:
+    dataset, episodes = filmed
     folder = exported("npz", dataset, tmp_path / "out")
     assert sorted(file.name for file in folder.iterdir()) == [f"episode_00000{i}.npz" for i in range(3)]
     spec, found = imported("npz", folder)
@@ -149,7 +152,23 @@ def test_an_export_comes_back_bit_for_bit_with_states_and_frames(tmp_path: Path)
         assert arrays["obs/observation"].shape == (4, 5)
 
 
-def test_an_export_is_a_folder(tmp_path: Path) -> None:
-    dataset, _ = finite_dataset(tmp_path / "data")
+def test_an_export_is_a_folder(tmp_path: Path, filmed: tuple[Dataset, list[Episode]]) -> None:
+    dataset, _ = filmed
     with pytest.raises(UsageError, match=r"choose a name without .npz"):
         exported("npz", dataset, tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"actor": np.full(5, 77)}, "'actor' holds 77, which is no actor"),
+        ({"actor": np.full(5, 256 + Actor.HUMAN)}, "'actor' holds 257, which is no actor"),
+        ({"t_ns": np.arange(5) / 20}, "'t_ns' holds float64; expected whole nanoseconds"),
+        ({"episode_ends": np.array([2.5, 5])}, "'episode_ends' do not rise to 5"),
+        ({"episode_ends": np.arange(1, 10**6)}, "'episode_ends' do not rise to 5"),
+        ({"actions": np.zeros((5, 2**18 + 1), bool)}, "'action' has rows of 262145 values"),
+    ],
+)
+def test_what_would_have_to_be_bent_is_refused(tmp_path: Path, changes: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        imported("npz", made(tmp_path / "x.npz", **changes))

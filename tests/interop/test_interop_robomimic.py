@@ -7,14 +7,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from finite_episodes import assert_returned, exported, finite_dataset, imported
+from finite_episodes import assert_returned, exported, imported
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop.base import Request, reader
 from robot_orl.interop.robomimic_export import filter_keys
-from robot_orl.types import Camera, EpisodeMeta
+from robot_orl.types import Camera, Episode, EpisodeMeta
 
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"control_freq": 20, "robots": "Panda"}}
 FRAMES = np.arange(3 * 2 * 4 * 3, dtype="u1").reshape(3, 2, 4, 3)
@@ -205,15 +205,17 @@ def test_a_filter_key_of_a_demonstration_that_is_not_there_is_told(tmp_path: Pat
         imported("robomimic", path)
 
 
-def test_an_export_comes_back_bit_for_bit_with_states_and_frames(tmp_path: Path) -> None:
-    dataset, episodes = finite_dataset(tmp_path / "data")
+def test_an_export_comes_back_bit_for_bit_with_states_and_frames(
+    tmp_path: Path, filmed: tuple[Dataset, list[Episode]]
+) -> None:
+    dataset, episodes = filmed
     spec, found = imported("robomimic", exported("robomimic", dataset, tmp_path / "x.hdf5"))
     assert spec == dataset.spec
     assert_returned(found, episodes)
 
 
-def test_an_export_is_what_robomimic_documents(tmp_path: Path) -> None:
-    dataset, episodes = finite_dataset(tmp_path / "data")
+def test_an_export_is_what_robomimic_documents(tmp_path: Path, filmed: tuple[Dataset, list[Episode]]) -> None:
+    dataset, episodes = filmed
     with h5py.File(exported("robomimic", dataset, tmp_path / "x.hdf5")) as file:
         data, first = file["data"], file["data/demo_0"]
         assert data.attrs["total"] == 9
@@ -228,3 +230,13 @@ def test_an_export_is_what_robomimic_documents(tmp_path: Path) -> None:
             "success": [b"demo_0", b"demo_2"],
             "operator_würfel_1": [b"demo_0", b"demo_2"],
         }
+
+
+@pytest.mark.parametrize("name", ["data", "data/demo_2", "data/demo_2/obs", "mask"])
+def test_links_to_other_files_are_not_followed(tmp_path: Path, name: str) -> None:
+    made(tmp_path / "other.hdf5")
+    with h5py.File(made(tmp_path / "x.hdf5"), "a") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.hdf5", name)
+    with pytest.raises(DataError, match=f"'{name}' is a link to another file"):
+        imported("robomimic", tmp_path / "x.hdf5")

@@ -53,7 +53,11 @@ def read(path: Path, request: Request) -> Source:
             spec=flat.spec,
             count=len(flat.ends),
             episodes=_episodes(flat, path.name, stack.pop_all()),
-            provenance={"clipped_action_values": clipped, **_told(file, is_own=flat.metas is not None)},
+            provenance={
+                "clipped_action_values": clipped,
+                **({"cut_after": request.horizon} if flat.truncated is None else {}),
+                **_told(file, is_own=flat.metas is not None),
+            },
         )
 
 
@@ -83,9 +87,9 @@ def _flat(path: Path, file: Any, request: Request) -> Flat:
     if own.ends is not None:
         ends = own.ends
     elif timeouts is not None:
-        ends = split_at([terminals, timeouts])
+        ends = split_at([terminals, timeouts], str(path))
     elif request.horizon is not None:
-        ends = split_at([terminals], request.horizon)
+        ends = split_at([terminals], str(path), request.horizon)
     else:
         raise UsageError(f"{path} has no 'timeouts': add horizon=... [steps] after which an episode was cut")
     return Flat(

@@ -21,6 +21,7 @@ import numpy as np
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import restricted_pickle
 from robot_orl.interop.base import Request, Source, task_spec
+from robot_orl.interop.checks import finite
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Proposal, Spec
@@ -30,7 +31,7 @@ MAX_STEPS = 10**6  # of one demonstration; a person's have some hundred
 
 @dataclass(frozen=True)
 class Demonstration:
-    """action: (T, A), as recorded.  start: what the task is reset with, plain JSON."""
+    """action: (T, A) float32, as recorded.  start: what the task is reset with, plain JSON."""
 
     action: Array
     start: dict[str, list[float]]
@@ -72,8 +73,7 @@ def _checked(found: Any, spec: Spec, what: str) -> Demonstration:
         raise DataError(f"{what}: actions are {_shape(action)}; {spec.task} takes (T, {spec.action_size})")
     if not 1 <= len(action) <= MAX_STEPS:
         raise DataError(f"{what} has {len(action)} steps")
-    if not np.isfinite(action).all():
-        raise DataError(f"{what} has actions that are not finite")
+    action = finite(action, f"{what}: actions")
     start = found["init_state_dict"]
     if not isinstance(start, dict):
         raise DataError(f"{what}: init_state_dict is a {type(start).__name__}, not a dict")
@@ -98,7 +98,7 @@ def _simulated(demonstrations: list[Demonstration], spec: Spec, file: str) -> It
 
 def _played(env: gymnasium.Env[Any, Any], recorded: Demonstration, seed: int, origin: str) -> Episode:
     """seed: the start leaves nothing to chance but the last bits of what a reset measures."""
-    actions = iter(np.asarray(recorded.action, np.float32))
+    actions = iter(recorded.action)
 
     def next_recorded(_: Observation) -> Proposal:
         asked = next(actions)

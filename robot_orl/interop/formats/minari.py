@@ -29,7 +29,7 @@ from robot_orl.interop.base import (
 )
 from robot_orl.interop.checks import finite, rewards
 from robot_orl.interop.exporting import STEP_FIELDS
-from robot_orl.interop.labels import meta_from, spec_from
+from robot_orl.interop.labels import meta_from, renamed, spec_from
 from robot_orl.interop.minari_export import OWN, export
 from robot_orl.interop.minari_files import Files, named, open_files
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
@@ -58,25 +58,45 @@ def read(path: Path, request: Request) -> Source:
     env_spec = _env_spec(files)
     leaves = minari_spaces.leaves(files.storage.observation_space, str(path))
     scale = minari_spaces.scale(files.storage.action_space, str(path))
-    own = files.metadata.get(OWN)
-    own = own if isinstance(own, dict) else {}
+    own = _own(files)
     spec = _spec(files, request, leaves, scale.size, env_spec, own)
     told = {name: files.metadata[name] for name in (*TOLD, *TOLD_TOO) if name in files.metadata}
+    told["clipped_action_values"] = sum(
+        _outside(scale.rows(actions, what)) for what, actions in files.actions() if not own
+    )
     if scale.low is not None and scale.high is not None:
         told["action_low"], told["action_high"] = scale.low.tolist(), scale.high.tolist()
     return Source(
         spec=spec,
         count=files.count,
-        episodes=_episodes(files, _Layout(spec, leaves, scale, own), env_spec, path.resolve().name),
+        episodes=_episodes(files, _Layout(spec, leaves, scale, own), env_spec, files.path.parent.name),
         env_kwargs=dict(own.get("env_kwargs") or {}),
         provenance={**told, "env_spec": env_spec},
     )
 
 
+def _own(files: Files) -> dict[str, Any]:
+    """What an export of ours says beyond the format; empty: it is none."""
+    found = files.metadata.get(OWN)
+    if not isinstance(found, dict) or not isinstance(found.get("spec"), str):
+        return {}
+    if not isinstance(found.get("env_kwargs", {}), dict):
+        raise DataError(f"{files.path}: metadata {OWN}: env_kwargs are no object")
+    return found
+
+
+def _outside(action: Array) -> int:
+    """How many values of scaled actions lay beyond their bounds."""
+    return int(np.count_nonzero(np.abs(action) > 1.0 + minari_spaces.ROUNDING))
+
+
 def _env_spec(files: Files) -> dict[str, Any]:
     """What the file says of its environment, which is data here: nothing is made of it."""
     with named(f"{files.path}: env_spec"):
-        return dict(json.loads(files.metadata.get("env_spec") or "{}"))
+        found = json.loads(files.metadata.get("env_spec") or "{}")
+        if not isinstance(found, dict) or not isinstance(found.get("max_episode_steps"), int | None):
+            raise ValueError("it is no object, or its max_episode_steps no number")
+        return found
 
 
 def _spec(
@@ -90,18 +110,16 @@ def _spec(
     """That of the task, of our own export, or one made of the file's spaces."""
     cameras = {leaf.key: leaf.camera for leaf in leaves if leaf.camera is not None}
     widths = {leaf.key: leaf.width for leaf in leaves if leaf.camera is None}
-    if isinstance(own.get("spec"), str):
-        known = spec_from(own["spec"], f"{files.path}: metadata {OWN}")
-        if request.task in (None, known.task):
-            return known if request.control_hz is None else replace(known, control_hz=request.control_hz)
-    known_task = task_spec(request)
-    if known_task is not None:
-        _check_task(known_task, widths, action, str(files.path))
-        return replace(known_task, cameras=cameras)
-    env_id = env_spec.get("id")
+    spec = task_spec(request)
+    if spec is None and own:
+        spec = renamed(spec_from(own["spec"], f"{files.path}: metadata {OWN}"), request)
+    if spec is not None:
+        _check_task(spec, widths, action, str(files.path))
+        return replace(spec, cameras=cameras)
+    env_id = env_spec.get("id") if isinstance(env_spec.get("id"), str) else None
     horizon = request.horizon or env_spec.get("max_episode_steps") or _longest(files)
     rate = request.control_hz or _rate(env_id)
-    return replace(made_spec(request, widths, action, int(horizon), rate, env_id), cameras=cameras)
+    return replace(made_spec(request, widths, action, horizon, rate, env_id), cameras=cameras)
 
 
 def _check_task(spec: Spec, widths: Mapping[str, int], action: int, what: str) -> None:
@@ -120,7 +138,7 @@ def _longest(files: Files) -> int:
     return max((int(files.told(index).get("total_steps", 1)) for index in range(files.count)), default=1)
 
 
-def _rate(env_id: object) -> float | None:
+def _rate(env_id: str | None) -> float | None:
     """Control rate of a MuJoCo environment that Gymnasium knows by this id, else None [Hz].
 
     The id alone is used: what else the file says of an environment could name any code.
@@ -128,7 +146,7 @@ def _rate(env_id: object) -> float | None:
     import gymnasium_robotics
 
     gymnasium.register_envs(gymnasium_robotics)
-    if not isinstance(env_id, str) or env_id not in gymnasium.registry:
+    if env_id not in gymnasium.registry:
         return None
     try:
         env = gymnasium.make(env_id, disable_env_checker=True)
@@ -183,7 +201,7 @@ def _episode(
         images={leaf.key: rows for leaf, rows in seen.items() if leaf.camera is not None},
     )
     if not layout.own:
-        clipped = int(np.count_nonzero(np.abs(action) > 1.0 + minari_spaces.ROUNDING))
+        clipped = _outside(action)
         told_clipped = f"{clipped} action values lay outside their bounds and were clipped" if clipped else ""
         return replace(episode, meta=replace(episode.meta, notes=told_clipped))
     kept = {key: _per_step(infos[key], steps) for key in STEP_FIELDS if key in infos}

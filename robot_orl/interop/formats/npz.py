@@ -100,8 +100,9 @@ def _ends(npz: NpzFile, is_episode: bool) -> Array:
         raise DataError(f"{npz.path} holds no transition")
     if "episode_ends" in npz.names:
         column = npz.column("episode_ends")
-        ends = column.read(0, len(column)).astype(np.int64)
-        if ends.ndim != 1 or not len(ends) or ends[-1] != total or (np.diff(ends, prepend=0) <= 0).any():
+        is_list = column.row == () and column.dtype.kind in "iu" and 0 < len(column) <= total
+        ends = column.read(0, len(column)).astype(np.int64) if is_list else np.zeros(1)
+        if ends[-1] != total or (np.diff(ends, prepend=0) <= 0).any():
             raise DataError(f"{npz.path}: 'episode_ends' do not rise to {total}, the number of actions")
         return ends
     if is_episode:
@@ -110,7 +111,7 @@ def _ends(npz: NpzFile, is_episode: bool) -> Array:
     if not flags:
         listed = ", ".join(("episode_ends", *FLAGS))
         raise DataError(f"{npz.path} does not say where its episodes end: it has none of {listed}")
-    return split_at(list(flags))
+    return split_at(list(flags), str(npz.path))
 
 
 def _seen(npz: NpzFile, prefix: str, whole: str) -> dict[str, Member]:

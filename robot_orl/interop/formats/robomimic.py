@@ -188,7 +188,7 @@ def _spec(
         if not widths:
             raise DataError(f"{path} has no observation of one axis: it has {', '.join(first.seen)}")
         rate = _kwargs(env_args).get("control_freq")
-        rate = float(rate) if isinstance(rate, (int, float)) and rate > 0 else None
+        rate = float(rate) if isinstance(rate, int | float) and not isinstance(rate, bool) else None
         task = env_args.get("env_name")
         made = made_spec(
             request, widths, first.action.row[0], longest, rate, task if isinstance(task, str) else None

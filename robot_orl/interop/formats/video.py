@@ -48,7 +48,7 @@ def read(path: Path, request: Request) -> Source:
         cameras={camera: video.size for camera, video in first.items()},
     )
     told = {"files": len(videos), "actions": "not recorded: one signal that is NaN throughout"}
-    return Source(spec, len(episodes), _decoded(episodes, path.resolve().name), provenance=told)
+    return Source(spec, len(episodes), _decoded(episodes, path.name), provenance=told)
 
 
 def _episodes_of(path: Path) -> dict[str, dict[str, Path]]:

@@ -9,6 +9,7 @@ import numpy as np
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop.base import Request, made_spec, task_spec
 from robot_orl.interop.checks import finite
+from robot_orl.interop.labels import renamed
 from robot_orl.interop.lerobot import layout
 from robot_orl.interop.lerobot.info import Feature, Info, Place, read_places
 from robot_orl.interop.lerobot.tables import array_of, batches
@@ -66,7 +67,7 @@ def own_spec(info: Info, parts: Parts, spec: Spec, request: Request) -> Spec:
             raise DataError(f"{info.path}: '{name}' has {found} values; {layout.OWN_FILE} says {width}")
     if {camera: size_of(info.features[key]) for camera, key in parts.cameras.items()} != dict(spec.cameras):
         raise DataError(f"{info.path} has other cameras than {layout.OWN_FILE} says")
-    return replace(spec, task=request.task) if wanted is None and request.task else spec
+    return renamed(spec, request) if wanted is None else spec
 
 
 def spec_for(info: Info, parts: Parts, request: Request, longest: int) -> Spec:

@@ -7,7 +7,8 @@
     action                         action: as it is where all lie in [-1, 1], else only if `scale_actions`
     next.reward, next.success      reward, success; unknown where there are none
     next.done, next.truncated      terminated: done and not truncated; done alone may be either
-    timestamp                      t_ns, as the file has it: mostly the grid of its rate, not measured times
+    timestamp                      t_ns, as the file has it: mostly the grid of its rate, not measured times;
+                                   unknown where it does not rise
 
 An episode of T frames does not show what its last action led to, so T - 1 steps are imported; T where that
 step terminated, for then nothing is ever bootstrapped from what it led to. Our own exports keep it all.
@@ -42,6 +43,8 @@ from robot_orl.interop.lerobot.info import Info, Place, read_info, read_tasks
 from robot_orl.interop.lerobot.own import OwnRows, read_about
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
 
+MOST_SECONDS = 2**33  # that an int64 holds as nanoseconds
+
 
 def source(root: Path, request: Request) -> Source:
     """Raises: DataError: names the file that cannot be read.  UsageError: something must be told."""
@@ -50,7 +53,7 @@ def source(root: Path, request: Request) -> Source:
     info = read_info(root)
     parts = parts_of(info)
     told: dict[str, Any] = {"codebase_version": info.version, "robot_type": info.raw.get("robot_type")}
-    told |= {"fps": info.fps, "left_out": parts.ignored}
+    told |= {"fps": info.fps, "clipped_action_values": 0, "left_out": parts.ignored}
     count = info.number("total_episodes")
     if count == 0:
         raise DataError(f"{info.path} tells of no episode")
@@ -131,7 +134,8 @@ def _cut(
     t_ns = None
     if "timestamp" in columns:
         seconds = finite(columns["timestamp"], f"{what}: timestamp")[:steps, 0].astype(np.float64)
-        t_ns = np.round(seconds * 1e9).astype(np.int64)
+        if seconds[0] >= 0 and seconds[-1] < MOST_SECONDS and (np.diff(seconds) > 0).all():
+            t_ns = np.round(seconds * 1e9).astype(np.int64)
     return imported_episode(
         obs,
         action[:steps],

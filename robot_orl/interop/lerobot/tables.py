@@ -14,6 +14,7 @@ from robot_orl.types import Array
 
 GROUP_BYTES = 4096  # about what a row group costs in a file's footer beside its rows
 BATCH_ROWS = 1024
+UNPACKED_BYTES = 2**31  # of a column in a row group
 
 
 def vectors(rows: Array) -> pa.Array:
@@ -116,10 +117,20 @@ def open_table(path: Path, needed: Sequence[str]) -> pq.ParquetFile:
 def batches(path: Path, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """The columns in order, some rows at a time. Raises: DataError: the file is damaged."""
     with open_table(path, columns) as file:
+        _check_sizes(path, file, columns)
         try:
             yield from file.iter_batches(rows, columns=list(columns))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} is damaged: {_line(error)}") from error
+
+
+def _check_sizes(path: Path, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+    """A few bytes of parquet can stand for any number of equal values. Raises: DataError: too many."""
+    groups = (file.metadata.row_group(index) for index in range(file.num_row_groups))
+    for column in (group.column(index) for group in groups for index in range(group.num_columns)):
+        size = max(column.total_uncompressed_size, 8 * column.num_values)
+        if column.path_in_schema.partition(".list")[0] in columns and size > UNPACKED_BYTES:
+            raise DataError(f"{path}: a row group of '{column.path_in_schema}' unpacks to {size} bytes")
 
 
 def row_dicts(path: Path, columns: Sequence[str], others: bool = False) -> Iterator[Mapping[str, Any]]:

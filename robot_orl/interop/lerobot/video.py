@@ -52,7 +52,7 @@ class VideoFile:
         self.rate = exact_rate(control_hz)
         self.frames = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w", format="mp4")
+        self._container = av.open(str(path.absolute()), "w", format="mp4")
         stream = self._container.add_stream(CODEC, rate=self.rate, options=OPTIONS)
         assert isinstance(stream, av.VideoStream)
         self._stream = stream
@@ -117,7 +117,9 @@ class VideoFrames:
     def _decoded(self, path: Path) -> Iterator[tuple[float, Array]]:
         """Every frame and when it is shown [s]."""
         try:
-            with av.open(str(path), format="mp4") as container:  # no playlist, which could name other files
+            with av.open(
+                str(path.absolute()), format="mp4"
+            ) as container:  # no playlist, which could name other files
                 if not container.streams.video:
                     raise DataError(f"{path} is damaged: no video in it")
                 stream = container.streams.video[0]
