@@ -68,6 +68,8 @@ def data(sources: Sources) -> str:
     """Quality, returns and lengths of the episodes, failures and successes apart."""
     records = [record for dataset in sources.datasets for record in dataset.episodes]
     lost = missing(escape(sources.missing["data"])) if "data" in sources.missing else ""
+    if not lost and (then := sources.changed_data()) is not None:
+        lost = missing(f"The data are not what they were: then {then:,} episodes were learned from.")
     if not records:
         return section("data", "The demonstrations", "", lost or missing("The dataset is empty."))
     charts, told = [], []
@@ -93,7 +95,9 @@ def data(sources: Sources) -> str:
     legend = '<ul class="legend"><li class="good">succeeded</li><li class="bad">failed</li></ul>'
     body = f'{legend}<div class="grid">{"".join(charts)}</div>' if charts else ""
     note = f'<p class="note">{escape(" ".join(told))}</p>'
-    intro = f"What was learned from: {len(records):,} episodes of mixed quality, good and bad together."
+    where = sources.config.get("where")
+    which = "" if where is None else f", those where {where}"
+    intro = escape(f"What was learned from: {len(records):,} episodes{which}.")
     return section("data", "The demonstrations", intro, lost + body + note)
 
 

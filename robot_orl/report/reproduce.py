@@ -84,7 +84,8 @@ def command(
     known = {key: asked[key] for key in defaults if key in asked}
     said = {} if base is not None else {group: [f"{group}={choice}"] for group, choice in chosen.items()}
     for key, value in _differences(defaults, known):
-        said.setdefault(key.partition(".")[0], []).append(f"{key}={written(value)}")
+        text = value if key == "where" else written(value)  # a query is taken as it is typed
+        said.setdefault(key.partition(".")[0], []).append(f"{key}={text}")
     ordered = [*(key for key in first if key in said), *(key for key in said if key not in first)]
     return shlex.join(["robot-orl", name, *(word for key in ordered for word in said[key])])
 

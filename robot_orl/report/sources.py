@@ -48,6 +48,12 @@ class Sources:
         """The finished stages, in the order of training."""
         return [stage for stage in STAGES if stage in self.summary]
 
+    def changed_data(self) -> int | None:
+        """How many episodes were learned from, where the data are not those any more; None: they are."""
+        facts = self.summary.get("data", {})
+        now = "+".join(dataset.fingerprint() for dataset in self.datasets)
+        return None if facts.get("fingerprint", now) == now else int(facts["episodes"])
+
     @property
     def task(self) -> str:
         return str(self.config["task"]["name"])

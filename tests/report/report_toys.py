@@ -8,6 +8,8 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from robot_orl.compose import resolve
+from robot_orl.data.query import select
+from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.training.run import Run
 from robot_orl.types import Episode, EpisodeMeta, Signal, Spec
@@ -73,20 +75,32 @@ def deploy_figures(task: str) -> dict[str, Any]:
     }
 
 
-def write_run(root: Path, task: str = "toy", stages: tuple[str, ...] = ("bc", "offline", "online")) -> Run:
+def write_run(
+    root: Path,
+    task: str = "toy",
+    stages: tuple[str, ...] = ("bc", "offline", "online"),
+    where: str | None = None,
+) -> Run:
     """A run with these finished stages, its data beside it and a deployed bundle."""
     data = write_data(root / "data", task, {})
     run = Run(root / "run")
     run.path.mkdir()
     config = OmegaConf.to_container(resolve("pretrain", ["agent=awac"]))
     assert isinstance(config, dict)
-    run.save_config(config | {"data": [str(data)], "out": "run", "task": {"name": task, "kwargs": {}}})
+    told = {"data": [str(data)], "where": where, "out": "run", "task": {"name": task, "kwargs": {}}}
+    run.save_config(config | told)
+    learned = Dataset.open(data) if where is None else select(Dataset.open(data), where)
     bundle = root / "bundle"
     bundle.mkdir()
     (bundle / "deploy.json").write_text(json.dumps(deploy_figures(task)))
     summary: dict[str, Any] = {
         "task": task,
-        "data": {"episodes": 4, "transitions": 20, "success": 0.5, "fingerprint": "abc"},
+        "data": {
+            "episodes": len(learned.episodes),
+            "transitions": 20,
+            "success": 0.5,
+            "fingerprint": learned.fingerprint(),
+        },
         "wall_s": dict.fromkeys(stages, 10.0),
         "bundle": str(bundle),
         "packages": {"torch": "2.13.0"},

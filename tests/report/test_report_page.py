@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from report_toys import HOSTILE, deploy_figures, write_run
 
+from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.report.page import write_report
 from robot_orl.training.run import Run
@@ -141,6 +142,23 @@ def test_a_dataset_that_moved_is_named(tmp_path: Path) -> None:
     assert f"no dataset at {tmp_path / 'data'}" in page.sections["data"]
     assert page.values[0] == "0.5"  # the summary still knows
     assert f"the data must lie at {tmp_path / 'data'}" in page.sections["reproduce"]
+
+
+def test_what_a_query_selected_is_shown_and_repeated_as_it_was_typed(tmp_path: Path) -> None:
+    page = read(write_run(tmp_path, where="quality > 0.3 and success"))
+    assert "learned from: 2 episodes, those where quality > 0.3 and success." in page.sections["data"]
+    assert "'where=quality > 0.3 and success'" in page.sections["reproduce"]
+
+
+@pytest.mark.parametrize("where", [None, "success"])
+def test_data_that_have_changed_since_are_told(tmp_path: Path, where: str | None) -> None:
+    run = write_run(tmp_path, where=where)
+    assert "not what they were" not in read(run).sections["data"]
+    dataset = Dataset.open(tmp_path / "data")
+    dataset.delete(dataset.episodes[-1:], "bad")
+    learned = 4 if where is None else 2
+    told = f"The data are not what they were: then {learned} episodes were learned from."
+    assert told in read(run).sections["data"]
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"robot": "sim"}', "[]"])
