@@ -17,7 +17,7 @@ from robot_orl.data.store.writer import SegmentWriter
 LONG = 3000  # some appends begin a chunk, most rewrite one
 
 
-def append(root: Path, seed: int) -> None:
+def append(root: str, seed: int) -> None:
     with SegmentWriter(root, made_spec(), "killed") as writer:
         while True:
             length = LONG if seed % 3 == 0 else 1 + seed % 40
@@ -26,12 +26,12 @@ def append(root: Path, seed: int) -> None:
             seed += 1
 
 
-def die_at(root: Path, seed: int) -> None:
+def die_at(root: str, seed: int) -> None:
     at, was_killed = 0, True
     while was_killed:
         child = os.fork()
         if child == 0:
-            _append_and_die(root / str(at), seed, at)
+            _append_and_die(Path(root, str(at)), seed, at)
             os._exit(0)
         was_killed = os.waitpid(child, 0)[1] != 0
         print(at, flush=True)
@@ -60,4 +60,4 @@ def _append_and_die(root: Path, seed: int, at: int) -> None:
 
 
 if __name__ == "__main__":
-    {"append": append, "die_at": die_at}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
+    {"append": append, "die_at": die_at}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

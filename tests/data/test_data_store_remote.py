@@ -1,5 +1,7 @@
 """A dataset in an object store: a real S3-compatible server, written and read by real processes."""
 
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +11,9 @@ import pytest
 from made_episodes import assert_same_bits, made_episode, made_spec
 from object_store import BUCKET, object_store
 
-from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.data.store import Dataset, SegmentWriter, remote
+from robot_orl.data.store.places import place_at
+from robot_orl.data.store.remote import RemotePlace
 from robot_orl.errors import DataError, RunError, UsageError
 
 pytestmark = pytest.mark.e2e
@@ -94,6 +98,64 @@ def test_four_recorders_write_one_dataset_at_once(
     assert found.keys() == expected
     for seed in expected:
         assert_same_bits(found[seed], made_episode(seed, 5 + seed % 7))
+
+
+def test_the_lease_of_a_killed_writer_stands_in_nobodys_way_on_its_machine(
+    bucket: str, server: dict[str, str]
+) -> None:
+    url = f"{bucket}/killed"
+    command = [sys.executable, str(RECORDER.with_name("recorder_process.py")), "append", url, "1"]
+    recorder = subprocess.Popen(command, env=server, stdout=subprocess.PIPE, text=True)
+    assert recorder.stdout is not None
+    assert recorder.stdout.readline() == "1 2\n"
+    assert Dataset.open(url).info().writers == (f"process {recorder.pid} on {socket.gethostname()}",)
+    recorder.kill()
+    recorder.wait()
+    dataset = Dataset.open(url)
+    assert (dataset.info().writers, dataset.info().unsealed) == ((), 1)
+    dataset.delete(dataset.episodes[:1], "at once")
+
+
+def test_of_a_writer_elsewhere_it_is_told_until_when_it_counts(bucket: str) -> None:
+    url = f"{bucket}/elsewhere"
+    with SegmentWriter(url, made_spec(), "test") as writer:
+        writer.append(made_episode(0, 4))
+        [segment] = Dataset.open(url).segments
+        assert isinstance(segment.place, RemotePlace)
+        segment.place.lease(b'{"pid": 7, "host": "robot7", "machine": "another"}')
+        [told] = Dataset.open(url).info().writers
+        assert re.fullmatch(r"process 7 on robot7 \(if it was killed, until \d\d:\d\d:\d\d UTC\)", told)
+        segment.place.lease(b"[]")
+        assert Dataset.open(url).info().writers == ()
+
+
+def test_a_writer_that_was_taken_for_dead_writes_over_nothing(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{bucket}/slow"
+    with SegmentWriter(url, made_spec(), "test") as writer:
+        writer.append(made_episode(0, 4))
+        with monkeypatch.context() as patch:
+            patch.setattr(remote, "LEASE_S", -1.0)  # it pauses for long
+            dataset = Dataset.open(url)
+            dataset.relabel(dataset.episodes, "looked at it", quality=0.5)
+        writer.append(made_episode(1, 4))
+        writer.append(made_episode(2, 4))
+    dataset = Dataset.open(url)
+    assert [record.meta.seed for record in dataset.records] == [0, 1, 2]
+    assert dataset.records[0].meta.quality == 0.5
+    assert [len(segment.records) for segment in dataset.segments] == [1, 2]
+    assert dataset.info().writers == ()
+
+
+def test_of_two_that_want_a_lease_at_once_one_gets_it(bucket: str) -> None:
+    place = place_at(f"{bucket}/leased").child("segment")
+    held = place.hold()
+    with pytest.raises(BlockingIOError):
+        place.hold()
+    assert held.renew()
+    held.close()
+    place.hold().close()
 
 
 def test_what_is_not_there_is_told_in_one_line(bucket: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from robot_orl.commands.tables import print_columns, print_rows
 from robot_orl.data.store.info import OperatorInfo
+from robot_orl.data.store.place import Url, location
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.recovery import pending
 from robot_orl.schema import Schema, setting
@@ -24,7 +25,8 @@ def run(cfg: Config) -> None:
     if cfg.json:
         print(json.dumps({**found.to_dict(), "unfinished": len(unfinished)}))
         return
-    told = [("unfinished episodes", f"{len(unfinished)}, which `dataset repair` recovers")]
+    by = "the next `collect` or `deploy`" if isinstance(location(cfg.path), Url) else "`dataset repair`"
+    told = [("unfinished episodes", f"{len(unfinished)}, which {by} recovers")]
     print_rows(found.rows() + (told if unfinished else []))
     if found.operators:
         print_columns(

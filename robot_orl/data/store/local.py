@@ -130,8 +130,9 @@ class LocalHold:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         """Nothing to do: the kernel knows who lives."""
+        return True
 
     def close(self) -> None:
         os.close(self._descriptor)

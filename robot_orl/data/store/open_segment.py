@@ -51,6 +51,10 @@ class OpenSegment:
             self.release()
             raise
 
+    def is_ours(self) -> bool:
+        """Whether this writer still is the only one; says that it lives."""
+        return self._hold.renew()
+
     def append(self, group: Sequence[Prepared]) -> list[EpisodeRecord]:
         """Commit episodes together: their arrays, then all their lines at once."""
         with self.place.errors():
@@ -63,7 +67,6 @@ class OpenSegment:
             episodes, steps = episodes + 1, steps + len(one.episode)
         assert self._log is not None
         self._log.append(b"".join(to_line(record.to_dict()) for record in records))
-        self._hold.renew()
         for column in self._columns.values():
             column.commit()
         self._episodes, self._steps = episodes, steps

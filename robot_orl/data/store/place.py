@@ -119,8 +119,8 @@ class Place(Protocol):
 class Hold(Protocol):
     """Being a folder's writer, until closed or until this process dies."""
 
-    def renew(self) -> None:
-        """Say that the writer lives, where the kernel does not."""
+    def renew(self) -> bool:
+        """Say that the writer lives; False: it was taken for dead, and somebody else wrote."""
 
     def close(self) -> None: ...
 

@@ -1,7 +1,7 @@
 """A dataset in an object store (S3, Google Cloud, Azure) through obstore: whole objects, atomically replaced.
 
 An object store neither appends nor locks. A log is therefore a row of numbered parts, of which only the last
-is replaced; and a writer leaves a lease that it renews with every episode. Each writer has a segment of its
+is replaced; and a writer leaves a lease that it renews with its episodes. Each writer has a segment of its
 own here too, so that several recorders never touch one object.
 """
 
@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from zarr.storage import ObjectStore
 
@@ -121,21 +123,32 @@ class RemotePlace:
         return log
 
     def hold(self) -> "RemoteHold":
-        if self.holder() is not None:
-            raise BlockingIOError(11, "held")
-        return RemoteHold(self._put, self._delete, self._key(LEASE_FILE))
+        return RemoteHold(self)
 
     def holder(self) -> str | None:
+        """Whether a writer lives is known at once on its machine, elsewhere once its lease is over."""
         import obstore
 
         try:
-            lease = json.loads(self._get(self._key(LEASE_FILE)))
+            lease = json.loads(self.read(LEASE_FILE))
+            owner, machine, pid = f"process {lease['pid']} on {lease['host']}", lease["machine"], lease["pid"]
             with self.errors():
-                renewed = obstore.head(self._store, self._key(LEASE_FILE))["last_modified"]
-        except (OSError, ValueError):
+                renewed: datetime = obstore.head(self._store, self._key(LEASE_FILE))["last_modified"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        age_s = (datetime.now(UTC) - renewed).total_seconds()
-        return f"process {lease['pid']} on {lease['host']}" if age_s < LEASE_S else None
+        end = renewed + timedelta(seconds=LEASE_S)
+        if end < datetime.now(UTC):
+            return None
+        if machine != _machine():
+            return f"{owner} (if it was killed, until {end:%H:%M:%S} UTC)"
+        return owner if _lives(pid) else None
+
+    def lease(self, content: bytes | None, is_new: bool = False) -> None:
+        """Put the lease; None: take it away. Raises: FileExistsError: there is one, and it shall be new."""
+        if content is None:
+            self._delete([self._key(LEASE_FILE)])
+        else:
+            self._put(self._key(LEASE_FILE), content, mode="create" if is_new else "overwrite")
 
     def zarr(self, read_only: bool) -> ObjectStore[Any]:
         from obstore.store import from_url
@@ -227,27 +240,59 @@ class RemoteLog:
 
 
 class RemoteHold:
-    """A lease: an object that says who writes, renewed by putting it again."""
+    """A lease: an object that says who writes, renewed by putting it again.
 
-    def __init__(
-        self, put: Callable[[str, bytes], None], delete: Callable[[list[str]], None], key: str
-    ) -> None:
-        self._put = put
-        self._delete = delete
-        self._key = key
-        self._renewed_s = -LEASE_S
-        self.renew()
+    Raises: BlockingIOError: somebody else has it.
+    """
 
-    def renew(self) -> None:
-        if time.monotonic() - self._renewed_s < LEASE_S / 10:
-            return
-        owner = {"pid": os.getpid(), "host": socket.gethostname()}
-        self._put(self._key, json.dumps(owner).encode())
+    def __init__(self, place: RemotePlace) -> None:
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "machine": _machine(), "id": uuid4().hex}
+        self._place = place
+        self._content = json.dumps(owner).encode()
+        try:
+            place.lease(self._content, is_new=True)
+        except FileExistsError as error:
+            if not self._is_ours() and place.holder() is not None:  # ours: the store answered too late
+                raise BlockingIOError(errno.EAGAIN, "held") from error
+            place.lease(self._content)
         self._renewed_s = time.monotonic()
+
+    def renew(self) -> bool:
+        if not self._is_ours():
+            return False
+        if time.monotonic() - self._renewed_s > LEASE_S / 10:
+            self._place.lease(self._content)
+            self._renewed_s = time.monotonic()
+        return True
 
     def close(self) -> None:
         with suppress(OSError):
-            self._delete([self._key])
+            if self._is_ours():
+                self._place.lease(None)
+
+    def _is_ours(self) -> bool:
+        try:
+            return self._place.read(LEASE_FILE) == self._content
+        except FileNotFoundError:  # somebody had it, and is done
+            return False
+
+
+def _machine() -> str:
+    """What tells this machine, and its processes, from others; empty: nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _reason(error: BaseException) -> str:

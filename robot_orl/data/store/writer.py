@@ -106,6 +106,9 @@ class SegmentWriter:
 
     def _commit(self, group: list[Prepared]) -> list[EpisodeRecord]:
         try:
+            if self._segment is not None and not self._segment.is_ours():
+                self._segment.release()
+                self._segment = None
             if self._segment is None:
                 assert self._fields is not None
                 self._segment = self._open(self._fields)
