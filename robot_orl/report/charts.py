@@ -59,9 +59,9 @@ def ticks(low: float, high: float, at_most: int) -> list[float]:
 
 
 def short(value: float) -> str:
-    """1500 -> '1.5k', 0.25 -> '0.25', -50 -> '\N{MINUS SIGN}50'."""
+    """1500 -> '1.5k', 0.25 -> '0.25', -50 -> '\N{MINUS SIGN}50', 2e9 -> '2e+09'."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
+        if limit <= abs(value) < 1e9:
             return f"{value / limit:.3g}{unit}".replace("-", "\N{MINUS SIGN}")
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 

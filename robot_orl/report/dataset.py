@@ -1,7 +1,7 @@
 """A page about a dataset: what stands out, how its signals are distributed, what it covers, its time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,8 @@ def _header(found: DataStatistics) -> str:
     judged = sum(item.judged for item in found.operators)
     successes = sum(item.successes for item in found.operators)
     success = f", {percent(successes / judged)} successful" if judged else ""
+    if 0 < judged < found.episodes:
+        success += f" of {judged:,} judged"
     seconds = found.transitions * found.time.declared_ms / 1e3
     lede = (
         f"{found.transitions:,} steps at {1e3 / found.time.declared_ms:g} Hz, {_spent(seconds)} of "
@@ -99,7 +101,7 @@ def _time(found: DataStatistics) -> str:
         marks=[("declared", time.declared_ms)],
     )
     rows = [(f"{gap.seconds:.4g} s", f"{gap.step}", gap.episode) for gap in time.longest]
-    table = _table(("gap", "after step", "of episode"), rows) if rows else '<p class="note">None.</p>'
+    table = _table(("gap", "after step", "of episode"), {"": rows}) if rows else '<p class="note">None.</p>'
     charts = f'<div class="card"><h3>Periods</h3>{chart}</div>'
     longest = f'<div class="card"><h3>Longest gaps</h3>{table}</div>'
     return section("time", "Time", intro, f'<div class="grid">{charts}{longest}</div>')
@@ -125,32 +127,50 @@ def _success(items: Sequence[Outcome]) -> str:
         rate = "unknown" if item.rate is None else percent(item.rate)
         interval = "{:.0f} to {:.0f}%".format(*(100 * end for end in item.wilson95)) if item.wilson95 else ""
         rows.append((item.name, f"{item.episodes:,}", rate, interval))
-    return _table(("", "episodes", "success", "95%"), rows)
+    return _table(("", "episodes", "success", "95%"), {"": rows})
 
 
 def _numbers(found: DataStatistics) -> str:
-    rows = []
+    groups: dict[str, list[tuple[str, ...]]] = {}
     for c in (*found.action, *found.observation):
         figures = [c.min, c.mean, c.std, c.max, c.change_mean, c.change_max]
         numbers = ["" if value is None else short(value) for value in figures]
-        unit = "" if c.unit == "1" else c.unit
+        name = c.name if c.unit == "1" else f"{c.name} [{c.unit}]"
         shares = [percent(c.at_bounds), percent(c.still), percent(c.occupied), f"{c.missing:,}"]
-        rows.append((c.title, unit, *numbers, *shares))
-    heads = ("signal", "unit", "min", "mean", "std", "max", "mean change", "max change")
-    table = _table((*heads, "at bounds", "still episodes", "bins occupied", "NaN"), rows)
+        groups.setdefault(c.key, []).append((name, *numbers, *shares))
+    heads = (
+        "",
+        "min",
+        "mean",
+        "std",
+        "max",
+        "mean change",
+        "max change",
+        "at bounds",
+        "still",
+        "bins",
+        "NaN",
+    )
     intro = (
         "Changes are absolute, from step to step. Still: share of episodes in which the signal never "
         "changes. Bins: share of its range, declared or else seen, in which it was."
     )
-    return section("numbers", "All numbers", intro, f'<div class="card">{table}</div>')
+    return section("numbers", "All numbers", intro, f'<div class="card">{_table(heads, groups)}</div>')
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(heads: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """Rows below the names of their groups; the first cell of a row names it."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    lines = [
-        f"<tr><th>{escape(first)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
-        for first, *rest in rows
-    ]
+    lines = []
+    for group, rows in groups.items():
+        if group:
+            lines.append(
+                f'<tr class="group"><th>{escape(group)}</th><td colspan="{len(heads) - 1}"></td></tr>'
+            )
+        for first, *rest in rows:
+            cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+            name = escape(first).replace("_", "_<wbr>")  # where a narrow screen may break it
+            lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"

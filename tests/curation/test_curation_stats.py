@@ -52,7 +52,8 @@ def episode(elbow: list[float], action: list[list[float]], **changes: Any) -> Ep
 
 # elbow 0 1 0 -1 | 2 2; actions at bounds: elbow_target 2 of 4, wrist_target none
 FIRST = episode([0, 1, 0, -1], [[1, 0.5], [-1, 0], [0.5, -0.5]], success=True, operator="a", quality=0.9)
-SECOND = episode([2, 2], [[0, 0.25]], success=False, operator="<b>")
+LONG = "<b>" + "a" * 90
+SECOND = episode([2, 2], [[0, 0.25]], success=False, operator=LONG)
 
 
 def healthy(count: int = 4) -> list[Episode]:
@@ -216,7 +217,7 @@ def test_periods_and_gaps_by_hand(data: Dataset) -> None:
 def test_success_is_counted_where_it_is_known(data: Dataset) -> None:
     found = figures(data, "outcomes")
     assert [(o.name, o.episodes, o.judged, o.successes, o.rate) for o in found.operators] == [
-        ("<b>", 1, 1, 0, 0.0),
+        (LONG, 1, 1, 0, 0.0),
         ("a", 3, 2, 2, 1.0),
     ]
     assert [(o.name, o.episodes) for o in found.qualities] == [("0.75 to 1", 3), ("unknown", 1)]

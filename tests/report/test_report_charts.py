@@ -37,8 +37,8 @@ def test_ticks_are_multiples_inside_the_range() -> None:
 
 
 def test_numbers_are_short() -> None:
-    said = [short(v) for v in (0, 0.25, 1500, 2_000_000, -50)]
-    assert said == ["0", "0.25", "1.5k", "2M", "\N{MINUS SIGN}50"]
+    said = [short(v) for v in (0, 0.25, 1500, 2_000_000, -50, -3e38)]
+    assert said == ["0", "0.25", "1.5k", "2M", "\N{MINUS SIGN}50", "\N{MINUS SIGN}3e+38"]
 
 
 def test_a_percentage_is_never_rounded_to_certainty() -> None:
