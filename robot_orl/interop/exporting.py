@@ -1,6 +1,7 @@
 """What exports of several formats need to know of a dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from robot_orl.data.store.reader import Dataset
 from robot_orl.types import Episode
@@ -10,9 +11,20 @@ STEP_FIELDS = {"action_policy": "f4", "action_operator": "f4", "t_ns": "i8", "ac
 
 def sim_state_size(dataset: Dataset) -> int | None:
     """Of the simulator's state, where every episode in use has one and all are of one size."""
-    used = {record.segment for record in dataset.episodes}
-    sizes = {s.attributes["sim_state_size"] for s in dataset.segments if s.path.name in used}
+    sizes = {attributes["sim_state_size"] for attributes in _used(dataset)}
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def env_kwargs(dataset: Dataset) -> dict[str, Any]:
+    """What the task was made with, where that is the same for every episode in use."""
+    found = [dict(attributes.get("env_kwargs") or {}) for attributes in _used(dataset)]
+    return found[0] if found and all(one == found[0] for one in found) else {}
+
+
+def _used(dataset: Dataset) -> list[Mapping[str, Any]]:
+    """The attributes of the segments that hold episodes in use."""
+    used = {record.segment for record in dataset.episodes}
+    return [segment.attributes for segment in dataset.segments if segment.path.name in used]
 
 
 def episodes(dataset: Dataset, images: bool) -> Iterator[Episode]:

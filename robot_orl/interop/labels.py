@@ -55,6 +55,11 @@ def spec_from(text: str, what: str) -> Spec:
         raise DataError(f"{what}: {error}") from error
 
 
+def env_kwargs_from(text: str | None, what: str) -> Mapping[str, Any]:
+    """What the task was made with; nothing where the file does not say. Raises: DataError: not JSON."""
+    return {} if text is None else _object(text, what)
+
+
 def renamed(spec: Spec, request: Request) -> Spec:
     """With the name and rate that the user gives, if any."""
     return replace(spec, task=request.task or spec.task, control_hz=request.control_hz or spec.control_hz)
@@ -63,7 +68,7 @@ def renamed(spec: Spec, request: Request) -> Spec:
 def _object(text: str, what: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{what} is not JSON") from error
     if not isinstance(found, dict):
         raise DataError(f"{what} is not a JSON object")

@@ -11,7 +11,7 @@ import numpy as np
 
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
-from robot_orl.interop import minari_spaces
+from robot_orl.interop import exporting, minari_spaces
 from robot_orl.interop.base import library
 from robot_orl.interop.labels import meta_text, spec_text
 from robot_orl.types import Actor, Array, Episode
@@ -43,7 +43,7 @@ def _write(
     dataset: Dataset, folder: Path, name: str, data_format: str, progress: Callable[[int], None]
 ) -> None:
     spec = dataset.spec
-    env_kwargs = _env_kwargs(dataset)
+    env_kwargs = exporting.env_kwargs(dataset)
     known = gymnasium.registry.get(spec.task)
     storage = library("minari.dataset.minari_storage").MinariStorage.new(
         folder / "data",
@@ -66,12 +66,6 @@ def _write(
     episodes = dataset.episodes
     storage.update_episode_metadata(({OWN: meta_text(r.meta)} for r in episodes), range(len(episodes)))
     storage.update_metadata({"dataset_size": float(sizes())})
-
-
-def _env_kwargs(dataset: Dataset) -> dict[str, Any]:
-    """What the task was made with, where all sessions agree."""
-    found = [dict(segment.attributes.get("env_kwargs", {})) for segment in dataset.segments]
-    return found[0] if found and all(one == found[0] for one in found) else {}
 
 
 def _buffers(dataset: Dataset, data_format: str, progress: Callable[[int], None]) -> Iterator[Any]:

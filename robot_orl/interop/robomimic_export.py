@@ -54,7 +54,9 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
         for key, names in masks.items():
             file[f"mask/{key}"] = np.array(names, "S")
         data.attrs["total"] = total
-        data.attrs["env_args"] = json.dumps(_env_args(dataset))
+        data.attrs["env_args"] = json.dumps(
+            {"env_name": spec.task, "type": GYM, "env_kwargs": exporting.env_kwargs(dataset)}
+        )
         write_text(own, "spec", labels.spec_text(spec))
 
 
@@ -77,11 +79,3 @@ def _write_own(group: Any, episode: Episode, state: Array | None) -> None:
     if state is not None:
         group["last_state"] = state[-1:]
     write_text(group, "meta", labels.meta_text(episode.meta))
-
-
-def _env_args(dataset: Dataset) -> dict[str, Any]:
-    """With what the task was made, where all segments say the same."""
-    used = {record.segment for record in dataset.episodes}
-    kwargs = [s.attributes.get("env_kwargs", {}) for s in dataset.segments if s.path.name in used]
-    same = kwargs[0] if all(other == kwargs[0] for other in kwargs) else {}
-    return {"env_name": dataset.spec.task, "type": GYM, "env_kwargs": same}

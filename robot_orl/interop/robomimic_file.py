@@ -56,7 +56,7 @@ def env_args_of(path: Path, file: Any) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: attribute 'env_args' of 'data' is not JSON") from error
     return found if isinstance(found, dict) else {}
 

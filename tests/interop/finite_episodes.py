@@ -11,6 +11,7 @@ from robot_orl.interop.base import Request
 from robot_orl.types import Actor, Camera, Episode, EpisodeMeta, Spec
 from tests.data.made_episodes import assert_same_bits, made_spec
 
+ENV_KWARGS = {"variant": "würfel"}
 FRONT = {"front": Camera(4, 6)}
 
 
@@ -55,7 +56,7 @@ def finite_episode(spec: Spec, seed: int, length: int) -> Episode:
 def finite_dataset(root: Path, cameras: bool = True) -> tuple[Dataset, list[Episode]]:
     spec = replace(made_spec(), cameras=FRONT if cameras else {})
     episodes = [finite_episode(spec, seed, length) for seed, length in ((0, 3), (1, 1), (2, 5))]
-    with SegmentWriter(root, spec, "made") as writer:
+    with SegmentWriter(root, spec, "made", env_kwargs=ENV_KWARGS) as writer:
         for episode in episodes:
             writer.append(episode)
     return Dataset.open(root), episodes

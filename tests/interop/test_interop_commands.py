@@ -15,7 +15,7 @@ from finite_episodes import assert_returned, exported, finite_dataset, imported
 from robot_orl.cli import main
 from robot_orl.data.store import Dataset
 from robot_orl.errors import UsageError
-from robot_orl.interop.base import names
+from robot_orl.interop.base import Request, names, reader
 from robot_orl.types import Episode
 
 COUNT = 3000  # episodes; they are committed in groups of 512
@@ -300,6 +300,15 @@ def test_an_import_interrupted_by_ctrl_c_is_continued_by_the_same_command(tmp_pa
     origins = [record.meta.origin for record in Dataset.open(out).episodes]
     assert sorted(origins) == sorted(f"x.hdf5#{i}" for i in range(COUNT))
     assert all(segment.is_sealed for segment in Dataset.open(out).segments)
+
+
+@pytest.mark.parametrize("name", sorted({*names("write")} - {"video"}))
+def test_what_the_task_was_made_with_travels_in_every_format(
+    tmp_path: Path, filmed: tuple[Dataset, list[Episode]], name: str
+) -> None:
+    path = exported(name, filmed[0], tmp_path / "x-v0")
+    source = reader(name.split("_")[0])(path, Request())
+    assert source.env_kwargs == {"variant": "würfel"}
 
 
 @pytest.mark.e2e

@@ -219,7 +219,8 @@ def test_an_export_is_what_robomimic_documents(tmp_path: Path, filmed: tuple[Dat
     with h5py.File(exported("robomimic", dataset, tmp_path / "x.hdf5")) as file:
         data, first = file["data"], file["data/demo_0"]
         assert data.attrs["total"] == 9
-        assert json.loads(data.attrs["env_args"]) == {"env_name": "toy_push", "type": 2, "env_kwargs": {}}
+        told = {"env_name": "toy_push", "type": 2, "env_kwargs": {"variant": "würfel"}}
+        assert json.loads(data.attrs["env_args"]) == told
         assert [group.attrs["num_samples"] for group in data.values()] == [3, 1, 5]
         assert sorted(first) == ["actions", "dones", "next_obs", "obs", "rewards", "states"]
         assert sorted(first["obs"]) == ["achieved_goal", "front", "observation"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_orl.data.store.layout import to_json
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import exporting, labels
@@ -47,12 +48,13 @@ def read(path: Path, request: Request) -> Source:
     """Raises: DataError: not a D4RL file, or damaged.  UsageError: something must be told."""
     with ExitStack() as stack:
         file = stack.enter_context(opened(path))
-        flat = _flat(path, file, request)
+        flat, env_kwargs = _flat(path, file, request), text(file.get(f"{OWN}/env_kwargs"))
         clipped = clipped_values(flat.action, f"{path}: 'actions'")
         return Source(
             spec=flat.spec,
             count=len(flat.ends),
             episodes=_episodes(flat, path.name, stack.pop_all()),
+            env_kwargs=labels.env_kwargs_from(env_kwargs, f"{path}: '{OWN}/env_kwargs'"),
             provenance={
                 "clipped_action_values": clipped,
                 **({"cut_after": request.horizon} if flat.truncated is None else {}),
@@ -190,6 +192,7 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
             lengths.append(len(episode))
             progress(1)
         write_text(file.require_group(OWN), "spec", labels.spec_text(spec))
+        write_text(file[OWN], "env_kwargs", to_json(exporting.env_kwargs(dataset)).decode())
         write_text(file[OWN], "episodes", metas)
         file[OWN].create_dataset("ends", data=np.cumsum(lengths, dtype=np.int64))
 

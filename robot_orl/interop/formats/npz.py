@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_orl.data.store.layout import to_json
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import exporting, labels
@@ -33,7 +34,7 @@ from robot_orl.types import Array, Camera, Episode, Spec
 OBS, NEXT, IMAGES = "obs/", "next_obs/", "images/"
 FLAGS = ("terminals", "truncations", "timeouts")
 KNOWN = {"observations", "next_observations", "actions", "rewards", *FLAGS, "episode_ends", *STEP_FIELDS}
-KNOWN |= {"control_hz", "task", "spec", "meta", "sim_state"}
+KNOWN |= {"control_hz", "task", "spec", "env_kwargs", "meta", "sim_state"}
 
 
 def read(path: Path, request: Request) -> Source:
@@ -53,12 +54,13 @@ def read(path: Path, request: Request) -> Source:
             clipped += clipped_values(npz.column("actions"), f"{file}: 'actions'")
     with opened(files[0]) as npz:
         spec = _spec(npz, request, request.horizon or longest)
+        env_kwargs = labels.env_kwargs_from(npz.text("env_kwargs"), f"{files[0]}: 'env_kwargs'")
         left_out = [n for n in npz.names if n not in KNOWN and not n.startswith((OBS, NEXT, IMAGES))]
     for file in files:
         with opened(file) as npz:
             _flat(npz, spec, path.is_dir())  # its lengths and shapes fit
     told = {"files": len(files), "clipped_action_values": clipped, "left_out": left_out}
-    return Source(spec, count, _episodes(path, files, spec), provenance=told)
+    return Source(spec, count, _episodes(path, files, spec), env_kwargs, told)
 
 
 def _episodes(path: Path, files: list[Path], spec: Spec) -> Iterator[Episode]:
@@ -201,6 +203,7 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
         raise UsageError("npz writes a folder of one file per episode: choose a name without .npz")
     out.mkdir()
     size, spec = exporting.sim_state_size(dataset), labels.spec_text(dataset.spec)
+    env_kwargs = to_json(exporting.env_kwargs(dataset)).decode()
     for index, episode in enumerate(exporting.episodes(dataset, images=True)):
         arrays: dict[str, Any] = {f"{OBS}{key}": rows for key, rows in episode.obs.items()}
         arrays |= {f"{IMAGES}{camera}": rows for camera, rows in episode.images.items()}
@@ -210,5 +213,6 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
         if size is not None and episode.sim_state is not None:
             arrays["sim_state"] = episode.sim_state
         arrays |= {"meta": np.array(labels.meta_text(episode.meta)), "spec": np.array(spec)}
+        arrays["env_kwargs"] = np.array(env_kwargs)
         np.savez_compressed(out / f"episode_{index:06d}.npz", **arrays)
         progress(1)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
-from robot_orl.interop.exporting import sim_state_size
+from robot_orl.interop.exporting import env_kwargs, sim_state_size
 from robot_orl.interop.lerobot import layout, own
 from robot_orl.interop.lerobot.layout import MB
 from robot_orl.interop.lerobot.stats import SAMPLED_ROWS, ImageStats, VectorStats, sampled_frames
@@ -50,7 +50,7 @@ def export(
             progress(1)
     finally:
         files.close()
-    files.finish(_env_kwargs(dataset))
+    files.finish(env_kwargs(dataset))
 
 
 def _loaded(dataset: Dataset) -> Iterator[Episode]:
@@ -59,13 +59,6 @@ def _loaded(dataset: Dataset) -> Iterator[Episode]:
     if not dataset.spec.cameras:
         return dataset.load_all(sim_state=has_state)
     return (dataset.load(record, sim_state=has_state) for record in dataset.episodes)
-
-
-def _env_kwargs(dataset: Dataset) -> Mapping[str, Any]:
-    """What the task was made with, where that is the same for every episode."""
-    used = {record.segment for record in dataset.episodes}
-    found = [s.attributes.get("env_kwargs") or {} for s in dataset.segments if s.path.name in used]
-    return found[0] if found and all(one == found[0] for one in found) else {}
 
 
 class _Export:

@@ -94,7 +94,7 @@ def read_info(root: Path) -> Info:
         features = {name: _feature(one) for name, one in raw["features"].items()}
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error!r:.100}") from error
     return Info(root, version, float(fps), features, raw)
 
@@ -204,7 +204,7 @@ def _json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError("no object")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path} is damaged in line {number}: {error}") from error
             yield row
 

@@ -101,7 +101,7 @@ def read_about(root: Path) -> tuple[Spec, Mapping[str, Any]] | None:
     try:
         about = json.loads(path.read_bytes())
         version, spec, env_kwargs = about["version"], about["spec"], about["env_kwargs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
     if version != VERSION:
         raise DataError(f"{path} has version {version}; this robot_orl reads {VERSION}: update it")
