@@ -25,3 +25,10 @@ def test_the_examples_record_learn_and_deploy(tmp_path: Path) -> None:
     run(*cli, "pretrain", f"data={data}", f"out={trained}", *brief)
     run(*cli, "export", f"run={trained}", f"out={bundle}")
     assert "100 ticks at 25 Hz" in run("examples/deploy.py", bundle)
+
+
+@pytest.mark.e2e
+def test_the_example_with_frames_draws_every_step_once(tmp_path: Path) -> None:
+    said = run("examples/frames.py", str(tmp_path / "data")).splitlines()
+    whole = "images (64, 96, 96, 3) uint8, obs (64, 16), action (64, 4)"
+    assert said == [whole, whole, whole.replace("64", "22")]  # 3 x 50 steps
