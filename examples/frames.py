@@ -29,7 +29,7 @@ sampling = Sampling(batch_size=64)
 rng = np.random.default_rng(0)
 replay = Replay(dataset.spec).extend(dataset.load_all(sim_state=False))
 # Frames are large: they are read as they are needed, in random order. `open_frames(dataset, cache_folder)` of
-# data/sampling/frame_cache.py offers the same batches, faster, from raw frames where the disk has room for them.
+# data/sampling/frame_cache.py offers the same batches, faster, from raw frames where the disk has room.
 stream = FrameStream(dataset, n_step=sampling.n_step)
 
 for frames in stream.batches(sampling.batch_size, rng, epochs=1):
