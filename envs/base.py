@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from envs.rendering import DEFAULT, Rendering, read_cameras
+from envs.rendering import DEFAULT, Rendering, is_pixels, read_cameras
 from robot_orl.errors import DataError, UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
 
@@ -73,7 +73,7 @@ class SimulatedTask(gymnasium.Env):
         for name in options:
             raise unknown("task option", name, ["width", "height", "camera", "cameras"])
         for name, value in {"width": width, "height": height}.items():
-            if not isinstance(value, int) or value < 1:
+            if not is_pixels(value):
                 raise UsageError(f"{name}={value!r} is not a positive number of pixels")
         self.task_spec = replace(spec, cameras=read_cameras(cameras))
         self._rendering = Rendering(sim, camera_pose)

@@ -75,6 +75,11 @@ class Rendering:
         self._renderers.clear()
 
 
+def is_pixels(value: Any) -> bool:
+    """Whether it is the height or width of a frame."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) > 0
+
+
 def read_cameras(option: Any) -> dict[str, Camera]:
     """The task option `cameras`, such as {'default': [96, 128]}: height and width [pixels] by view.
 
@@ -87,7 +92,7 @@ def read_cameras(option: Any) -> dict[str, Camera]:
     cameras = {}
     for name, size in option.items():
         sizes = list(size) if isinstance(size, (list, tuple, np.ndarray)) else []
-        if len(sizes) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+        if len(sizes) != 2 or not all(map(is_pixels, sizes)):
             raise UsageError(f"cameras.{name}={size!r} is not [height, width] in pixels")
         cameras[str(name)] = Camera(int(sizes[0]), int(sizes[1]))
     return cameras

@@ -41,14 +41,19 @@ def tools_help(tools: list[str]) -> str:
     lines = ["usage: robot-orl dataset TOOL PATH ... key=value ...", ""]
     for name in tools:
         schema = import_module(f"robot_orl.commands.dataset.{name}").Config
-        said = textwrap.wrap(_described(schema)[0], width() - 13)
+        said = textwrap.wrap(cleandoc(schema.__doc__ or "").splitlines()[0], width() - 13)
         lines += [f"  {name:<10} {said[0]}", *(" " * 13 + line for line in said[1:])]
-    return "\n".join([*lines, "", "`robot-orl dataset TOOL --help` shows the fields of a tool."])
+    lines += [
+        "",
+        "`robot-orl dataset TOOL --help` shows the fields of a tool, `filter --help` the queries, too.",
+    ]
+    return "\n".join(lines)
 
 
 def _described(schema: type[Schema]) -> list[str]:
     """The lines of its docstring."""
-    return cleandoc(schema.__doc__ or "").splitlines()
+    lines = cleandoc(schema.__doc__ or "").splitlines()
+    return [part for line in lines for part in textwrap.wrap(line, width(), drop_whitespace=False) or [""]]
 
 
 def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()) -> list[str]:

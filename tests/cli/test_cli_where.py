@@ -1,6 +1,7 @@
 """`where=` in training: the text as it was typed decides what is learned from; nothing is copied."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from cli_tools import TRAIN, TUNE, Refused, contents
 
 from robot_orl.cli import main
 from robot_orl.compose import build, parse, sweep
-from robot_orl.data.query import select
+from robot_orl.data.query import FIELDS, select
+from robot_orl.data.query.fields import ACTORS
+from robot_orl.data.query.parser import OPERATORS
 from robot_orl.data.store import Dataset
 
 TYPED = [
@@ -90,3 +93,9 @@ def test_a_run_made_before_there_were_queries_goes_on(tmp_path: Path, refused: R
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     assert main([*words, "steps=4"]) == 0
     assert summary(run)["offline"]["updates"] == 4
+
+
+def test_help_names_every_field_actor_and_operator(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "filter", "--help"]) == 0
+    words = set(re.findall(r"[a-z_]+|[=!<>]+", capsys.readouterr().out))
+    assert {*FIELDS, *ACTORS, *OPERATORS, "has", "in", "known", "unknown", "and", "or", "not"} <= words

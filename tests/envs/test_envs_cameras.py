@@ -80,6 +80,7 @@ def test_frames_are_drawn_only_where_they_are_kept(filmed: Any, monkeypatch: pyt
         ({"externl": [8, 8]}, "no camera 'externl'; .*valid: default, .*external_camera_0"),
         ({"default": [8]}, r"cameras.default=\[8\] is not \[height, width\] in pixels"),
         ({"default": [8, 0]}, r"is not \[height, width\]"),
+        ({"default": [True, True]}, r"is not \[height, width\]"),
         ({"default": "8x8"}, r"is not \[height, width\]"),
         ([8, 8], r"cameras=\[8, 8\] is not of the form \{name: \[height, width\]\}"),
     ],

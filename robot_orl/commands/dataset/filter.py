@@ -15,7 +15,18 @@ from robot_orl.schema import Schema, setting
 
 @dataclass
 class Config(Schema):
-    """List the episodes that a query selects, or copy them into a new dataset."""
+    """List the episodes that a query selects, or copy them into a new dataset.
+
+    A query, as of where= everywhere, tests fields of an episode:
+      success, success_any       as they are: success, not success
+      quality, length, return, seed, rate_hz
+                                 by == != < <= > >=, as in quality > 0.5
+      operator, end_reason, policy_hash, notes, instruction, origin,
+      segment, uid, id           by == != and has: notes has 'wet'
+      actor                      has script, human, policy or intervention
+    also: in (A, B), not in, is known, is unknown; joined by and, or, not, ( ).
+    What is unknown is selected neither way.
+    """
 
     path: str = setting(help="Folder of the dataset.")
     where: str | None = setting(
