@@ -6,7 +6,7 @@ observation is kept twice. Step i of episode e (both counted over the whole repl
     obs    | e0: s0 s1 s2 | e1: s0 s1 | ...      s = obs[i + e],  s' = obs[i + e + 1]
     action |    a0 a1     |    a0     | ...      i
 
-A batch of 256 is 40 us of work, most of it waiting for memory: so what a step needs beside its rows of
+A batch of 256 is 20 to 40 us of work, most of it waiting for memory: so what a step needs beside its rows of
 these arrays (`targets`) lies in one place, and what was achieved is kept apart for hindsight.
 """
 
