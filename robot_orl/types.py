@@ -150,7 +150,7 @@ class Spec:
                     k: Camera(int(v["height"]), int(v["width"])) for k, v in raw.get("cameras", {}).items()
                 },
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"malformed spec: {error!r}") from error
 
 

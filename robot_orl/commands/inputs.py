@@ -76,6 +76,8 @@ def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: Sto
     """
     spec = spec_of(env)
     replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
+    for dataset in datasets:
+        dataset.check_extent()
     lengths = [record.length for dataset in datasets for record in dataset.episodes]
     replay.reserve(sum(lengths), len(lengths))
     with Bar("load data", len(lengths)) as bar:

@@ -4,6 +4,7 @@ What is opened is a snapshot: the episodes that were committed at that moment. N
 writer's lock but `delete` and `relabel`.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import groupby
@@ -16,9 +17,9 @@ from robot_orl.data.store.info import DatasetInfo, summarise
 from robot_orl.data.store.layout import SEGMENTS
 from robot_orl.data.store.place import Location, Place, Url
 from robot_orl.data.store.places import place_at
-from robot_orl.data.store.records import META_FIELDS, EpisodeRecord, encode_rewards
+from robot_orl.data.store.records import META_FIELDS, EpisodeRecord, checked_meta, encode_rewards
 from robot_orl.data.store.root import check_readable, read_dataset_file
-from robot_orl.data.store.segment import Segment, fields, override, read_segment
+from robot_orl.data.store.segment import Segment, check_extent, fields, override, read_segment
 from robot_orl.errors import DataError, unknown
 from robot_orl.types import Array, Episode, Spec
 
@@ -150,9 +151,23 @@ class Dataset:
     def _override(self, changes: Iterable[tuple[EpisodeRecord, Mapping[str, Any]]], why: Any) -> None:
         by_segment: dict[str, list[dict[str, Any]]] = {}
         for record, change in changes:
-            by_segment.setdefault(record.segment, []).append({"id": record.id, **change, **why})
+            line = json.loads(layout.to_json({"id": record.id, **change, **why}))
+            try:
+                checked_meta(line)
+            except ValueError as error:  # written, it would spoil the log
+                raise DataError(f"{record.id} cannot be changed: {error}") from error
+            by_segment.setdefault(record.segment, []).append(line)
         for name, lines in by_segment.items():
             override(self._segment(name), lines)
+
+    def check_extent(self) -> None:
+        """Before memory is reserved for what the logs declare.
+
+        Raises: DataError: a segment's last episode in use lies in a file that is not there.
+        """
+        for segment in self.segments:
+            if records := self._in_use(segment):
+                check_extent(segment, records[-1])
 
     def fingerprint(self) -> str:
         """SHA-256 over what a learner would see: checksums and labels of the episodes in use."""

@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from robot_orl.types import Actor, Array, EpisodeMeta
 _SEAL = b',"line_crc32c":"%08x"}'
 _SEAL_SIZE = len(_SEAL % 0)
 META_FIELDS = tuple(field.name for field in fields(EpisodeMeta))
+_NUMBERS = ("seed", "success", "success_any", "quality")  # yes and no are numbers in JSON's eyes, too
 
 
 @dataclass(frozen=True)
@@ -145,31 +147,51 @@ def _apply(content: dict[str, Any], records: list[EpisodeRecord], segment: str) 
 
 
 def index_of(content: Mapping[str, Any]) -> int:
-    """Which episode of the segment a line is about."""
-    return int(content["id"].rpartition(":")[2])
+    """Which episode of the segment a line is about. Raises: as `new_record`."""
+    number = str(content["id"]).rpartition(":")[2]
+    if not number.isdecimal():
+        raise ValueError(f"id is {content['id']!r}")
+    return int(number)
 
 
 def new_record(content: Mapping[str, Any], segment: str) -> EpisodeRecord:
     """The episode that a line commits. Raises: KeyError, TypeError, ValueError: malformed."""
-    known = content["return"]
+    known, actors, rate_hz, uid = (content.get(name) for name in ("return", "actors", "rate_hz", "uid"))
+    start, length, checksums = content["start"], content["length"], content["crc32c"]
+    if type(start) is not int or type(length) is not int or start < 0 or length < 1:
+        raise ValueError(f"an episode of {length!r} steps from {start!r}")
+    if not isinstance(checksums, dict) or not all(type(value) is int for value in checksums.values()):
+        raise ValueError("no checksums of arrays")
+    if not isinstance(uid, (str, NoneType)) or not isinstance(rate_hz, (int, float, NoneType)):
+        raise ValueError(f"uid is {uid!r}, rate_hz {rate_hz!r}")
     record = EpisodeRecord(
         segment=segment,
         index=index_of(content),
-        start=content["start"],
-        length=int(content["length"]),
+        start=start,
+        length=length,
         episode_return=math.nan if known is None else float(known),
-        meta=EpisodeMeta(**{key: content[key] for key in META_FIELDS if key in content}),
-        crc32c=content["crc32c"],
-        uid=content.get("uid"),
-        actors=None if content.get("actors") is None else tuple(content["actors"]),
-        rate_hz=content.get("rate_hz"),
+        meta=EpisodeMeta(**checked_meta(content)),
+        crc32c=checksums,
+        uid=uid,
+        actors=None if actors is None else tuple(map(str, actors)),
+        rate_hz=rate_hz,
     )
     return _with_reward(record, content["reward"]) if "reward" in content else record
 
 
+def checked_meta(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a line's values that are of EpisodeMeta; null is unknown. Raises: ValueError: no such value."""
+    found = {name: content[name] for name in META_FIELDS if name in content}
+    for name, value in found.items():
+        wanted = (int, float) if name in _NUMBERS else dict if name == "reset_options" else str
+        if value is not None and not isinstance(value, wanted):
+            raise ValueError(f"{name} is {value!r}")
+    return found
+
+
 def overridden(record: EpisodeRecord, content: Mapping[str, Any]) -> EpisodeRecord:
     """The episode after a line that changes its labels. Raises: as `new_record`."""
-    changes = {key: content[key] for key in META_FIELDS if key in content}
+    changes = checked_meta(content)
     deleted = bool(content.get("deleted", record.deleted))
     new = replace(record, meta=replace(record.meta, **changes), deleted=deleted)
     return _with_reward(new, content["reward"]) if "reward" in content else new

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,18 @@ from robot_orl.errors import DataError, RunError
 from robot_orl.types import Array, Spec
 
 BAD_CHUNK = (ValueError, RuntimeError, OSError)  # what Zarr's checksum, Blosc and the disk raise
+_ATTRIBUTES: dict[str, Any] = {  # what readers take for granted
+    "format_version": int,
+    "spec": dict,
+    "task": str,
+    "sealed": bool,
+    "nodes": dict,
+    "config": dict,
+    "env_kwargs": dict,
+    "packages": dict,
+    "git_revision": (str, NoneType),
+    "sim_state_size": (int, NoneType),
+}
 
 
 @dataclass(frozen=True)
@@ -48,11 +61,19 @@ class Segment:
             if not self.place.has(file):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / file))
         with self.place.errors():
+            return np.asarray(self._array(item, rows.stop)[rows])
+
+    def _array(self, item: Field, rows: int) -> zarr.Array[Any]:
+        """Raises: DataError: it is not as the spec says, or has fewer rows."""
+        file = self.path / item.name / "zarr.json"
+        try:
             store = self.place.zarr(read_only=True)
             array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
-            if array.shape[0] < rows.stop:
-                raise DataError(f"{self.path / item.name}/zarr.json is damaged: it has {array.shape[0]} rows")
-            return np.asarray(array[rows])
+        except (TypeError, ValueError, KeyError, ArithmeticError) as error:  # what Zarr raises for its own
+            raise DataError(f"{file} is damaged: {error}") from error
+        if (array.shape[1:], array.dtype) != (item.row, np.dtype(item.dtype)) or array.shape[0] < rows:
+            raise DataError(f"{file} is damaged: it says {array.shape} {array.dtype}")
+        return array
 
     def chunks(self, item: Field, rows: slice) -> Iterator[tuple[slice, str]]:
         """The chunks that hold these rows: which of the rows, and in which file of the segment.
@@ -70,10 +91,11 @@ class Segment:
     def _check_node(self, name: str) -> None:
         file = self.path / name / "zarr.json"
         document = layout.read_json(self.place, f"{name}/zarr.json")
-        shape = document.get("shape", [None])[0]
+        shape = document.get("shape")
+        rows = shape[0] if isinstance(shape, list) and shape else None
         extra = self.attributes.get("episodes", 0) if not name.startswith("steps") else 0
-        if self.is_sealed and shape not in (None, self.attributes["steps"] + extra):
-            raise DataError(f"{file} is damaged: it says {shape} rows")
+        if self.is_sealed and rows not in (None, self.attributes.get("steps", 0) + extra):
+            raise DataError(f"{file} is damaged: it says {rows} rows")
         if layout.node_checksum(document) != self.attributes["nodes"].get(name):
             raise DataError(f"{file} is damaged: its content does not match its checksum")
 
@@ -93,6 +115,10 @@ def read_segment(place: Place, spec: Spec) -> Segment | None:
         layout.check_version(metadata, attributes["format_version"])
     if not isinstance(attributes, dict) or not layout.is_intact(attributes):
         raise DataError(f"{metadata} is damaged: its content does not match its checksum")
+    if lacking := [
+        name for name, kinds in _ATTRIBUTES.items() if not isinstance(attributes.get(name), kinds)
+    ]:
+        raise DataError(f"{metadata} is damaged: it has no {', '.join(lacking)}")
     if (document.get("zarr_format"), document.get("node_type")) != (3, "group"):
         raise DataError(f"{metadata} is damaged: it is not a Zarr v3 group")
     if lacking := Spec.from_dict(attributes["spec"]).lacks(spec):
@@ -103,8 +129,8 @@ def read_segment(place: Place, spec: Spec) -> Segment | None:
     if not has_log and not attributes["sealed"]:
         return None
     records, _ = read_log(place)
-    if attributes["sealed"] and len(records) != attributes["episodes"]:
-        raise DataError(f"{log} is cut off: {len(records)} of {attributes['episodes']} episodes are left")
+    if attributes["sealed"] and len(records) != attributes.get("episodes"):
+        raise DataError(f"{log} is cut off: {len(records)} of {attributes.get('episodes')} episodes are left")
     return Segment(place, attributes, records, place.holder())
 
 
@@ -116,9 +142,16 @@ def fields(segment: Segment, spec: Spec, sim_state: bool, images: bool) -> list[
 
 def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) -> Array:
     """The rows of one episode, if they are those that were committed."""
-    if layout.crc32c(rows) != record.crc32c[item.name]:
+    if layout.crc32c(rows) != record.crc32c.get(item.name):
         raise damage(segment, item, record)
     return rows
+
+
+def check_extent(segment: Segment, record: EpisodeRecord) -> None:
+    """Raises: DataError: the chunk in which it ends is not there."""
+    reward = layout.fields_of(Spec.from_dict(segment.attributes["spec"]), None)["steps/reward"]
+    if not segment.place.has(reward.chunk_file((record.start + record.length - 1) // reward.chunk_rows)):
+        raise damage(segment, reward, record)
 
 
 def damage(segment: Segment, item: Field, record: EpisodeRecord) -> DataError:

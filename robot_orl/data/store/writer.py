@@ -7,9 +7,11 @@ line are nobody's, and the line itself counts only once it is complete and synce
 as shipped writes a file that was renamed over another before the log's sync returns) and is checksummed.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +24,10 @@ from robot_orl.data.store.open_segment import OpenSegment, Prepared
 from robot_orl.data.store.place import Location, Url
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.provenance import git_revision, package_versions
-from robot_orl.data.store.records import EpisodeRecord
+from robot_orl.data.store.records import EpisodeRecord, checked_meta
 from robot_orl.data.store.root import check_writable, write_dataset_file
-from robot_orl.errors import RunError
-from robot_orl.types import Episode, Spec
+from robot_orl.errors import DataError, RunError
+from robot_orl.types import Episode, EpisodeMeta, Spec
 
 GROUP_BYTES, GROUP_EPISODES = 2**23, 512  # that `extend` commits at once
 
@@ -95,6 +97,7 @@ class SegmentWriter:
     def _prepared(self, episode: Episode, uid: str | None) -> Prepared:
         if self._is_closed:
             raise RunError(f"writer of {self.root} is closed")
+        _check_meta(episode.meta)
         if self._fields is None:
             sim_state_size = None if episode.sim_state is None else episode.sim_state.shape[-1]
             fields = layout.fields_of(self.spec, sim_state_size)
@@ -181,3 +184,11 @@ class SegmentWriter:
         except BaseException:
             place.remove()  # nothing was committed in it
             raise
+
+
+def _check_meta(meta: EpisodeMeta) -> None:
+    """Raises: DataError: its line could not be read again."""
+    try:
+        checked_meta(json.loads(layout.to_json(asdict(meta))))
+    except ValueError as error:
+        raise DataError(f"an episode whose {error} cannot be recorded") from error
