@@ -53,7 +53,7 @@ def tools_help(tools: list[str]) -> str:
 def _described(schema: type[Schema]) -> list[str]:
     """The lines of its docstring."""
     lines = cleandoc(schema.__doc__ or "").splitlines()
-    return [part for line in lines for part in textwrap.wrap(line, width(), drop_whitespace=False) or [""]]
+    return [part for line in lines for part in textwrap.wrap(line, width()) or [""]]
 
 
 def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()) -> list[str]:
