@@ -43,10 +43,8 @@ def tools_help(tools: list[str]) -> str:
         schema = import_module(f"robot_orl.commands.dataset.{name}").Config
         said = textwrap.wrap(cleandoc(schema.__doc__ or "").splitlines()[0], width() - 13)
         lines += [f"  {name:<10} {said[0]}", *(" " * 13 + line for line in said[1:])]
-    lines += [
-        "",
-        "`robot-orl dataset TOOL --help` shows the fields of a tool, `filter --help` the queries, too.",
-    ]
+    lines += ["", "`robot-orl dataset TOOL --help` shows the fields of a tool; `filter --help` tells"]
+    lines += ["the query language of where=, too."]
     return "\n".join(lines)
 
 
