@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import sha256
 
+from robot_orl.curation.checking.findings import count
 from robot_orl.curation.copying import content
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.errors import UsageError
@@ -38,7 +39,9 @@ def divide(
         parts[names[bisect_right(cuts, key)]].append(record)
     empty = [name for name, found in parts.items() if not found]
     if empty:
-        raise UsageError(f"of {len(records):,} episodes none is left for {', '.join(empty)}: change shares=")
+        raise UsageError(
+            f"of {count(len(records), 'episode')} none is left for {', '.join(empty)}: change shares="
+        )
     return parts
 
 

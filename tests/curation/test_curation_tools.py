@@ -85,7 +85,7 @@ def test_deleted_episodes_come_back_until_they_are_compacted(root: Path, tool: T
     assert len(Dataset.open(root).episodes) == 25
     assert "would remove 5 episodes for good" in tool("compact", root, "--dry-run")
     assert len(Dataset.open(root).records) == 30
-    assert "5 deleted episodes are gone for good" in tool("compact", root)
+    assert "5 deleted episodes gone for good" in tool("compact", root)
     assert len(Dataset.open(root).records) == 25
     assert tool("undelete", root, "where=seed < 10", code=2) == f"{root} has no deleted episode"
 

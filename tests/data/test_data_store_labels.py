@@ -87,7 +87,7 @@ def test_unknown_success_is_left_out_of_the_share_and_counted(tmp_path: Path) ->
             writer.append(replace(made_episode(0, 3), meta=meta))
     info = Dataset.open(tmp_path).info()
     assert (info.success, info.success_any, info.success_unknown) == (0.5, None, 2)
-    assert ("success at the last step", "50.0% (of 2 episodes unknown)") in info.rows()
+    assert ("success at the last step", "50.0% (unknown of 2)") in info.rows()
 
 
 def test_the_realised_rate_is_the_median_over_the_steps_and_unknown_without_times(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from robot_orl.commands.tables import out
+from robot_orl.curation.checking.findings import count
 from robot_orl.curation.compacting import compact, plan
 from robot_orl.data.store.reader import Dataset
 from robot_orl.interrupt import StopFlag
@@ -21,15 +22,15 @@ def run(cfg: Config) -> None:
     if cfg.dry_run:
         rewrites = plan(Dataset.open(cfg.path))
         for one in rewrites:
-            count = one.deleted + len(one.kept)
+            total = one.deleted + len(one.kept)
             out.print(
-                f"{one.segment.path.name}: {one.deleted:,} of {count:,} episodes, {_size(one.size_bytes)}"
+                f"{one.segment.path.name}: {one.deleted:,} of {total:,} episodes, {_size(one.size_bytes)}"
             )
-        out.print(f"would remove {sum(one.deleted for one in rewrites):,} episodes for good")
+        out.print(f"would remove {count(sum(one.deleted for one in rewrites), 'episode')} for good")
         return
     with StopFlag() as stop:
         gone, freed = compact(cfg.path, stop)
-    out.print(f"{cfg.path}: {gone:,} deleted episodes are gone for good, {_size(freed)} freed")
+    out.print(f"{cfg.path}: {count(gone, 'deleted episode')} gone for good, {_size(freed)} freed")
 
 
 def _size(count: int) -> str:

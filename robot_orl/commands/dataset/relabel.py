@@ -6,6 +6,7 @@ import numpy as np
 
 from robot_orl.commands.episodes import print_episodes, signature
 from robot_orl.commands.tables import out
+from robot_orl.curation.checking.findings import count
 from robot_orl.curation.labels import LABELS, changed, matching, parse_labels, require_unwritten
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
@@ -47,8 +48,8 @@ def run(cfg: Config) -> None:
     new = {f"{n}={getattr(cfg, n)}": len(changed(records, {n: value})) for n, value in labels.items()}
     if cfg.reward:
         new["reward by the task"] = len(rewards)
-    said = ", ".join(f"{change} is new in {count:,}" for change, count in new.items())
-    said = f"of {len(records):,} episodes, {said}"
+    said = ", ".join(f"{change} is new in {number:,}" for change, number in new.items())
+    said = f"of {count(len(records), 'episode')}, {said}"
     if cfg.dry_run:
         touched = {record.id for record in to_label} | {record.id for record, _ in rewards}
         print_episodes([record for record in records if record.id in touched])

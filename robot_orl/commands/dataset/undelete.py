@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from robot_orl.commands.episodes import print_episodes, signature
 from robot_orl.commands.tables import out
+from robot_orl.curation.checking.findings import count
 from robot_orl.curation.labels import matching, require_unwritten
 from robot_orl.data.store.reader import Dataset
 from robot_orl.schema import Schema, setting
@@ -25,8 +26,8 @@ def run(cfg: Config) -> None:
     require_unwritten(dataset, records)
     if cfg.dry_run:
         print_episodes(records)
-        out.print(f"would bring {len(records):,} deleted episodes back")
+        out.print(f"would bring {count(len(records), 'deleted episode')} back")
         return
     line = signature()
     dataset.relabel(records, cfg.reason, line, deleted=False)
-    out.print(f"{cfg.path}: {len(records):,} deleted episodes are in use again")
+    out.print(f"{cfg.path}: {count(len(records), 'deleted episode')} in use again")

@@ -93,7 +93,7 @@ class DatasetInfo:
         if self.writers:
             state = f"being written by {', '.join(self.writers)}"
         deleted = f" (and {self.deleted:,} deleted)" if self.deleted else ""
-        unknown = f" (of {self.success_unknown:,} episodes unknown)" if self.success_unknown else ""
+        unknown = f" (unknown of {self.success_unknown:,})" if self.success_unknown else ""
         cameras = ", ".join(f"{name} {width} x {height}" for name, (height, width) in self.cameras.items())
         return [
             ("dataset", self.path),
@@ -172,7 +172,7 @@ def summarise(dataset: "Dataset") -> DatasetInfo:
 def _merged(packages: list[dict[str, str]]) -> dict[str, str]:
     """Versions per package over all segments; several are joined by ' and '."""
     names = dict.fromkeys(name for found in packages for name in found)
-    return {n: " and ".join(sorted({found[n] for found in packages if n in found})) for n in names}
+    return {n: " and ".join(sorted({str(found[n]) for found in packages if n in found})) for n in names}
 
 
 def _share(outcomes: list[bool | None]) -> float | None:
