@@ -180,7 +180,7 @@ def new_record(content: Mapping[str, Any], segment: str) -> EpisodeRecord:
 
 
 def checked_meta(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a line's values that are of EpisodeMeta; null is unknown. Raises: ValueError: no such value."""
+    """Those of a line's values that are of EpisodeMeta; null is unknown. Raises: ValueError."""
     found = {name: content[name] for name in META_FIELDS if name in content}
     for name, value in found.items():
         wanted = (int, float) if name in _NUMBERS else dict if name == "reset_options" else str

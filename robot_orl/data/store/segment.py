@@ -30,6 +30,8 @@ _ATTRIBUTES: dict[str, Any] = {  # what readers take for granted
     "packages": dict,
     "git_revision": (str, NoneType),
     "sim_state_size": (int, NoneType),
+    "steps": (int, NoneType),
+    "episodes": (int, NoneType),
 }
 
 
@@ -71,8 +73,9 @@ class Segment:
             array = zarr.open_array(store=store, path=item.name, mode="r", zarr_format=3)
         except (TypeError, ValueError, KeyError, ArithmeticError) as error:  # what Zarr raises for its own
             raise DataError(f"{file} is damaged: {error}") from error
-        if (array.shape[1:], array.dtype) != (item.row, np.dtype(item.dtype)) or array.shape[0] < rows:
-            raise DataError(f"{file} is damaged: it says {array.shape} {array.dtype}")
+        found = (array.shape[1:], array.dtype, array.chunks[0])
+        if found != (item.row, np.dtype(item.dtype), item.chunk_rows) or array.shape[0] < rows:
+            raise DataError(f"{file} is damaged: it says {array.shape} {array.dtype}, chunks {array.chunks}")
         return array
 
     def chunks(self, item: Field, rows: slice) -> Iterator[tuple[slice, str]]:
@@ -93,8 +96,8 @@ class Segment:
         document = layout.read_json(self.place, f"{name}/zarr.json")
         shape = document.get("shape")
         rows = shape[0] if isinstance(shape, list) and shape else None
-        extra = self.attributes.get("episodes", 0) if not name.startswith("steps") else 0
-        if self.is_sealed and rows not in (None, self.attributes.get("steps", 0) + extra):
+        extra = 0 if name.startswith("steps") else self.attributes.get("episodes") or 0
+        if self.is_sealed and rows not in (None, (self.attributes.get("steps") or 0) + extra):
             raise DataError(f"{file} is damaged: it says {rows} rows")
         if layout.node_checksum(document) != self.attributes["nodes"].get(name):
             raise DataError(f"{file} is damaged: its content does not match its checksum")
@@ -108,17 +111,10 @@ def read_segment(place: Place, spec: Spec) -> Segment | None:
         return None
     document = layout.read_json(place, "zarr.json")  # before the log, which is complete once this is sealed
     has_log = place.has(LOG_FILE)
-    attributes = document.get("attributes")
+    attributes: Any = document.get("attributes")
     if attributes == {} and not has_log:
         return None
-    if isinstance(attributes, dict) and "format_version" in attributes:
-        layout.check_version(metadata, attributes["format_version"])
-    if not isinstance(attributes, dict) or not layout.is_intact(attributes):
-        raise DataError(f"{metadata} is damaged: its content does not match its checksum")
-    if lacking := [
-        name for name, kinds in _ATTRIBUTES.items() if not isinstance(attributes.get(name), kinds)
-    ]:
-        raise DataError(f"{metadata} is damaged: it has no {', '.join(lacking)}")
+    _check_attributes(metadata, attributes)
     if (document.get("zarr_format"), document.get("node_type")) != (3, "group"):
         raise DataError(f"{metadata} is damaged: it is not a Zarr v3 group")
     if lacking := Spec.from_dict(attributes["spec"]).lacks(spec):
@@ -132,6 +128,17 @@ def read_segment(place: Place, spec: Spec) -> Segment | None:
     if attributes["sealed"] and len(records) != attributes.get("episodes"):
         raise DataError(f"{log} is cut off: {len(records)} of {attributes.get('episodes')} episodes are left")
     return Segment(place, attributes, records, place.holder())
+
+
+def _check_attributes(metadata: Location, attributes: Any) -> None:
+    """Raises: DataError: damaged, or of a newer version."""
+    if isinstance(attributes, dict) and "format_version" in attributes:
+        layout.check_version(metadata, attributes["format_version"])
+    if not isinstance(attributes, dict) or not layout.is_intact(attributes):
+        raise DataError(f"{metadata} is damaged: its content does not match its checksum")
+    for name, kinds in _ATTRIBUTES.items():
+        if not isinstance(attributes.get(name), kinds):
+            raise DataError(f"{metadata} is damaged: {name} is {attributes.get(name)!r}")
 
 
 def fields(segment: Segment, spec: Spec, sim_state: bool, images: bool) -> list[Field]:
