@@ -39,7 +39,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda data: truncate(data / "dataset.json"),
         "{data}/dataset.json is damaged: not valid JSON",
     ),
-    "newer": (newer_version, "{data}/dataset.json has format version 99; this robot_orl reads up to 1: "),
+    "newer": (newer_version, "{data}/dataset.json has format version 99; this robot_orl reads up to 2: "),
     "log cut off": (lambda data: truncate(the(data, "episodes.jsonl")), "episodes.jsonl is cut off: "),
     "log changed": (lambda data: flip_byte(the(data, "episodes.jsonl")), "episodes.jsonl: line "),
     "chunk cut off": (
