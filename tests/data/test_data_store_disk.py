@@ -101,7 +101,7 @@ def test_the_background_writer_tells_of_a_full_disk_at_the_next_append_and_at_cl
             writer.append(made_episode(seed, 30))
         except RunError:
             break
-    with pytest.raises(RunError, match=r"No space left on device.*\(\d+ episodes not recorded\)"):
+    with pytest.raises(RunError, match=r"No space left on device.*\(\d+ episodes? not recorded\)"):
         writer.close()
     count = len(Dataset.open(disk / "set").episodes)
     assert 0 < count < 200

@@ -126,4 +126,5 @@ class BackgroundWriter:
 
     def _raise_failure(self) -> None:
         if self._error is not None:
-            raise RunError(f"{self._error} ({self._lost} episodes not recorded)") from self._error
+            lost = "1 episode" if self._lost == 1 else f"{self._lost} episodes"
+            raise RunError(f"{self._error} ({lost} not recorded)") from self._error
