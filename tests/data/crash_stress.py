@@ -155,7 +155,12 @@ def kill_collect(scratch: Path, kills: int, rng: random.Random) -> str:
         in_child(lambda tell: check_intact(root))
     whole = int(in_child(lambda tell: tell(str(whole_episodes(root))))[0])
     for folder in (root, reference):  # by the installed program, once more than there are
-        words = ["robot-orl", *COLLECT, f"episodes={whole + 1}", f"out={folder}"]
+        words = [
+            str(Path(sys.executable).with_name("robot-orl")),
+            *COLLECT,
+            f"episodes={whole + 1}",
+            f"out={folder}",
+        ]
         subprocess.run(words, check=True, capture_output=True)
     figures = in_child(lambda tell: tell(compare(root, reference)))[0]
     return f"{kills} kills of `robot-orl {' '.join(COLLECT)}`; {figures}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from robot_orl.errors import UsageError
 
-URL = re.compile(r"(s3|gs|az|memory)://")
+URL = re.compile(r"(s3|gs|az)://(.*)", re.DOTALL)
 
 
 class Url:
@@ -130,7 +130,11 @@ def location(where: Path | Url | str) -> Location:
     if isinstance(where, Url):
         return where
     text = str(where)
-    if isinstance(where, str) and URL.match(text):
+    if isinstance(where, str) and (url := URL.fullmatch(text)):
+        if not url.group(2).strip("/"):
+            raise UsageError(
+                f"'{text}': name a bucket and a folder in it, such as {url.group(1)}://bucket/data"
+            )
         return Url(text)
     if isinstance(where, str) and re.match(r"\w{2,}://", text):
         raise UsageError(f"'{text}': a dataset lies in a folder or at s3://, gs:// or az://")
