@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
