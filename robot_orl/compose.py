@@ -1,6 +1,7 @@
 """From `key=value` words to a checked config object, through Hydra, with errors that help."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -43,10 +44,7 @@ def parse(words: list[str]) -> list[Override]:
     for word in words:
         if word.startswith(("+", "~")):
             raise UsageError(f"'{word}': fields can be set, not added or removed; write key=value")
-        try:
-            overrides += OverridesParser.create().parse_overrides([_quoted(word)])
-        except HydraException as error:
-            raise UsageError(f"'{word}' is not of the form key=value") from error
+        overrides.append(_override(word))
     keys = [override.key_or_group for override in overrides]
     for key in keys:
         if keys.count(key) > 1:
@@ -54,11 +52,24 @@ def parse(words: list[str]) -> list[Override]:
     return overrides
 
 
-def _quoted(word: str) -> str:
-    """A query as it was typed, for Hydra's grammar, which has no place for one; others stay as they are."""
-    key, _, text = word.partition("=")
-    if key != "where" or text in ("", "null") or text.startswith(("'", '"')):  # no query begins with a quote
-        return word
+def _override(word: str) -> Override:
+    """Raises: UsageError: not `key=value`."""
+    parser = OverridesParser.create()
+    key, equals, text = word.partition("=")
+    is_query = key == "where" and text not in ("", "null")
+    is_quoted = text.startswith(("'", '"'))  # no query begins so
+    if is_query and not is_quoted:
+        return parser.parse_override(_literal(key, text))
+    try:
+        return parser.parse_override(word)
+    except HydraException as error:
+        if not re.fullmatch(r"[\w.]+=", key + equals) or is_quoted or set(text) & set("[]{}"):
+            raise UsageError(f"'{word}' is not of the form key=value") from error
+    return parser.parse_override(_literal(key, text))
+
+
+def _literal(key: str, text: str) -> str:
+    """The text as it was typed: Hydra's grammar has no place for a query, nor for a folder named würfel."""
     literal = text.replace("${", "\\${")  # else OmegaConf would look such a field up
     return f"{key}={QuotedString(literal, Quote.single).with_quotes()}"
 

@@ -6,6 +6,7 @@ import pytest
 from cli_tools import Refused
 
 from robot_orl.cli import main
+from robot_orl.compose import parse
 
 REACH = ["collect", "task=fetch_reach", "out=made_by_mistake"]
 PRETRAIN = ["pretrain", "data=nowhere", "out=made_by_mistake"]
@@ -335,3 +336,9 @@ def test_config_prints_what_would_run_and_runs_nothing(
         "realtime": False,
     }
     assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["data/würfel", "日本", "a(b)", "p=q", "x#y", "sp ace", "a:b", "it's", "~x"])
+def test_a_folder_is_taken_as_it_was_typed(name: str) -> None:
+    [override] = parse([f"out={name}"])
+    assert (override.key_or_group, override.value()) == ("out", name)
