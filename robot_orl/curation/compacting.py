@@ -21,6 +21,7 @@ from robot_orl.curation.copying import Copying, copy, draft_beside, take_draft
 from robot_orl.curation.labels import is_change, log_lines
 from robot_orl.data.store.journal import SUFFIX, folder_of
 from robot_orl.data.store.layout import SEGMENTS
+from robot_orl.data.store.local import sync, sync_below
 from robot_orl.data.store.place import Hold, on_disk
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.reader import Dataset
@@ -111,9 +112,9 @@ def _rewrite(root: Path, draft: Path, dataset: Dataset, rewrite: Rewrite, how: C
         (new,) = Dataset.open(folder).segments
         if lines := _history(old, new, rewrite.kept):
             override(new, lines)
-        _sync(folder)
+        sync_below(folder)
         os.rename(on_disk(new.path), root / SEGMENTS / new.path.name)
-        _sync_entry(root / SEGMENTS)
+        sync(root / SEGMENTS)
     _retire(root, draft, old.path.name)
 
 
@@ -150,23 +151,7 @@ def _hold(root: Path, name: str) -> Hold:
 def _retire(root: Path, draft: Path, name: str) -> None:
     """Take a whole segment away at once; its files go with the draft."""
     os.rename(root / SEGMENTS / name, draft / OLD / name)
-    _sync_entry(root / SEGMENTS)
-
-
-def _sync(folder: Path) -> None:
-    """Everything below is on the disk: what it replaces goes next."""
-    for place, _, files in os.walk(folder):
-        for name in files:
-            _sync_entry(Path(place, name))
-        _sync_entry(Path(place))
-
-
-def _sync_entry(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(root / SEGMENTS)
 
 
 def _size(root: Path) -> int:

@@ -32,6 +32,7 @@ from robot_orl.curation.copying import identity
 from robot_orl.data.store import layout, lock
 from robot_orl.data.store.journal import QUARANTINE
 from robot_orl.data.store.layout import DATASET_FILE, LOG_FILE, SEGMENTS
+from robot_orl.data.store.local import sync, sync_below
 from robot_orl.data.store.open_segment import OpenSegment, Prepared
 from robot_orl.data.store.places import place_at
 from robot_orl.data.store.records import encode_rewards, to_line
@@ -258,19 +259,3 @@ class Mending:
 
 def _renamed(line: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**line, "id": name}
-
-
-def sync(path: Path) -> None:
-    """A file's content, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_below(folder: Path) -> None:
-    for place, _, names in os.walk(folder):
-        for name in names:
-            sync(Path(place, name))
-        sync(Path(place))

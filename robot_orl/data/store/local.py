@@ -53,11 +53,7 @@ class LocalPlace:
 
     def settle(self) -> None:
         for folder in (self.path, self.path.parent, self.path.parent.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(folder)
 
     def publish(self, name: str, content: bytes) -> bool:
         file, draft = self.path / name, self.path / f".{name}.{uuid4().hex}"
@@ -136,3 +132,20 @@ class LocalHold:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def sync(path: Path) -> None:
+    """A file's content, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_below(folder: Path) -> None:
+    """Everything in a folder, and the folder."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(place, name))
+        sync(Path(place))
