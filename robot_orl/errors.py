@@ -24,6 +24,11 @@ class DataError(UsageError):
     """A dataset, checkpoint or bundle that cannot be read as what it was given for. Exit code 2."""
 
 
+def printable(text: object) -> str:
+    """Text out of somebody's file, fit for an error's one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> UsageError:
     """One line: `no task 'fetch_psh'; did you mean 'fetch_push'? valid: fetch_push, ...`."""
     choices = [str(choice) for choice in valid]

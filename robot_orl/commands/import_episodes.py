@@ -11,9 +11,8 @@ import gymnasium
 
 from robot_orl.commands.tables import print_rows
 from robot_orl.data.store.place import URL
-from robot_orl.errors import DataError, UsageError
+from robot_orl.errors import DataError, UsageError, printable
 from robot_orl.interop.base import Request, Source
-from robot_orl.interop.checks import printable
 from robot_orl.interop.importing import (
     LEAST_HZ,
     MOST_HZ,

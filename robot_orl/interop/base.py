@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from robot_orl.data.store.reader import Dataset
-from robot_orl.errors import DataError, UsageError, unknown
+from robot_orl.errors import DataError, UsageError, printable, unknown
 from robot_orl.interop import formats
-from robot_orl.interop.checks import printable
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Signal, Spec
 

@@ -49,11 +49,6 @@ class Held:
         return self.rows[start:stop]
 
 
-def printable(text: object) -> str:
-    """A name or message out of a damaged file, on one line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
 def finite(rows: Array, what: str) -> Array:
     """As float32. Raises: DataError: NaN or infinite, or too large for it."""
     with np.errstate(over="ignore"):

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from robot_orl.errors import DataError
+from robot_orl.errors import DataError, printable
 from robot_orl.interop.base import library
-from robot_orl.interop.checks import EPISODE_BYTES, printable
+from robot_orl.interop.checks import EPISODE_BYTES
 from robot_orl.types import Array
 
 CHUNK_BYTES = 2**30  # HDF5 unpacks a whole chunk to read one row of it

@@ -15,8 +15,8 @@ from zlib import error as ZlibError
 
 import numpy as np
 
-from robot_orl.errors import DataError
-from robot_orl.interop.checks import EPISODE_BYTES, printable
+from robot_orl.errors import DataError, printable
+from robot_orl.interop.checks import EPISODE_BYTES
 from robot_orl.types import Array
 
 BAD = (BadZipFile, ZlibError, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)

@@ -8,8 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from robot_orl.errors import DataError
-from robot_orl.interop.checks import printable
+from robot_orl.errors import DataError, printable
 from robot_orl.interop.hdf5 import Column, text, texts
 
 

@@ -7,17 +7,14 @@ change that follows that. Prints each moment at which one was killed.
 
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 from curation_toys import toy_dataset
+from dying import die_at
 
 from robot_orl.curation.compacting import compact
 from robot_orl.interrupt import StopFlag
-
-CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
-WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def make(root: Path) -> None:
@@ -26,21 +23,7 @@ def make(root: Path) -> None:
 
 
 def compact_and_die(root: Path, moment: str) -> None:
-    changes = moves = 0
-    moved = ""
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal changes, moves, moved
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING > 0
-        if event not in CHANGES and not writes:
-            return
-        is_move = event == "os.rename" and Path(str(arguments[0])).parent.name == "segments"
-        if moment in (str(changes), f"move{moves}" if is_move else None, moved):
-            os.kill(os.getpid(), signal.SIGKILL)
-        moved = f"after{moves}" if is_move else ""
-        changes, moves = changes + 1, moves + is_move
-
-    sys.addaudithook(count)
+    die_at(moment, lambda source, target: source.parent.name == "segments")
     compact(str(root), StopFlag())
 
 

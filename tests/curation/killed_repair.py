@@ -7,36 +7,20 @@ that follows it; and every 70th change. Prints each moment at which one was kill
 
 import os
 import shutil
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dying import die_at
+
 from robot_orl.curation.checking.mending import Mending
 from robot_orl.curation.checking.repair import make_plan
-
-CHANGES = ("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
-WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def repair_and_die(root: Path, moment: str) -> None:
     plan = make_plan(root)
-    changes = moves = 0
-    moved = ""
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal changes, moves, moved
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING > 0
-        if event not in CHANGES and not writes:
-            return
-        ends = [Path(str(end)) for end in arguments[:2]] if event == "os.rename" else []
-        is_move = any(end.parent in (root, root / "segments") for end in ends)
-        if moment in (str(changes), f"move{moves}" if is_move else None, moved):
-            os.kill(os.getpid(), signal.SIGKILL)
-        moved = f"after{moves}" if is_move else ""
-        changes, moves = changes + 1, moves + is_move
-
-    sys.addaudithook(count)
+    held = (root, root / "segments")
+    die_at(moment, lambda source, target: source.parent in held or target.parent in held)
     Mending(plan, datetime.now(UTC)).run()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from lives import SPEC, assert_lived, known_before, live, made_life
 from made_episodes import assert_same_bits
+from small_disk import small_disk
 
 from robot_orl.data.store import BackgroundWriter, Dataset, SegmentWriter
 from robot_orl.data.store.buffer import EpisodeBuffer
@@ -21,17 +22,8 @@ LONG = 7  # a life of 300 steps, 46 kB of rows
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """An empty disk of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", megabytes=1) as folder:
+        yield folder
 
 
 def fill(disk: Path, spare: int) -> Path:

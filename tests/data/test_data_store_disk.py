@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_episodes import assert_same_bits, made_episode, made_spec
+from small_disk import small_disk
 
 from robot_orl.data.store import BackgroundWriter, Dataset, SegmentWriter
 from robot_orl.errors import RunError
@@ -19,17 +20,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """An empty disk of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", megabytes=1) as folder:
+        yield folder
 
 
 def remount(disk: Path, option: str) -> None:

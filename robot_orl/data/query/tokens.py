@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from robot_orl.errors import UsageError
+from robot_orl.errors import UsageError, printable
 
 _TOKEN = re.compile(
     r"""\s*(?: (?P<number> [+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]) )
@@ -53,7 +53,7 @@ def _misread(rest: str) -> str:
 
 def short(text: str) -> str:
     """For an error's one line."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = printable(text)
     return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
 
