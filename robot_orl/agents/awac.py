@@ -17,6 +17,8 @@ from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
+from robot_orl.nn.actors import log_prob
+from robot_orl.nn.compute import Compute, Network, descend, gradient
 from robot_orl.nn.mlp import EnsembleMLP, soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
@@ -96,6 +98,8 @@ class AWAC:
 
     def __init__(self, cfg: AWACConfig, spec: Spec, normalizer: Normalizer, seed: int) -> None:
         self.cfg = cfg
+        self.compute = Compute()
+        self.action_size = spec.action_size
         hidden = tuple(cfg.hidden)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -121,73 +125,92 @@ class AWAC:
         return Sampling(cfg.batch_size, cfg.n_step, cfg.discount, cfg.hindsight_share, cfg.hindsight_min_move)
 
     def update(self, batch: Batch) -> TensorMetrics:
-        obs, action, reward, discount, next_obs = tensors(batch)
-        with torch.no_grad():
-            state, next_state = self._policy.preprocess(obs), self._policy.preprocess(next_obs)
-
-        critic_loss, metrics = self.critic_loss(state, action, reward, discount, next_state)
-        self.critic_optimizer.zero_grad()
-        critic_loss.backward()
-        self.critic_optimizer.step()
-
-        self.critic.requires_grad_(False)  # the policy gradient passes through, its weights stay
-        actor_loss, actor_metrics = self.actor_loss(state, action)
-        self.actor_optimizer.zero_grad()
-        actor_loss.backward()
-        self.actor_optimizer.step()
-        self.critic.requires_grad_(True)
-
+        """Both gradients are taken before either step, so that Q(s, a) is computed once for both losses."""
+        noise, members = self.draw(len(batch.action))
+        critic_gradient, actor_gradient, metrics = self.compute(
+            self.gradients, *tensors(batch), noise, members
+        )
+        descend(self.critic_optimizer, critic_gradient)
+        descend(self.actor_optimizer, actor_gradient)
         soft_update(self.target_critic, self.critic, self.cfg.target_rate)
         soft_update(self.average, self._policy, self.cfg.actor_average)
-        return metrics | actor_metrics
+        return metrics
 
-    def critic_loss(
-        self, state: Tensor, action: Tensor, reward: Tensor, discount: Tensor, next_state: Tensor
-    ) -> tuple[Tensor, TensorMetrics]:
-        """Policy evaluation, eq. 4: Q towards r + discount * target Q(s', a'), a' from the policy."""
-        target = self.target(reward, discount, next_state)  # (B,)
-        q = self.q(self.critic, state, action)  # (E, B)
-        loss = (q - target).square().mean(dim=1).sum()
-        return loss, {"critic/loss": loss.detach(), "critic/q": q.detach().mean()}
+    def draw(self, size: int) -> tuple[Tensor, Tensor]:
+        """The randomness of an update: noise (B, A) of the next actions, critics of the target's minimum."""
+        noise = torch.randn(size, self.action_size, generator=self.generator)
+        members = torch.randperm(self.cfg.critics, generator=self.generator)[: self.cfg.critic_subset]
+        return noise, members
+
+    def gradients(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        next_obs: Tensor,
+        noise: Tensor,
+        members: Tensor,
+    ) -> tuple[list[Tensor], list[Tensor], TensorMetrics]:
+        state, next_state = self._policy.preprocess(obs), self._policy.preprocess(next_obs)
+        target = self.target(reward, discount, next_state, noise, members)
+        critic_gradient, (q, metrics) = gradient(
+            self.critic, lambda critic: self.critic_loss(critic, state, action, target)
+        )
+        actor_gradient, actor_metrics = gradient(
+            self._policy.actor, lambda actor: self.actor_loss(actor, state, action, q.amin(dim=0))
+        )
+        return critic_gradient, actor_gradient, metrics | actor_metrics
 
     @torch.no_grad()
-    def target(self, reward: Tensor, discount: Tensor, next_state: Tensor) -> Tensor:
-        """(B,); the minimum over a random subset of the target critics (Chen et al. 2021, REDQ)."""
-        mean = self._policy.actor(next_state)
-        noise = torch.randn(mean.shape, generator=self.generator) * self._policy.actor.log_std.exp()
-        next_q = self.q(self.target_critic, next_state, (mean + noise).clamp(-1, 1))
+    def target(
+        self, reward: Tensor, discount: Tensor, next_state: Tensor, noise: Tensor, members: Tensor
+    ) -> Tensor:
+        """r + discount * target Q(s', a'), a' from the policy (eq. 4): (B,).
+
+        Of a random subset of the target critics the minimum (Chen et al. 2021, REDQ).
+        """
+        mean, log_std = self._policy.actor(next_state)
+        next_action = (mean + noise * log_std.exp()).clamp(-1, 1)
+        next_q = self.q(self.target_critic, next_state, next_action)  # (E, B)
         if self.cfg.critic_subset < self.cfg.critics:
-            drawn = torch.randperm(self.cfg.critics, generator=self.generator)
-            next_q = next_q[drawn[: self.cfg.critic_subset]]
+            next_q = next_q.index_select(0, members)
         target = reward + discount * next_q.amin(dim=0)
         if self.cfg.bound_targets:
             target = target.clamp(-1 / (1 - self.cfg.discount), 0)
         return target
 
-    def actor_loss(self, state: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:
-        """Policy improvement, eq. 9: likelihood of the data's actions, weighted by their advantage."""
-        mean = self._policy.actor(state)
-        advantage = self.advantage(state, action, mean.detach())
+    def critic_loss(
+        self, critic: Network, state: Tensor, action: Tensor, target: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, TensorMetrics]]:
+        """Policy evaluation, eq. 4; returns Q(s, a) (E, B) as well."""
+        q = self.q(critic, state, action)
+        loss = (q - target).square().mean(dim=1).sum()
+        q = q.detach()
+        return loss, (q, {"critic/loss": loss.detach(), "critic/q": q.mean()})
+
+    def actor_loss(
+        self, actor: Network, state: Tensor, action: Tensor, q: Tensor
+    ) -> tuple[Tensor, TensorMetrics]:
+        """Policy improvement, eq. 9: likelihood of the data's actions, weighted by their advantage.
+
+        q: Q(s, a), (B,). A = Q(s, a) - V(s) with V(s) = Q(s, policy mean), the minimum over the critics.
+        """
+        mean, log_std = actor(state)
+        climbs = self.cfg.policy_gradient_weight > 0
+        value = self.q(self.critic, state, mean if climbs else mean.detach()).amin(dim=0)
+        advantage = q - value.detach()
         weight = self.weight(advantage)
-        log_prob = self._policy.actor.log_prob(mean, action)
-        loss = -self.cfg.awac_weight * (weight * log_prob).mean()
-        if self.cfg.policy_gradient_weight > 0:
-            q = self.q(self.critic, state, mean).amin(dim=0)
-            loss = loss - self.cfg.policy_gradient_weight * (q / q.detach().abs().mean()).mean()
+        loss = -self.cfg.awac_weight * (weight * log_prob(mean, log_std, action)).mean()
+        if climbs:
+            loss = loss - self.cfg.policy_gradient_weight * (value / value.detach().abs().mean()).mean()
         return loss, {
             "actor/loss": loss.detach(),
             "actor/advantage": advantage.mean(),
             "actor/weight_max": weight.max(),
             "actor/effective_samples": weight.sum().square() / weight.square().sum() / len(weight),
-            "actor/std": self._policy.actor.log_std.detach().exp().mean(),
+            "actor/std": log_std.detach().exp().mean(),
         }
-
-    @torch.no_grad()
-    def advantage(self, state: Tensor, action: Tensor, policy_action: Tensor) -> Tensor:
-        """A = Q(s, a) - V(s), (B,), with V(s) = Q(s, policy mean) and the minimum over the critics."""
-        both = self.q(self.critic, state.repeat(2, 1), torch.cat([action, policy_action])).amin(dim=0)
-        q, value = both.chunk(2)
-        return q - value
 
     def weight(self, advantage: Tensor) -> Tensor:
         """Weights (B,) of mean 1 (softmax) or in (0, weight_clip] (exp)."""
@@ -198,9 +221,14 @@ class AWAC:
         return (advantage / self.cfg.temperature).exp().clamp(max=self.cfg.weight_clip)
 
     @staticmethod
-    def q(critic: nn.Module, state: Tensor, action: Tensor) -> Tensor:
+    def q(critic: Network, state: Tensor, action: Tensor) -> Tensor:
         """(E, B)"""
         return critic(torch.cat([state, action], dim=-1)).squeeze(-1)
+
+    @torch.no_grad()
+    def q_values(self, obs: Tensor, action: Tensor) -> Tensor:
+        """(E, B), see `Valued`."""
+        return self.q(self.critic, self._policy.preprocess(obs), action)
 
     def start_online(self) -> None:
         changed = {name: value for name, value in vars(self.cfg.online).items() if value is not None}

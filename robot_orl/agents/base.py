@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.nn.actors import GaussianActor
+from robot_orl.nn.compute import Compute
 from robot_orl.nn.preprocess import Preprocess
 from robot_orl.types import Array, Batch, Spec
 
@@ -20,6 +21,7 @@ class Agent(Protocol):
     """An algorithm: takes batches, gives actions. Built as `factory(cfg, spec, normalizer, seed)`."""
 
     sampling: Sampling
+    compute: Compute
 
     def update(self, batch: Batch) -> TensorMetrics:
         """One gradient step on each network; metrics stay tensors until somebody logs them."""
@@ -35,6 +37,13 @@ class Agent(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`, bitwise."""
+
+
+class Valued(Protocol):
+    """An agent that can say what actions are worth."""
+
+    def q_values(self, obs: Tensor, action: Tensor) -> Tensor:
+        """Flat observations (B, D) and actions (B, A) -> Q by each of the E critics (E, B)."""
 
 
 class Policy(nn.Module):
@@ -54,7 +63,8 @@ class Policy(nn.Module):
         self.actor = GaussianActor(size, hidden, spec.action_size, log_std_low, log_std_high)
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.actor(self.preprocess(obs))
+        mean, _ = self.actor(self.preprocess(obs))
+        return mean
 
 
 @torch.no_grad()

@@ -12,6 +12,8 @@ from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
+from robot_orl.nn.actors import log_prob
+from robot_orl.nn.compute import Compute, Network, descend, gradient
 from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
@@ -46,6 +48,7 @@ class BC:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)
+        self.compute = Compute()
         self.average = deepcopy(self._policy).requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             self._policy.actor.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay, fused=True
@@ -53,20 +56,20 @@ class BC:
 
     def update(self, batch: Batch) -> TensorMetrics:
         obs, action, *_ = tensors(batch)
-        loss, metrics = self.actor_loss(obs, action)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        gradients, metrics = self.compute(self.gradients, obs, action)
+        descend(self.optimizer, gradients)
         soft_update(self.average, self._policy, self.cfg.actor_average)
         return metrics
 
-    def actor_loss(self, obs: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:
-        mean = self._policy(obs)
-        loss = -self._policy.actor.log_prob(mean, action).mean()
-        return loss, {
-            "actor/loss": loss.detach(),
-            "actor/std": self._policy.actor.log_std.detach().exp().mean(),
-        }
+    def gradients(self, obs: Tensor, action: Tensor) -> tuple[list[Tensor], TensorMetrics]:
+        state = self._policy.preprocess(obs)
+        return gradient(self._policy.actor, lambda actor: self.actor_loss(actor, state, action))
+
+    @staticmethod
+    def actor_loss(actor: Network, state: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:
+        mean, log_std = actor(state)
+        loss = -log_prob(mean, log_std, action).mean()
+        return loss, {"actor/loss": loss.detach(), "actor/std": log_std.detach().exp().mean()}
 
     def start_online(self) -> None:
         """Raises: UsageError: always, for cloning what it does itself teaches it nothing."""

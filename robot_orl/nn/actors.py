@@ -33,9 +33,9 @@ class GaussianActor(nn.Module):
         start = math.log(share / (1 - share)) if 0 < share < 1 else 0.0  # a deviation of exp(-1) if allowed
         self.log_std_logit = nn.Parameter(torch.full((action_size,), start))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, F) -> mean actions (B, A) in (-1, 1)."""
-        return torch.tanh(self.net(features))
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, F) -> mean actions (B, A) in (-1, 1) and their log deviations (A,)."""
+        return torch.tanh(self.net(features).float()), self.log_std
 
     @property
     def log_std(self) -> Tensor:
@@ -43,7 +43,8 @@ class GaussianActor(nn.Module):
         low, high = self.bounds
         return low + (high - low) * torch.sigmoid(self.log_std_logit)
 
-    def log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
-        """Log density of actions (B, A) under means (B, A): (B,)."""
-        z = (action - mean) / self.log_std.exp()
-        return (-0.5 * z.square() - self.log_std - LOG_SQRT_2PI).sum(dim=-1)
+
+def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """Log density of actions (..., A) under a Gaussian of means (..., A): (...)."""
+    z = (action - mean) / log_std.exp()
+    return (-0.5 * z.square() - log_std - LOG_SQRT_2PI).sum(dim=-1)

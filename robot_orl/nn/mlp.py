@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from robot_orl.nn.compute import full_precision
+
 
 class EnsembleLinear(nn.Module):
     """E independent linear layers: (E, B, in) -> (E, B, out)."""
@@ -53,7 +55,9 @@ class EnsembleMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 2:
             x = x.expand(self.members, *x.shape)
-        return self.layers(x)
+        x = self.layers[:-1](x)
+        with full_precision(x.device.type):  # differences between actions are small beside the values
+            return self.layers[-1](x.float())
 
 
 def mlp(size_in: int, hidden: Sequence[int], size_out: int) -> nn.Sequential:

@@ -56,7 +56,7 @@ def test_awac_finds_the_good_actions(demonstrations: Replay, settings: dict[str,
     cfg = AWACConfig(hidden=[16, 16], batch_size=128, discount=0.9, actor_learning_rate=5e-3,
                      critic_learning_rate=5e-3, target_rate=0.05, **settings)  # fmt: skip
     agent = AWAC(cfg, point_spec(), identity(point_spec()), seed=0)
-    assert 0.6 < trained(agent, demonstrations, 500) < 1
+    assert 0.5 < trained(agent, demonstrations, 500) < 1
 
 
 def test_bc_stays_at_the_mean_of_the_data(demonstrations: Replay) -> None:

@@ -1,0 +1,78 @@
+"""Gradients are the same numbers however they are computed; lower precision moves them a little."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from learning_toys import identity, point_spec
+
+from robot_orl.agents.awac import AWAC, AWACConfig
+from robot_orl.agents.base import tensors
+from robot_orl.nn.compute import Compute, descend, gradient
+from robot_orl.nn.mlp import mlp
+from robot_orl.types import Batch
+
+SPEC = point_spec(actions=3)
+
+
+def agent(seed: int = 0) -> AWAC:
+    cfg = AWACConfig(
+        hidden=[32, 32], critics=3, layer_norm=True, policy_gradient_weight=1.0, weights="exp_std"
+    )
+    return AWAC(cfg, SPEC, identity(SPEC), seed)
+
+
+def batch(size: int = 64) -> Batch:
+    rng = np.random.default_rng(0)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    action = np.tanh(numbers(size, 3))
+    return Batch(numbers(size, 1), action, numbers(size), np.full(size, 0.9, np.float32), numbers(size, 1))
+
+
+def gradients(learner: AWAC, compute: Compute) -> list[torch.Tensor]:
+    """Of critics and actor, for the same batch and noise."""
+    noise, members = AWAC.draw(agent(), 64)
+    critic, actor, _ = compute(learner.gradients, *tensors(batch()), noise, members)
+    return critic + actor
+
+
+def test_the_gradient_is_autograds() -> None:
+    net, x = mlp(3, (8,), 1), torch.randn(5, 3)
+    found, value = gradient(net, lambda network: (network(x).square().sum(), 7))
+    net(x).square().sum().backward()
+    assert value == 7
+    assert all(torch.equal(g, p.grad) for g, p in zip(found, net.parameters(), strict=True))
+
+
+def test_a_step_descends_by_the_given_gradient() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    descend(torch.optim.SGD([weight], lr=0.5), [torch.tensor([2.0, -4.0])])
+    assert weight.tolist() == [0.0, 4.0]
+
+
+def test_bfloat16_moves_gradients_a_little_and_loses_none() -> None:
+    exact, low = gradients(agent(), Compute()), gradients(agent(), Compute(precision="bfloat16"))
+    for left, right in zip(exact, low, strict=True):
+        assert right.dtype == torch.float32
+        assert left.abs().max() > 0
+        assert (left - right).norm() < 0.1 * left.norm()
+    assert any(not torch.equal(left, right) for left, right in zip(exact, low, strict=True))
+
+
+def test_no_gradient_is_left_on_what_was_not_asked_for() -> None:
+    learner = agent()
+    gradients(learner, Compute())
+    assert all(parameter.grad is None for parameter in learner.critic.parameters())
+
+
+@pytest.mark.e2e  # compiles
+def test_compiled_gradients_are_those_of_eager_execution() -> None:
+    for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.1)):
+        eager = gradients(agent(), Compute(precision=precision))
+        compiled: Any = gradients(agent(), Compute(precision=precision, compiled=True))
+        for left, right in zip(eager, compiled, strict=True):
+            assert (left - right).norm() < tolerance * left.norm()
