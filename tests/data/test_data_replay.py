@@ -1,5 +1,7 @@
 """What a batch holds: the right neighbours, n-step sums and discounts, uniform draws, refused episodes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from learning_toys import episode, goal_spec, point_spec, points
 
 from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.errors import DataError
-from robot_orl.types import Array, Batch, Episode
+from robot_orl.types import Actor, Array, Batch, Episode
 
 
 def by_first_obs(batch: Batch) -> dict[float, tuple[float, float, float]]:
@@ -237,3 +239,18 @@ def test_batches_equal_a_slow_reference_bit_for_bit(
     found = replay.sample(sampling, np.random.default_rng(seed))
     columns = reference(episodes, goal, sampling, np.random.default_rng(seed))
     assert_same(found, Batch(*(np.asarray(column, np.float32) for column in columns)))
+
+
+def test_whole_episodes_are_read_back_by_their_number_and_those_without_a_step_do_not_count() -> None:
+    replay = Replay(point_spec())
+    empty = replace(points([7, 8], [-9]), obs={"position": np.zeros((1, 1))}, action=np.zeros((0, 1)))
+    replay.extend([points([1, 2, 3], [-1, -2]), empty, points([4, 5], [-3], terminated=True)])
+    assert replay.episodes == 2
+    second, first = replay.trajectories([1, 0])
+    assert [second.obs.tolist(), first.obs.tolist()] == [[[4], [5]], [[1], [2], [3]]]
+    assert [second.reward.tolist(), first.reward.tolist()] == [[-3], [-1, -2]]
+    assert (second.terminated, first.terminated) == (True, False)
+    assert first.actor.tolist() == [Actor.SCRIPT, Actor.SCRIPT]
+    assert np.allclose(first.action, [[0.1], [0.2]])
+    assert replay.rewards().tolist() == [-1, -2, -3]
+    assert replay.actions().shape == (3, 1)

@@ -10,7 +10,7 @@ A batch of 256 is 20 to 40 us of work, most of it waiting for memory: so what a 
 these arrays (`targets`) lies in one place, and what was achieved is kept apart for hindsight.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,21 @@ class Sampling:
     hindsight_min_move: float = 0.01
 
 
+@dataclass(frozen=True)
+class Trajectory:
+    """A whole episode of T steps, as views of a replay.
+
+    obs: (T+1, D) float32, flat.  action: (T, A).  reward: (T,).  actor: (T,) uint8, see types.Actor.
+    terminated: whether it ended for good; otherwise it was only cut off.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    actor: Array
+    terminated: bool
+
+
 class Replay:
     """All transitions in RAM. reward_for: the task's rewards for other goals; needed for hindsight."""
 
@@ -56,6 +71,7 @@ class Replay:
         self._action = np.zeros((0, spec.action_size), np.float32)
         self._reward = np.zeros(0, np.float32)
         self._terminated = np.zeros(0, np.float32)
+        self._actor = np.zeros(0, np.uint8)
         self._row = np.zeros(0, np.int64)  # where in `_obs` the s of a step lies
         self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
         self._targets: dict[tuple[int, float], Targets] = {}
@@ -64,8 +80,10 @@ class Replay:
         return self.steps
 
     def add(self, episode: Episode) -> None:
-        """Append an episode. Unknown rewards (NaN, from a robot that cannot tell) are refused."""
+        """Append an episode that has a step. Unknown rewards (NaN: the robot cannot tell) are refused."""
         length = len(episode)
+        if not length:
+            return
         if not np.isfinite(episode.reward).all():
             raise DataError(
                 f"an episode by '{episode.meta.operator}' has unknown rewards: train without its dataset"
@@ -79,6 +97,7 @@ class Replay:
         self._action[steps] = episode.action
         self._reward[steps] = episode.reward
         self._terminated[steps] = episode.terminated
+        self._actor[steps] = episode.actor
         self._row[steps] = np.arange(first, first + length)
         self._last_row[steps] = first + length
         self.steps += length
@@ -96,12 +115,31 @@ class Replay:
         self._obs = grown(self._obs, rows)
         if self._achieved is not None:
             self._achieved = grown(self._achieved, rows)
-        for name in ("_action", "_reward", "_terminated", "_row", "_last_row"):
+        for name in ("_action", "_reward", "_terminated", "_actor", "_row", "_last_row"):
             setattr(self, name, grown(getattr(self, name), total))
 
     def observations(self) -> Array:
         """(N + E, D) float32: every observation once, for fitting a normaliser."""
         return self._obs[: self.steps + self.episodes]
+
+    def actions(self) -> Array:
+        """(N, A) float32"""
+        return self._action[: self.steps]
+
+    def rewards(self) -> Array:
+        """(N,) float32"""
+        return self._reward[: self.steps]
+
+    def trajectories(self, numbers: Iterable[int]) -> Iterator[Trajectory]:
+        """Whole episodes by their number, 0 ... episodes - 1 in the order of adding."""
+        row, last_row = self._row[: self.steps], self._last_row[: self.steps]
+        starts = np.flatnonzero(np.diff(last_row, prepend=-1))  # (E,) first step of each
+        ends = np.append(starts[1:], self.steps)
+        for number in numbers:
+            steps = slice(starts[number], ends[number])
+            obs = self._obs[row[steps.start] : last_row[steps.start] + 1]
+            terminated = bool(self._terminated[steps.stop - 1])
+            yield Trajectory(obs, self._action[steps], self._reward[steps], self._actor[steps], terminated)
 
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
         """A batch of uniformly drawn steps. Raises: DataError: the replay is empty."""
