@@ -18,8 +18,15 @@ from robot_orl.errors import DataError, RunError
 MAGIC = b"RORLCKP1"
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write beside, sync, rename: after a kill there is the old file or the new one, whole."""
+class NotWhole(DataError):
+    """A checkpoint that is missing or damaged, or no checkpoint at all."""
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], pushed_to: Path | None = None) -> None:
+    """Write beside, sync, rename: after a kill there is the old file or the new one, whole.
+
+    pushed_to: the old one is kept there.
+    """
     stream = io.BytesIO()
     torch.save(state, stream)
     payload = stream.getbuffer()
@@ -31,6 +38,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
+        if pushed_to is not None and path.exists():
+            path.replace(pushed_to)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -39,21 +48,22 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises: DataError: missing, damaged, or not a checkpoint; names the file."""
+    """Raises: DataError: it cannot be read.  NotWhole: for what it is; names the file."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read checkpoint {path}: {error.strerror}") from error
+        kind = NotWhole if isinstance(error, FileNotFoundError) else DataError
+        raise kind(f"cannot read checkpoint {path}: {error.strerror}") from error
     if raw[:8] != MAGIC:
-        raise DataError(f"{path} is not a robot_orl checkpoint")
+        raise NotWhole(f"{path} is not a robot_orl checkpoint")
     if hashlib.sha256(memoryview(raw)[40:]).digest() != raw[8:40]:
-        raise DataError(f"checkpoint {path} is damaged (its checksum does not match)")
+        raise NotWhole(f"checkpoint {path} is damaged (its checksum does not match)")
     try:
         state = torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise DataError(f"checkpoint {path} holds more than tensors and plain values") from error
+        raise NotWhole(f"checkpoint {path} holds more than tensors and plain values") from error
     if not isinstance(state, dict):
-        raise DataError(f"{path} is not a robot_orl checkpoint")
+        raise NotWhole(f"{path} is not a robot_orl checkpoint")
     return state
 
 

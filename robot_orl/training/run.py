@@ -3,7 +3,7 @@
 config.yaml      the resolved configuration of pretraining
 metrics.jsonl    one line per log step: stage, step, env_steps, wall_s, metrics
 tensorboard/     the same for TensorBoard
-checkpoints/     bc.ckpt, offline.ckpt, online.ckpt
+checkpoints/     bc.ckpt, offline.ckpt, online.ckpt and what is kept beside them, see kept.py
 online/          the dataset of finetuning
 summary.json     the figures of the run
 """
@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.tasks import TaskConfig
-from robot_orl.training.checkpoint import load_checkpoint, save_checkpoint
+from robot_orl.training.evaluate import Evaluation
+from robot_orl.training.kept import LAST, Checkpoints
 from robot_orl.types import Metrics
 
 STAGES = ("bc", "offline", "online")
@@ -33,6 +34,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._checkpoints = Checkpoints(path / "checkpoints")
         self._lock: TextIO | None = None
         self._metrics: TextIO | None = None
         self._board: Any = None
@@ -100,17 +102,39 @@ class Run:
 
     # checkpoints
 
-    def checkpoint_path(self, stage: str) -> Path:
-        return self.path / "checkpoints" / f"{stage}.ckpt"
+    def checkpoint_path(self, stage: str, which: str = LAST) -> Path:
+        return self._checkpoints.path(stage, which)
+
+    def has(self, stage: str, which: str = LAST) -> bool:
+        """Whether `load` would find a file; it may be damaged."""
+        return self._checkpoints.has(stage, which)
 
     def save(self, stage: str, state: dict[str, Any]) -> None:
-        save_checkpoint(self.checkpoint_path(stage), state)
+        """The stage's last checkpoint; the one before it is kept until the next."""
+        self._checkpoints.save(stage, state)
 
-    def load(self, stage: str) -> dict[str, Any]:
-        return load_checkpoint(self.checkpoint_path(stage))
+    def save_best(self, stage: str, state: dict[str, Any], evaluation: Evaluation, step: int) -> bool:
+        """Keep `state` if `evaluation`, made at `step`, has the best lower bound so far; tells whether."""
+        return self._checkpoints.save_best(stage, state, evaluation, step)
 
-    def has(self, stage: str) -> bool:
-        return self.checkpoint_path(stage).is_file()
+    def best(self, stage: str) -> tuple[Evaluation, int] | None:
+        """How the stage's best policy was measured, and at which step; None: there is none."""
+        return self._checkpoints.best(stage)
+
+    def keep(self, stage: str, step: int) -> None:
+        """Keep the checkpoint that was just saved for good, as that of `step`."""
+        self._checkpoints.keep(stage, step)
+
+    def load(self, stage: str, which: str = LAST) -> dict[str, Any]:
+        """which: last, best, or a step. A damaged last one is replaced by the previous, with a warning.
+
+        Raises: DataError: there is none that is whole.
+        """
+        return self._checkpoints.load(stage, which)
+
+    def find(self, stage: str, which: str = LAST) -> tuple[Path, dict[str, Any]]:
+        """Like `load`, with the file that it came from."""
+        return self._checkpoints.find(stage, which)
 
     def latest_stage(self) -> str:
         """online, else offline, else bc. Raises: UsageError: nothing was trained."""
