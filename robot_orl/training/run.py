@@ -98,7 +98,7 @@ class Run:
         return TaskConfig(task.name, dict(task.get("kwargs") or {}))
 
     def save_config(self, config: Any) -> None:
-        _write(self.path / "config.yaml", OmegaConf.to_yaml(config))
+        write_whole(self.path / "config.yaml", OmegaConf.to_yaml(config))
 
     # checkpoints
 
@@ -159,7 +159,7 @@ class Run:
 
         path = self.path / "metrics.jsonl"
         kept = [row for row in read_metrics(self.path) if is_kept(row)]
-        _write(path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
         if self._metrics is not None:
             self._metrics.close()
             self._board.close()
@@ -205,7 +205,7 @@ class Run:
         wall_s = summary.get("wall_s", {}) | values.get("wall_s", {})
         summary.update(values)
         summary["wall_s"] = wall_s
-        _write(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 
 class StageClock:
@@ -247,7 +247,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """The file is there complete or not at all. Raises: RunError: it cannot be written."""
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_text(text)
