@@ -15,6 +15,7 @@ It ends with the pipe, so that no process is left behind by a learner that was k
 import mmap
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -90,10 +91,10 @@ class Setting:
     policy: bytes
 
 
-def serve(connection: Connection, descriptor: Any, setting: Setting) -> None:
+def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
     """The main function of the process. descriptor: of the shared memory, see `shared_memory`."""
     try:
-        _serve(connection, descriptor.detach(), setting)
+        _serve(connection, descriptor, setting)
     except (EOFError, ConnectionError):  # the learner has gone
         os._exit(0)
     except Exception as error:
@@ -122,7 +123,5 @@ def _serve(connection: Connection, descriptor: int, setting: Setting) -> None:
 
 
 def _send_last(connection: Connection, message: Failed) -> None:
-    try:
+    with suppress(OSError):  # nobody is there to be told
         connection.send(message)
-    except OSError:  # nobody is there to be told
-        pass

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -200,11 +200,12 @@ class _Given:
         self._descriptor = descriptor
 
     def __reduce__(self) -> Any:
-        return _same, (DupFd(self._descriptor),)
+        return _received, (DupFd(self._descriptor),)
 
 
-def _same(given: Any) -> Any:
-    return given
+def _received(duplicate: Any) -> int:
+    """In the new process: the descriptor's number there."""
+    return int(duplicate.detach())
 
 
 def _registration(task: TaskConfig) -> Any:

@@ -46,7 +46,10 @@ class Layout:
 
 
 class Weights:
-    """A policy's weights as (size,) uint8, for the shared memory and for a checkpoint. policy: any of its shape."""
+    """A policy's weights as (size,) uint8, for the shared memory and for a checkpoint.
+
+    policy: any of the shape that is meant.
+    """
 
     def __init__(self, policy: nn.Module) -> None:
         arrays = {name: _plain(value) for name, value in policy.state_dict().items()}
@@ -75,7 +78,7 @@ def _plain(value: torch.Tensor) -> Array:
 
 
 class Room:
-    """Space for one episode of a task, of at most `spec.horizon` steps. sim_state_size: None keeps no states."""
+    """Space for one episode of at most `spec.horizon` steps. sim_state_size: None: without states."""
 
     def __init__(self, spec: Spec, sim_state_size: int | None) -> None:
         self.spec = spec
