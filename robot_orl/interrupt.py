@@ -1,11 +1,14 @@
 """Ctrl-C that loses nothing: the first one asks the work to stop at its next safe point."""
 
+import ctypes
 import signal
+import sys
 from types import FrameType, TracebackType
 from typing import Any
 
 from robot_orl.errors import RobotOrlError
 
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, a closed terminal
 
 
@@ -59,3 +62,9 @@ class StopFlag:
         """
         if self.requested:
             raise Interrupted(f"interrupted; {saved}")
+
+
+def die_with_parent() -> None:
+    """In a child process: stop, state saved, when its parent is killed (Linux; elsewhere it runs on)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

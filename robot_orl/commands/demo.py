@@ -4,7 +4,6 @@ A stage that is finished is not repeated: every command knows what of its work i
 `stages.json` remembers the ones that would otherwise measure again.
 """
 
-import ctypes
 import json
 import signal
 import subprocess
@@ -20,12 +19,11 @@ from rich.table import Table
 from robot_orl.commands.tables import out
 from robot_orl.config import DemoConfig
 from robot_orl.errors import RunError, UsageError
-from robot_orl.interrupt import Interrupted, taken_signals
+from robot_orl.interrupt import Interrupted, die_with_parent, taken_signals
 from robot_orl.registry import factory, schema_of
 from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
 
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 BASELINE_SHARE = 2  # a cloning update costs a quarter of one of AWAC, and cloning needs more of them
 AGAIN_STEPS = 2500  # updates on demonstrations and deployed episodes together
 
@@ -169,7 +167,7 @@ def _execute(stage: Stage) -> None:
         process.send_signal(signal.SIGINT)
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "robot_orl.cli", *stage.words], process_group=0, preexec_fn=_die_with_parent
+        [sys.executable, "-m", "robot_orl.cli", *stage.words], process_group=0, preexec_fn=die_with_parent
     )
     before = {number: signal.signal(number, forward) for number in taken_signals()}
     try:
@@ -183,12 +181,6 @@ def _execute(stage: Stage) -> None:
         sys.exit(code)  # the stage itself has said what is wrong; the same command would only say it again
     if code:
         raise RunError(f"stage '{stage.name}' failed with exit code {code}; the same command goes on from it")
-
-
-def _die_with_parent() -> None:
-    """In the child: stop, state saved, when the demo itself is killed (Linux; elsewhere it runs on)."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _summary(root: Path, done: _Done, seconds: float) -> None:
