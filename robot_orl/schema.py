@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -56,9 +56,28 @@ class Schema:
             raise UsageError(f"{name}={value} is outside {rule['low']} .. {rule['high']}{unit}")
 
 
-def differing(before: Any, now: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the fields of two nested mappings that differ."""
+def defaults_of(config: Any) -> dict[str, Any]:
+    """What every field of a config is unless somebody says otherwise; of those in it, by their own types."""
+    plain = type(config)()
+    values = {item.name: (getattr(config, item.name), getattr(plain, item.name)) for item in fields(config)}
+    return {
+        name: defaults_of(now) if is_dataclass(now) else default for name, (now, default) in values.items()
+    }
+
+
+def differing(before: Any, now: Any, prefix: str = "", defaults: Any = None) -> list[str]:
+    """Dotted names of the fields of two nested mappings that differ.
+
+    defaults: what a field was in `before` where it is missing, because it was written down by a version
+    that did not have it yet; None without one.
+    """
     if not isinstance(before, dict) or not isinstance(now, dict):
         return [] if before == now else [prefix.rstrip(".")]
-    names = {**before, **now}
-    return [n for name in names for n in differing(before.get(name), now.get(name), f"{prefix}{name}.")]
+    known = defaults if isinstance(defaults, dict) else {}
+    return [
+        deeper
+        for name in {**before, **now}
+        for deeper in differing(
+            before.get(name, known.get(name)), now.get(name), f"{prefix}{name}.", known.get(name)
+        )
+    ]

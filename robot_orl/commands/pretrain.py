@@ -1,5 +1,6 @@
 """`robot-orl pretrain`: train an agent offline, and behaviour cloning beside it as the baseline."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of
-from robot_orl.schema import differing
+from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import make_env
 from robot_orl.training.pretrain import Cadence, Offline, pretrain
 from robot_orl.training.run import Run
@@ -37,7 +38,7 @@ def run(cfg: PretrainConfig) -> None:
     _require_run_folder(Path(cfg.out))
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
-        _start_run(folder, config)
+        _start_run(folder, config, defaults_of(cfg) | {"task": defaults_of(task)})
         replay = load_replay(env, datasets, stop)
         folder.update_summary(_facts(cfg, datasets))
         cadence = Cadence(
@@ -61,8 +62,11 @@ def _require_run_folder(path: Path) -> None:
             raise UsageError(f"{path} is not empty and not a run; choose another out=")
 
 
-def _start_run(folder: Run, config: dict[str, Any]) -> None:
-    """A new run keeps its configuration; an old one must have been asked for the same."""
+def _start_run(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """A new run keeps its configuration; an old one must have been asked for the same.
+
+    defaults: what a setting was in a run that was made before there was such a setting.
+    """
     if not (folder.path / "config.yaml").is_file():
         folder.save_config(config)
         return
@@ -70,13 +74,19 @@ def _start_run(folder: Run, config: dict[str, Any]) -> None:
     assert isinstance(before, dict)
     folder.part("agent")
     _require_not_finetuned(folder, config["steps"])
-    kept = [name for name in config if name not in FREE]
-    changed = [n for name in kept for n in differing(before.get(name), config[name], f"{name}.")]
-    if changed:
+    if changed := changed_settings(before, config, defaults):
         raise UsageError(
             f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
         )
     folder.save_config(config)
+
+
+def changed_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], defaults: dict[str, Any]
+) -> list[str]:
+    """Dotted names of what a run cannot go on with: all that differs but what is free to."""
+    asked = {name: value for name, value in now.items() if name not in FREE}
+    return differing({name: before[name] for name in asked if name in before}, asked, defaults=defaults)
 
 
 def _require_not_finetuned(folder: Run, steps: int) -> None:

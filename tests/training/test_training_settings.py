@@ -1,0 +1,101 @@
+"""A run goes on only with the settings that it began with: every other one is named, and no new one."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_toys import awac_config
+
+from robot_orl.agents.awac import AWACConfig
+from robot_orl.commands.pretrain import FREE, _start_run, changed_settings
+from robot_orl.config import PretrainConfig
+from robot_orl.errors import UsageError
+from robot_orl.schema import Schema, defaults_of, differing, setting
+from robot_orl.training.run import Run
+
+CONFIG = PretrainConfig(agent=awac_config(), data="demos", out="run")
+
+
+@dataclass
+class Inner(Schema):
+    depth: int = setting(2, "A number.")
+
+
+@dataclass
+class Outer(Schema):
+    inner: Any = setting(None, "A config.")
+    size: int = setting(3, "A number.")
+
+
+def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths to everything in nested dictionaries that is no dictionary."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def at(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The innermost dictionary of a path."""
+    for name in path[:-1]:
+        values = values[name]
+    return values
+
+
+def test_every_setting_that_differs_is_named_nested_ones_too() -> None:
+    before = asdict(CONFIG)
+    refused = set()
+    for path in leaves(before):
+        now = asdict(CONFIG)
+        at(now, path)[path[-1]] = "changed"
+        expected = [] if path[0] in FREE else [".".join(path)]
+        assert changed_settings(before, now, defaults_of(CONFIG)) == expected
+        refused.update(expected)
+    assert {"agent.discount", "agent.online.temperature", "data", "where", "seed"} <= refused
+
+
+def test_a_setting_that_an_old_run_did_not_have_yet_is_its_default() -> None:
+    plain = PretrainConfig(agent=AWACConfig(), data="demos", out="run")
+    now = asdict(plain)
+    for path in leaves(now):
+        if path[0] in FREE or path in (("data",), ("agent", "name")):
+            continue  # these may differ, or have no default
+        old, changed = deepcopy(now), deepcopy(now)
+        del at(old, path)[path[-1]]
+        assert changed_settings(old, now, defaults_of(plain)) == []
+        at(changed, path)[path[-1]] = "changed"
+        assert changed_settings(old, changed, defaults_of(plain)) == [".".join(path)]
+
+
+def test_an_old_run_goes_on_with_a_newer_version_and_then_knows_its_settings(tmp_path: Path) -> None:
+    plain = PretrainConfig(agent=AWACConfig(), data="demos", out="run")
+    run, now = Run(tmp_path), asdict(plain)
+    del (old := deepcopy(now))["agent"]["critics"]
+    run.save_config(old)
+    with pytest.raises(UsageError) as caught:
+        _start_run(run, now | {"seed": 7}, defaults_of(plain))
+    assert str(caught.value) == f"run {tmp_path} exists with other values of: seed; choose another out="
+    _start_run(run, now, defaults_of(plain))
+    assert run.config.agent.critics == AWACConfig().critics
+
+
+def test_defaults_are_those_of_the_types_that_a_config_is_made_of() -> None:
+    assert defaults_of(Outer(inner=Inner(depth=7), size=9)) == {"inner": {"depth": 2}, "size": 3}
+    assert defaults_of(Outer(size=9)) == {"inner": None, "size": 3}
+
+
+def test_a_missing_field_is_compared_with_its_default() -> None:
+    defaults = {"inner": {"depth": 2}, "size": 3}
+    for before, now, names in (
+        ({}, {"inner": {"depth": 2}, "size": 3}, []),
+        ({"inner": {}}, {"inner": {"depth": 7}, "size": 3}, ["inner.depth"]),
+        ({}, {"inner": {"depth": 2}, "size": 4}, ["size"]),
+        ({"size": None}, {"size": 3}, ["size"]),  # null was said, which is not the default
+        ({"gone": 1}, {"inner": {"depth": 2}, "size": 3}, ["gone"]),
+    ):
+        assert differing(before, now, defaults=defaults) == names
+    assert differing({}, {"size": 3}) == ["size"]
