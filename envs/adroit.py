@@ -15,8 +15,7 @@ from gymnasium_robotics.envs.adroit_hand.adroit_hammer import AdroitHandHammerEn
 from gymnasium_robotics.envs.adroit_hand.adroit_pen import AdroitHandPenEnv
 from gymnasium_robotics.envs.adroit_hand.adroit_relocate import AdroitHandRelocateEnv
 
-from envs.base import SimulatedTask, signals, xyz
-from robot_orl.errors import UsageError, unknown
+from envs.base import START, SimulatedTask, signals, xyz
 from robot_orl.types import Array, Signal, Spec
 
 
@@ -84,6 +83,7 @@ class _Variant:
     """simulation: the wrapped class.  observation: its signals, given the model.
 
     moved: what a reset moves within the model, as (model field, kind of element, its name).
+    movable: what is handled, by its name in a start, and which of its coordinates a reset draws.
     attributes: sizes of what the class computes at a reset and uses in every step.
     camera: the default view.
     """
@@ -92,6 +92,7 @@ class _Variant:
     observation: Callable[[Any], tuple[Signal, ...]]
     moved: tuple[tuple[str, str, str], ...]
     camera: Mapping[str, Any]
+    movable: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     attributes: Mapping[str, int] = field(default_factory=dict)
     horizon: int = 200  # steps
 
@@ -101,12 +102,14 @@ _VARIANTS = {
         AdroitHandDoorEnv,
         _door,
         moved=(("body_pos", "body", "frame"),),
+        movable={"door_body_pos": (0, 1, 2)},
         camera={"lookat": (-0.1, 0.05, 0.25), "distance": 1.1, "azimuth": 65.0, "elevation": -25.0},
     ),
     "adroit_hammer": _Variant(
         AdroitHandHammerEnv,
         _hammer,
         moved=(("body_pos", "body", "nail_board"),),
+        movable={"board_pos": (2,)},
         camera={"lookat": (0.0, -0.12, 0.12), "distance": 0.85, "azimuth": 45.0, "elevation": -30.0},
     ),
     "adroit_pen": _Variant(
@@ -121,6 +124,7 @@ _VARIANTS = {
         AdroitHandRelocateEnv,
         _relocate,
         moved=(("body_pos", "body", "Object"), ("site_pos", "site", "target")),
+        movable={"obj_pos": (0, 1)},
         camera={"lookat": (0.0, 0.0, 0.12), "distance": 1.1, "azimuth": 90.0, "elevation": -30.0},
     ),
 }
@@ -130,7 +134,7 @@ class AdroitTask(SimulatedTask):
     """Open the door, drive in the nail, turn the pen as shown, or carry the ball to the target.
 
     action: position targets of the arm's and hand's joints, scaled to their ranges.
-    reset options: initial_state_dict, as gymnasium-robotics' `get_env_state` returns it.
+    A start is what gymnasium-robotics' `get_env_state` returns.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012
@@ -147,6 +151,7 @@ class AdroitTask(SimulatedTask):
             control_hz=round(1.0 / sim.dt, 6),
             horizon=variant.horizon,
         )
+        self.movable = variant.movable
         views = [getattr(model, name)[getattr(model, kind)(of).id] for name, kind, of in variant.moved]
         super().__init__(
             sim, spec, views=views, attributes=variant.attributes, camera_pose=variant.camera, **options
@@ -158,22 +163,13 @@ class AdroitTask(SimulatedTask):
     def _is_success(self, obs: dict[str, Array], info: Mapping[str, Any]) -> bool:
         return bool(info["success"])
 
-    def _reset_sim(self, seed: int | None, options: Mapping[str, Any]) -> Any:
-        for name in options:
-            if name != "initial_state_dict":
-                raise unknown("reset option", name, ["initial_state_dict"])
-        if not options:
-            return self._sim.reset(seed=seed)[0]
-        state = self._checked_start(options["initial_state_dict"])
-        return self._sim.reset(seed=seed, options={"initial_state_dict": state})[0]
+    def _start_state(self) -> Mapping[str, Array]:
+        found = self._sim.get_env_state()  # of some tasks more than a reset takes
+        return {name: found[name] for name in self._sim._state_space}
 
-    def _checked_start(self, start: Mapping[str, Any]) -> dict[str, Array]:
-        """Only what `set_env_state` accepts: `get_env_state` of some tasks returns more than that."""
-        state = {}
-        for name, space in self._sim._state_space.items():
-            if name not in start:
-                raise UsageError(f"{self.task_spec.task}: initial_state_dict has no '{name}'")
-            state[name] = np.asarray(start[name], np.float64)
-            if not space.contains(state[name]) or not np.isfinite(state[name]).all():
-                raise UsageError(f"{self.task_spec.task}: '{name}' is not {space.shape} finite numbers")
-        return state
+    def _begin(self, seed: int | None, start: Mapping[str, Any] | None) -> Any:
+        if start is None:
+            return self._sim.reset(seed=seed)[0]
+        sizes = {name: space.shape[0] for name, space in self._sim._state_space.items()}
+        state = self._checked_start(start, sizes)
+        return self._sim.reset(seed=seed, options={START: state})[0]

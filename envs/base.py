@@ -13,6 +13,7 @@ from envs.rendering import DEFAULT, Rendering, is_pixels, read_cameras
 from robot_orl.errors import DataError, UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
 
+START = "initial_state_dict"  # the reset option's name in gymnasium-robotics
 _INTEGRATION = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
@@ -44,6 +45,7 @@ class SimulatedTask(gymnasium.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+    movable: Mapping[str, tuple[int, ...]] = {}  # see `start_state`
 
     def __init__(
         self,
@@ -111,11 +113,16 @@ class SimulatedTask(gymnasium.Env):
     def _is_success(self, obs: dict[str, Array], info: Mapping[str, Any]) -> bool:
         raise NotImplementedError
 
-    def _reset_sim(self, seed: int | None, options: Mapping[str, Any]) -> Any:
-        """Reset the wrapped class and return its raw observation."""
-        for name in options:
-            raise UsageError(f"{self.task_spec.task} takes no reset options, but got '{name}'")
-        return self._sim.reset(seed=seed)[0]
+    def _start_state(self) -> Mapping[str, Array]:
+        """What `start_state` gives."""
+        raise NotImplementedError
+
+    def _begin(self, seed: int | None, start: Mapping[str, Any] | None) -> Any:
+        """Reset the wrapped class, to `start` if there is one, and return its raw observation.
+
+        start: of any origin, see `_checked_start`.
+        """
+        raise NotImplementedError
 
     def _before_render(self) -> None:
         """Draw what is not simulated; must leave everything that a step reads as it is."""
@@ -125,10 +132,17 @@ class SimulatedTask(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Begin an episode; with a seed it depends on that seed and the options only."""
+        """Begin an episode; with a seed it depends on that seed and the options only.
+
+        options: initial_state_dict, what `start_state` gives: where things are, instead of by chance.
+        Raises: UsageError: another option, or not a start of this task.
+        """
         super().reset(seed=seed)
         self._write_views(self._original_views)
-        obs = self._observation(self._reset_sim(seed, options or {}))
+        for name in options or {}:
+            if name != START:
+                raise unknown("reset option", name, [START])
+        obs = self._observation(self._begin(seed, (options or {}).get(START)))
         self._flat_obs = self.task_spec.flatten(obs)
         self._step_count = 0
         return obs, {}
@@ -166,6 +180,16 @@ class SimulatedTask(gymnasium.Env):
         self._rendering.close()
 
     # TaskEnv
+
+    def start_state(self) -> dict[str, list[float]]:
+        """Where things are now, plain JSON: as reset option `initial_state_dict` it begins an episode so.
+
+        `movable` says which coordinates of which of its parts differ between starts, of what is to be
+        handled; of a task that handles nothing, or always in one place, it is empty.
+        """
+        if self._step_count is None:
+            raise UsageError(f"{self.task_spec.task}: call reset or set_sim_state before start_state")
+        return {name: np.ravel(value).tolist() for name, value in self._start_state().items()}
 
     def frames(self) -> dict[str, Array]:
         """What the cameras of `task_spec` see now, (H, W, 3) uint8 each; never changes the episode."""
@@ -211,6 +235,25 @@ class SimulatedTask(gymnasium.Env):
         return {
             key: self._flat_obs[self.task_spec.slice_of(key)].copy() for key in self.task_spec.observation
         }
+
+    def _checked_start(self, start: Any, sizes: Mapping[str, int]) -> dict[str, Array]:
+        """Those parts of a start, (n,) float64 each; what a file says besides is left out.
+
+        Raises: UsageError: one is missing or not `sizes` of finite numbers.
+        """
+        task, state = self.task_spec.task, {}
+        if not isinstance(start, Mapping):
+            raise UsageError(f"{task}: {START} is a {type(start).__name__}, not a dict")
+        for name, size in sizes.items():
+            if name not in start:
+                raise UsageError(f"{task}: {START} has no '{name}'")
+            try:
+                state[name] = np.asarray(start[name], np.float64)
+            except (TypeError, ValueError):
+                state[name] = np.full(1, np.nan)
+            if state[name].shape != (size,) or not np.isfinite(state[name]).all():
+                raise UsageError(f"{task}: '{name}' is not {(size,)} finite numbers")
+        return state
 
     def _write_views(self, values: Sequence[Array]) -> None:
         for view, value in zip(self._views, values, strict=True):

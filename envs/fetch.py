@@ -6,6 +6,7 @@ Source: Plappert et al. 2018, "Multi-Goal Reinforcement Learning: Challenging Ro
 from collections.abc import Mapping
 from typing import Any
 
+import mujoco
 import numpy as np
 from gymnasium_robotics.envs.fetch.pick_and_place import MujocoFetchPickAndPlaceEnv
 from gymnasium_robotics.envs.fetch.push import MujocoFetchPushEnv
@@ -53,6 +54,7 @@ class FetchTask(SimulatedTask):
     """Bring the gripper (reach) or the object (the others) to within 5 cm of a goal.
 
     action: gripper displacement x, y, z (1 is 5 cm) and finger motion (1 opens; pick-and-place only).
+    A start is the goal [m] and where the object lies on the table, x and y [m].
     """
 
     def __init__(self, task: str, **options: Any) -> None:
@@ -80,6 +82,8 @@ class FetchTask(SimulatedTask):
             camera_pose=_SLIDE_CAMERA if task == "fetch_slide" else _CAMERA,
             **options,
         )
+        if sim.has_object:
+            self.movable = {"object_pos": (0, 1)}
         self._threshold = float(sim.distance_threshold)  # [m]
         self._target_site = sim.model.site("target0").id
         # The coloured bars that mark the mocap body would hide the gripper.
@@ -91,6 +95,28 @@ class FetchTask(SimulatedTask):
     def _is_success(self, obs: dict[str, Array], info: Mapping[str, Any]) -> bool:
         # From the float32 observation, not from info: so that `reward_for` on stored data agrees always.
         return bool(self._is_near(obs["achieved_goal"], obs["desired_goal"]))
+
+    def _start_state(self) -> Mapping[str, Array]:
+        start = {"goal": self._sim.goal}
+        if self._sim.has_object:
+            start["object_pos"] = self._object_qpos()[:2]
+        return start
+
+    def _begin(self, seed: int | None, start: Mapping[str, Any] | None) -> Any:
+        raw = self._sim.reset(seed=seed)[0]
+        if start is None:
+            return raw
+        sim = self._sim
+        state = self._checked_start(start, {"goal": 3, **({"object_pos": 2} if sim.has_object else {})})
+        sim.goal = state["goal"]
+        if sim.has_object:
+            self._object_qpos()[:2] = state["object_pos"]
+        mujoco.mj_forward(sim.model, sim.data)
+        return sim._get_obs()
+
+    def _object_qpos(self) -> Array:
+        """(7,) position [m] and quaternion of the object, a view into the simulator's data."""
+        return self._sim.data.joint("object0:joint").qpos
 
     def _is_near(self, achieved: Array, desired: Array) -> Array:
         """Elementwise arithmetic only, so that one goal and a batch of goals round alike."""

@@ -125,7 +125,7 @@ def test_adroit_has_no_goal_to_relabel() -> None:
 @pytest.mark.parametrize(
     ("task", "options", "said"),
     [
-        ("fetch_push", {"goal": 1}, "fetch_push takes no reset options, but got 'goal'"),
+        ("fetch_push", {"goal": 1}, "no reset option 'goal'; valid: initial_state_dict"),
         ("adroit_door", {"initial_state": 1}, "did you mean 'initial_state_dict'"),
         ("adroit_door", {"initial_state_dict": {}}, "initial_state_dict has no 'door_body_pos'"),
         (
