@@ -1,6 +1,8 @@
 """The recording session: an operator acts in a task, and every episode is committed as it ends."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -19,6 +21,15 @@ from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposa
 
 OPERATOR_STREAM = 1
 CUT_SHORT = (CRASH, FAULT)  # end reasons of episodes that are recorded again
+
+
+@runtime_checkable
+class ChoosesStart(Protocol):
+    """An operator that says, of the episode it has begun, where it begins and what it comes of."""
+
+    reset_options: Mapping[str, Any]
+    origin: str
+    notes: str
 
 
 class RealTime:
@@ -82,6 +93,10 @@ def record_episode(
     """
     quality = operator.begin(np.random.default_rng([seed, OPERATOR_STREAM]))
     meta = EpisodeMeta(quality=quality, operator=operator.name, policy_hash=operator.policy_hash)
+    options = None
+    if isinstance(operator, ChoosesStart):
+        options = operator.reset_options
+        meta = replace(meta, origin=operator.origin, notes=operator.notes)
 
     def choose(obs: Observation) -> Proposal:
         action = operator.action(obs)
@@ -89,4 +104,6 @@ def record_episode(
             raise UsageError(f"operator '{operator.name}' took its hands off; collecting needs one that acts")
         return Proposal(action, operator.actor, operator=action)
 
-    return rollout(env, choose, seed=seed, meta=meta, pace=pace, keep_frames=True, begin=begin)
+    return rollout(
+        env, choose, seed=seed, meta=meta, pace=pace, keep_frames=True, options=options, begin=begin
+    )
