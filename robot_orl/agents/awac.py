@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
+from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, place, tensors
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
@@ -228,14 +228,19 @@ class AWAC:
     @torch.no_grad()
     def q_values(self, obs: Tensor, action: Tensor) -> Tensor:
         """(E, B), see `Valued`."""
-        return self.q(self.critic, self._policy.preprocess(obs), action)
+        device = self.compute.device
+        return self.q(self.critic, self._policy.preprocess(obs.to(device)), action.to(device)).cpu()
 
     def start_online(self) -> None:
         changed = {name: value for name, value in vars(self.cfg.online).items() if value is not None}
         self.cfg = replace(self.cfg, **changed)
 
+    def use(self, compute: Compute) -> None:
+        self.compute = compute
+        place(self._parts, compute.device)
+
     def policy(self) -> nn.Module:
-        return deepcopy(self.average).eval()
+        return deepcopy(self.average).cpu().eval()
 
     @property
     def _parts(self) -> dict[str, Any]:

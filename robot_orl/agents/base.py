@@ -21,7 +21,9 @@ class Agent(Protocol):
     """An algorithm: takes batches, gives actions. Built as `factory(cfg, spec, normalizer, seed)`."""
 
     sampling: Sampling
-    compute: Compute
+
+    def use(self, compute: Compute) -> None:
+        """Where and how updates are computed from now on; at first on the CPU, in float32, eagerly."""
 
     def update(self, batch: Batch) -> TensorMetrics:
         """One gradient step on each network; metrics stay tensors until somebody logs them."""
@@ -80,6 +82,13 @@ def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     arrays = (batch.obs, batch.action, batch.reward, batch.discount, batch.next_obs)
     obs, action, reward, discount, next_obs = (torch.from_numpy(array) for array in arrays)
     return obs, action, reward, discount, next_obs
+
+
+def place(parts: Mapping[str, Any], device: str) -> None:
+    """Move the modules among the parts, in place, so that their optimisers go on."""
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            part.to(device)
 
 
 def parts_state(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, tensors
+from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, place, tensors
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
@@ -75,8 +75,12 @@ class BC:
         """Raises: UsageError: always, for cloning what it does itself teaches it nothing."""
         raise UsageError(NO_ONLINE_PHASE)
 
+    def use(self, compute: Compute) -> None:
+        self.compute = compute
+        place(self._parts, compute.device)
+
     def policy(self) -> nn.Module:
-        return deepcopy(self.average).eval()
+        return deepcopy(self.average).cpu().eval()
 
     @property
     def _parts(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def descend(optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> None:
 class Compute:
     """Calls an agent's gradient function. precision: of matrix products; parameters stay float32.
 
-    compiled: as one graph, which takes 10 to 30 s at the first call.
+    compiled: as one graph, which takes 10 to 30 s at the first call; PyTorch keeps it for the next process.
     """
 
     device: str = "cpu"
@@ -64,6 +64,7 @@ class Compute:
     def __call__(self, function: Callable[..., Found], *inputs: Tensor) -> Found:
         if self.compiled:
             function = self._graph(function)
+        inputs = tuple(tensor.to(self.device, non_blocking=True) for tensor in inputs)
         low = self.precision == "bfloat16"
         # Without a cache: a weight that was cast where no gradient is wanted would have none later.
         with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, low, cache_enabled=False):
@@ -77,3 +78,11 @@ class Compute:
             mode = "reduce-overhead" if self.device.startswith("cuda") else None
             self._graphs[name] = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
         return self._graphs[name]
+
+
+def has_fast_bfloat16(device: str = "cpu") -> bool:
+    """Whether bfloat16 products are an instruction there; elsewhere they are slower than float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
