@@ -26,6 +26,7 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   import     bring in data of another format: import source=d4rl path=FILE out=DIR
   report     write one HTML page about a run
   demo       the whole path on one task
+  benchmark  tasks x agents x seeds: a table and a figure
 
 `robot-orl COMMAND --help` shows the fields of a command; `--multirun` runs every combination of
 comma-separated values; `--config` prints the resolved configuration instead of running."""

@@ -161,6 +161,26 @@ class DemoConfig(Schema):
     seed: int = setting(0, "Seed of everything.", low=0, high=MAX_RUN_SEED)
 
 
+@dataclass
+class BenchmarkConfig(Schema):
+    """Play the cells of a suite, task x agent x seed, that are not finished; write its table and figure."""
+
+    suite: str = setting("smoke", "Name of a file in configs/suite, or the path of a YAML of one's own.")
+    tasks: Any = setting(None, "Only these tasks of it: [fetch_push]; null: all.")
+    agents: Any = setting(None, "Only these agents of it: [awac,bc]; null: all.")
+    seeds: Any = setting(None, "Only these seeds of it: [0]; null: all.")
+    jobs: int = setting(1, "Cells at once; each keeps a core busy.", low=1, high=256)
+    out: str = setting("benchmarks/results", "Folder of the results; each suite gets one in it.")
+    work: str = setting("runs/benchmark", "Folder of data and runs; it can be removed afterwards.")
+    files: dict[str, Any] = setting(
+        factory=dict,
+        help="Files that a suite asks for: files.door_human=PATH; cells that lack one are left out.",
+    )
+    peers: str | None = setting(
+        None, "Python of an environment with the peers, see benchmarks/peers; null: their cells are left out."
+    )
+
+
 COMMANDS: dict[str, type[Schema]] = {
     "collect": CollectConfig,
     "pretrain": PretrainConfig,
@@ -170,6 +190,7 @@ COMMANDS: dict[str, type[Schema]] = {
     "deploy": DeployConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
+    "benchmark": BenchmarkConfig,
 }
 
 for _name, _schema in COMMANDS.items():

@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("nn", "deploy"),
     ("agents", "rollout"),
     ("training", "policies", "curation", "interop"),
-    ("config", "compose", "plain", "help", "composed_help", "report", "commands", "cli"),
+    ("config", "compose", "plain", "help", "composed_help", "report", "benchmark", "commands", "cli"),
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 BELOW_TRAINING = {name for names in FLOORS[:4] for name in names}

@@ -1,0 +1,50 @@
+"""What a run's policy reaches on evaluation seeds that no setting was chosen on: a step of the benchmark.
+
+    python -m robot_orl.commands.held_out RUN STAGE EPISODES FILE
+
+writes FILE, JSON. `robot-orl evaluate` plays the first evaluation seeds, on which settings are chosen.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from robot_orl.benchmark.results import HELD_OUT_SEEDS, write_text
+from robot_orl.errors import RobotOrlError
+from robot_orl.interrupt import StopFlag
+from robot_orl.policies import load_policy
+from robot_orl.tasks import make_env, spec_of
+from robot_orl.training.evaluate import evaluate
+from robot_orl.training.run import Run
+
+
+def main(path: str, stage: str, episodes: int, file: Path) -> None:
+    """Raises: Interrupted: nothing is written."""
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+
+    torch.set_num_threads(1)
+    run = Run.open(path)
+    progress = run.load(stage)["progress"]
+    env = make_env(run.task)
+    policy, _ = load_policy(run.checkpoint_path(stage), spec_of(env))
+    with StopFlag() as stop:
+
+        def stoppable(seeds: Sequence[int]) -> Iterator[int]:
+            for seed in seeds:
+                stop.check("the same command measures again")
+                yield seed
+
+        result = evaluate(env, policy, HELD_OUT_SEEDS[:episodes], stoppable)
+    entry = result.to_dict() | {name: progress[name] for name in ("updates", "env_steps")}
+    write_text(file, json.dumps(entry, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    except RobotOrlError as error:
+        print(f"robot-orl: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
