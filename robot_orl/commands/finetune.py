@@ -35,7 +35,7 @@ def run(cfg: FinetuneConfig) -> None:
         env = make_env(folder.task)
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
-        replay = load_replay(env, datasets, stop)
+        replay = load_replay(env, datasets, stop, cfg.agent)
         cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
         seed = folder.part("seed")
         paths = [str(dataset.path.resolve()) for dataset in datasets]

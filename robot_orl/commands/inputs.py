@@ -11,8 +11,10 @@ from robot_orl.data.store.place import Location, location
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
-from robot_orl.progress import Bar
+from robot_orl.progress import Bar, console
 from robot_orl.tasks import TaskConfig, spec_of, task_env
+from robot_orl.training.data_checks import check_data, differences, require_finite
+from robot_orl.training.memory import available_memory, require_memory
 from robot_orl.types import Spec
 
 
@@ -62,29 +64,36 @@ def require_spec(wanted: Spec, found: Spec, what: str) -> None:
     if found.task != wanted.task:
         raise DataError(f"{what} is of task '{found.task}', not '{wanted.task}'")
     if found.without_cameras() != wanted.without_cameras():
-        raise DataError(f"{what} has other observations, actions or rates than task '{wanted.task}' has now")
+        said = "; ".join(differences(wanted, found)) or "a range or a unit differs"
+        raise DataError(f"{what} is not of the task '{wanted.task}' as it is now: {said}")
 
 
 def fingerprint_of(datasets: list[Dataset]) -> str:
     return "+".join(dataset.fingerprint() for dataset in datasets)
 
 
-def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: StopFlag) -> Replay:
+def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: StopFlag, agent: Any) -> Replay:
     """All episodes in RAM, each checksum verified, with the task's own rewards for other goals.
 
-    Raises: Interrupted: between two episodes.
+    agent: configuration of who learns from them; what is odd about the data is told once, before training.
+    Raises: Interrupted: between two episodes.  UsageError: they do not fit into memory, or the agent as it
+    is set cannot learn from them.  DataError: nothing can be learned from them.
     """
     spec = spec_of(env)
     replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
     for dataset in datasets:
+        require_spec(spec, dataset.spec, f"dataset {dataset.path}")
         dataset.check_extent()
     lengths = [record.length for dataset in datasets for record in dataset.episodes]
+    require_memory(spec, lengths, available_memory())
     replay.reserve(sum(lengths), len(lengths))
     with Bar("load data", len(lengths)) as bar:
         for dataset in datasets:
-            require_spec(spec, dataset.spec, f"dataset {dataset.path}")
-            for episode in dataset.load_all(sim_state=False):
+            for record, episode in zip(dataset.episodes, dataset.load_all(sim_state=False), strict=True):
                 stop.check("the data was still being read; the same command goes on")
+                require_finite(episode, spec, f"episode {record.id} of {dataset.path}")
                 replay.add(episode)
                 bar.advance()
+    for line in check_data(datasets, replay, agent):
+        console.print(f"warning: {line}", highlight=False, soft_wrap=True)
     return replay

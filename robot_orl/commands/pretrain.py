@@ -39,7 +39,7 @@ def run(cfg: PretrainConfig) -> None:
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
         _start_run(folder, config, defaults_of(cfg) | {"task": defaults_of(task)})
-        replay = load_replay(env, datasets, stop)
+        replay = load_replay(env, datasets, stop, cfg.agent)
         folder.update_summary(_facts(cfg, datasets))
         cadence = Cadence(
             cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes

@@ -176,4 +176,4 @@ def test_ctrl_c_is_heard_while_data_is_read(made: Made) -> None:
     datasets, stop = open_datasets([made.reach]), StopFlag()
     stop.requested = True
     with pytest.raises(Interrupted, match=r"^interrupted; the data was still being read; the same command "):
-        load_replay(make_env(TaskConfig("fetch_reach")), datasets, stop)
+        load_replay(make_env(TaskConfig("fetch_reach")), datasets, stop, None)
