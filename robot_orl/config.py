@@ -6,8 +6,10 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 from robot_orl.seeds import MAX_RUN_SEED
+from robot_orl.statistics import wilson_interval
 from robot_orl.tasks import TaskConfig
 
 STEPS = 100_000_000
@@ -82,8 +84,23 @@ class FinetuneConfig(Schema):
         low=0,
         high=STEPS,
     )
+    environments: int = setting(1, "Environment processes that play at once.", low=1, high=256)
+    deterministic: bool = setting(
+        True,
+        "Learn from episodes in the order of their numbers, bitwise repeatable; false: in the order in which "
+        "they are played to the end, with the freshest weights.",
+    )
+    stop_at_success: float | None = setting(
+        None,
+        "Stop once the lower 95% bound of a point of the learning curve reaches this success; null: never.",
+        low=0,
+        high=1,
+    )
     log_every: int = setting(
         250, "Environment steps between two lines of metrics.", unit="steps", low=1, high=STEPS
+    )
+    checkpoint_every: int = setting(
+        500, "Environment steps between two checkpoints.", unit="steps", low=1, high=STEPS
     )
     eval_every: int = setting(
         2_000, "Environment steps between two points of the learning curve.", unit="steps", low=1, high=STEPS
@@ -91,6 +108,15 @@ class FinetuneConfig(Schema):
     eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
     final_episodes: int = setting(50, "Evaluation episodes at the end.", low=1, high=10_000)
     threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        best = wilson_interval(self.eval_episodes, self.eval_episodes)[0]
+        if self.stop_at_success is not None and self.stop_at_success > best:
+            raise UsageError(
+                f"stop_at_success={self.stop_at_success} is never reached: {self.eval_episodes} of "
+                f"{self.eval_episodes} episodes show {best:.3f} at most; ask for more eval_episodes="
+            )
 
 
 @dataclass

@@ -17,7 +17,9 @@ from robot_orl.config import FinetuneConfig
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import make_env, spec_of
-from robot_orl.training.finetune import Online, Recipe, finetune
+from robot_orl.training.finetune import finetune
+from robot_orl.training.online import Online, Recipe
+from robot_orl.training.players import warm_up
 from robot_orl.training.pretrain import Cadence
 from robot_orl.training.run import Run
 from robot_orl.training.state import unpack
@@ -27,6 +29,7 @@ def run(cfg: FinetuneConfig) -> None:
     torch.set_num_threads(cfg.threads)
     with StopFlag() as stop, Run.open(cfg.run) as folder:
         _require_pretrained(folder)
+        warm_up(folder.task)
         data, where = cfg.data, cfg.where
         if data is None:
             data = list(folder.part("data"))
@@ -36,12 +39,31 @@ def run(cfg: FinetuneConfig) -> None:
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
         replay = load_replay(env, datasets, stop, cfg.agent)
-        cadence = Cadence(cfg.log_every, cfg.eval_every, cfg.eval_episodes, 1, cfg.final_episodes)
+        every = (cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes)
         seed = folder.part("seed")
         paths = [str(dataset.path.resolve()) for dataset in datasets]
-        asked = asdict(cfg) | {"data": paths, "where": where}
-        work = Online(folder, env, replay, fingerprint_of(datasets), seed, cfg.agent, cadence, stop, asked)
-        recipe = Recipe(cfg.env_steps, cfg.updates_per_step, cfg.offline_share, cfg.noise, cfg.warmup_steps)
+        work = Online(
+            folder,
+            folder.task,
+            env,
+            replay,
+            fingerprint_of(datasets),
+            seed,
+            cfg.agent,
+            Cadence(*every),
+            stop,
+            asked=asdict(cfg) | {"data": paths, "where": where},
+            stop_at=cfg.stop_at_success,
+        )
+        recipe = Recipe(
+            cfg.env_steps,
+            cfg.updates_per_step,
+            cfg.offline_share,
+            cfg.noise,
+            cfg.warmup_steps,
+            cfg.environments,
+            cfg.deterministic,
+        )
         if finetune(work, recipe) is None:
             out.print(
                 f"run {cfg.run} has its {cfg.env_steps} environment steps already; ask for more env_steps="

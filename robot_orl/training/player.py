@@ -7,14 +7,18 @@ and what it answers are small messages over a pipe:
                                          Ready(sim_state_size)        once its environment is made
     (weights into the memory) Request →
                                          Played(length, meta, ...)    (the episode lies in the memory)
+    (weights into the memory) Measure →
+                                         Evaluation                   of the policy without noise
                                          Failed(line)                 and it ends
 
-It ends with the pipe, so that no process is left behind by a learner that was killed.
+It ends with the learner: no process is left behind by one that was killed.
 """
 
 import mmap
 import os
 import pickle
+import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -27,8 +31,10 @@ from torch import nn
 
 from robot_orl.agents.base import act
 from robot_orl.errors import RobotOrlError
+from robot_orl.interrupt import die_with_parent
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
+from robot_orl.training.evaluate import evaluate
 from robot_orl.training.shared_memory import Room, Weights
 from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal, Spec
 
@@ -46,6 +52,13 @@ class Request:
     noise: float = 0.0
     noise_seed: tuple[int, ...] = ()
     keep_state: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An evaluation to make, of an episode for each seed."""
+
+    seeds: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ class Setting:
 
 def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
     """The main function of the process. descriptor: of the shared memory, see `shared_memory`."""
+    die_with_parent(signal.SIGKILL)  # the server that it was forked from, which ends with the learner
     try:
         _serve(connection, descriptor, setting)
     except (EOFError, ConnectionError):  # the learner has gone
@@ -115,8 +129,11 @@ def _serve(connection: Connection, descriptor: int, setting: Setting) -> None:
     memory = mmap.mmap(descriptor, weights.size + room.size)
     connection.send(Ready(size))
     while True:
-        request: Request = connection.recv()
+        request: Request | Measure = connection.recv()
         weights.load(memory, policy)
+        if isinstance(request, Measure):
+            connection.send(evaluate(env, lambda obs: act(policy, setting.spec.flatten(obs)), request.seeds))
+            continue
         episode = play(env, policy, setting.spec, request)
         room.write(memory, weights.size, episode)
         connection.send(Played(len(episode), episode.sim_state is not None, episode.meta))

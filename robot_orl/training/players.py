@@ -31,7 +31,8 @@ from torch import nn
 from robot_orl.errors import RunError, unknown
 from robot_orl.interrupt import STOP_SIGNALS
 from robot_orl.tasks import TaskConfig
-from robot_orl.training.player import Failed, Ready, Request, Setting, serve
+from robot_orl.training.evaluate import Evaluation
+from robot_orl.training.player import Failed, Measure, Ready, Request, Setting, serve
 from robot_orl.training.shared_memory import Room, Weights
 from robot_orl.types import Array, Episode, Spec
 
@@ -90,6 +91,10 @@ class Players:
         """A copy of its weights as they are now, (bytes,) uint8."""
         return self._weights.of(policy)
 
+    def name_of(self, weights: Array) -> str:
+        """12 hex digits that name these weights."""
+        return self._weights.name(weights)
+
     def start(self, player: int, request: Request, weights: Array) -> None:
         """Ask an idle player for an episode with these weights; waits only while it is being made."""
         self._players[player].start(request, weights)
@@ -101,8 +106,16 @@ class Players:
         """
         return self._players[player].take(self._weights.size)
 
+    def measure(self, player: int, seeds: Sequence[int], weights: Array) -> None:
+        """Ask an idle player for an evaluation on these seeds."""
+        self._players[player].start(Measure(seeds), weights)
+
+    def measured(self, player: int) -> Evaluation:
+        """The evaluation that this player was asked for, once it is made. Raises: as `take`."""
+        return self._players[player].answer()
+
     def played(self, timeout_s: float | None = None) -> list[int]:
-        """Busy players whose episode is there; waits for one. timeout_s: 0: does not wait; None: for ever."""
+        """Busy players whose answer is there; waits for one. timeout_s: 0: does not wait; None: for ever."""
         busy = {player.connection: n for n, player in enumerate(self._players) if player.is_busy}
         ready = wait(list(busy), timeout_s) if busy else []
         return sorted(busy[connection] for connection in ready)  # type: ignore[index]
@@ -138,7 +151,7 @@ class _Player:
         finally:
             theirs.close()
 
-    def start(self, request: Request, weights: Array) -> None:
+    def start(self, request: Request | Measure, weights: Array) -> None:
         assert not self.is_busy, f"{self.name} is playing"
         if self._memory is None:
             ready = self._receive()
@@ -154,11 +167,16 @@ class _Player:
 
     def take(self, start: int) -> Episode:
         """start: where the episode begins in the memory [bytes]."""
-        assert self.is_busy, f"{self.name} was asked for nothing"
+        played = self.answer()
         assert self._room is not None
-        played = self._receive()
-        self.is_busy = False
         return self._room.read(self._memory, start, played.length, played.has_state, played.meta)
+
+    def answer(self) -> Any:
+        """What it was asked for."""
+        assert self.is_busy, f"{self.name} was asked for nothing"
+        answer = self._receive()
+        self.is_busy = False
+        return answer
 
     def _receive(self) -> Any:
         try:

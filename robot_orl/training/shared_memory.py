@@ -10,6 +10,7 @@ writes the weights before it asks for an episode, the player writes the episode 
 there, and both words go over a pipe.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +64,13 @@ class Weights:
         for name, value in policy.state_dict().items():
             views[name][...] = _plain(value)
         return memory
+
+    def name(self, memory: Array) -> str:
+        """12 hex digits that name these weights."""
+        digest = hashlib.sha256()
+        for array in self._layout.views(memory).values():
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:12]
 
     @torch.no_grad()
     def load(self, memory: Any, policy: nn.Module) -> None:

@@ -15,7 +15,7 @@ from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, spec_of, task_env
-from robot_orl.training.finetune import Online, Recipe
+from robot_orl.training.online import Online, Recipe
 from robot_orl.training.pretrain import Cadence, Offline
 from robot_orl.training.run import Run, read_metrics
 from robot_orl.training.state import unpack
@@ -85,7 +85,9 @@ def online(
     stop: StopFlag | None = None,
     config: AWACConfig | None = None,
 ) -> Online:
-    return Online(run, env, replay, "fingerprint", 0, config or awac_config(), CADENCE, stop or StopFlag())
+    task = TaskConfig("fetch_reach")
+    config = config or awac_config()
+    return Online(run, task, env, replay, "fingerprint", 0, config, CADENCE, stop or StopFlag())
 
 
 def assert_bitwise_equal(found: Any, expected: Any, where: str = "state") -> None:
@@ -106,13 +108,18 @@ def assert_bitwise_equal(found: Any, expected: Any, where: str = "state") -> Non
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """A run's metrics without the seconds."""
-    return [{k: v for k, v in row.items() if k != "wall_s"} for row in read_metrics(path)]
+    """A run's metrics by stage and step, without the seconds: a point of the curve is logged when it is known."""
+    rows = [{k: v for k, v in row.items() if not is_time(k)} for row in read_metrics(path)]
+    return sorted(rows, key=lambda row: (row["stage"], row["step"], "eval/success" in row))
 
 
 def figures(run: Run) -> dict[str, Any]:
     """A run's summary without the seconds."""
-    return {key: value for key, value in run.summary.items() if key != "wall_s"}
+    return {key: value for key, value in run.summary.items() if key not in ("wall_s", "engine")}
+
+
+def is_time(name: str) -> bool:
+    return name == "wall_s" or name.startswith("time/")
 
 
 def assert_same_runs(found: Run, expected: Run, stage: str, replay: Replay) -> None:

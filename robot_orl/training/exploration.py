@@ -1,0 +1,183 @@
+"""Where online episodes come from: players beside the learner, or the store, after a kill.
+
+With one environment, episode by episode (w_j: the weights after learning from episode j):
+
+    learner | take 0 | learn from 0     | take 1 | learn from 1     | take 2 | ...
+    player    play 0   play 1 with w_-1 |          play 2 with w_0  |          play 3 with w_1
+
+So neither waits for the other within an episode, and what is played with what does not depend on how fast
+either is: with N environments, episode j is played with w_(j-N-1), its noise has a generator of its own,
+and it is learned from in the order of the numbers. `AsTheyCome` gives the order up for the freshest weights.
+
+Every episode is committed before it is learned from. Those that a checkpoint does not know were committed
+after it: they are learned from again, from there.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from robot_orl.data.sampling.replay import Replay
+from robot_orl.data.store.layout import DATASET_FILE
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.records import EpisodeRecord
+from robot_orl.data.store.writer import SegmentWriter
+from robot_orl.errors import DataError
+from robot_orl.seeds import finetune_seed
+from robot_orl.training.players import Players, Request
+from robot_orl.types import Array, Episode, EpisodeMeta
+
+ONLINE = "online"  # the run's own dataset
+
+
+@dataclass
+class Source:
+    """What both orders share. seed: of the run.  noise: see `Request`.  stored: committed episodes that were
+    not learned from yet, in the order of their commits.  waited_s: by the learner, for episodes [s].
+    """
+
+    players: Players
+    writer: SegmentWriter
+    dataset: Dataset | None
+    stored: list[EpisodeRecord]
+    seed: int
+    noise: float
+    waited_s: float = 0.0
+
+    def begin(self, player: int, number: int, weights: Array) -> None:
+        """Ask for the episode of this number."""
+        meta = EpisodeMeta(operator="policy", policy_hash=self.players.name_of(weights))
+        self.players.start(
+            player,
+            Request(finetune_seed(self.seed, number), meta, self.noise, (self.seed, 1, number), True),
+            weights,
+        )
+
+    def load(self, record: EpisodeRecord) -> Episode:
+        assert self.dataset is not None
+        return self.dataset.load(record, sim_state=False)
+
+    def number_of(self, record: EpisodeRecord) -> int:
+        return _number(record, self.seed)
+
+
+class Exploration(Protocol):
+    """The episodes of a run, each once."""
+
+    @property
+    def under_way(self) -> Mapping[int, Array]:
+        """Weights (bytes,) uint8 by number, of what is played now and would be played the same again."""
+
+    def take(self, policy: nn.Module) -> Episode:
+        """The next one to learn from, committed; before it returns, players go on with this policy."""
+
+
+class InOrder:
+    """Episodes in the order of their numbers. under_way: as of the checkpoint."""
+
+    def __init__(
+        self, source: Source, learned: int, policy: nn.Module, under_way: Mapping[int, Array]
+    ) -> None:
+        self._source, self._next = source, learned
+        self._stored = {source.number_of(record): record for record in source.stored}
+        self._under_way: dict[int, Array] = {}
+        now = source.players.weights(policy)
+        for number in range(learned, learned + source.players.count):
+            self._begin(number, under_way.get(number, now))
+
+    @property
+    def under_way(self) -> Mapping[int, Array]:
+        return self._under_way
+
+    def _begin(self, number: int, weights: Array) -> None:
+        self._under_way[number] = weights
+        if number not in self._stored:
+            self._source.begin(number % self._source.players.count, number, weights)
+
+    def take(self, policy: nn.Module) -> Episode:
+        source, number = self._source, self._next
+        record = self._stored.pop(number, None)
+        if record is not None:
+            episode = source.load(record)
+        else:
+            before_s = time.monotonic()
+            episode = source.players.take(number % source.players.count)
+            source.waited_s += time.monotonic() - before_s
+        del self._under_way[number]
+        self._begin(number + source.players.count, source.players.weights(policy))
+        if record is None:
+            source.writer.append(episode)
+        self._next += 1
+        return episode
+
+
+class AsTheyCome:
+    """Episodes in the order in which they are played to the end, each with the weights of its beginning."""
+
+    def __init__(self, source: Source, known: Sequence[int]) -> None:
+        """known: numbers of all committed episodes."""
+        self._source = source
+        self.under_way: Mapping[int, Array] = {}  # a resumed run plays with the weights that it has
+        self._known = set(known)
+        self._stored = list(source.stored)
+        self._idle = list(range(source.players.count))
+        self._number = 0
+
+    def take(self, policy: nn.Module) -> Episode:
+        source = self._source
+        if self._stored:
+            return source.load(self._stored.pop(0))
+        self._fill(policy)  # nobody plays yet at the beginning
+        before_s = time.monotonic()
+        player = source.players.played()[0]
+        episode = source.players.take(player)
+        source.waited_s += time.monotonic() - before_s
+        self._idle.append(player)
+        self._fill(policy)
+        source.writer.append(episode)
+        return episode
+
+    def _fill(self, policy: nn.Module) -> None:
+        weights = self._source.players.weights(policy)
+        while self._idle:
+            while self._number in self._known:
+                self._number += 1
+            self._source.begin(self._idle.pop(), self._number, weights)
+            self._number += 1
+
+
+@dataclass
+class Recorded:
+    """A run's own episodes: those that were learned from, in RAM, and those committed after them."""
+
+    dataset: Dataset | None
+    learned: Replay
+    later: list[EpisodeRecord]
+    numbers: list[int]
+
+
+def recorded(folder: Path, empty: Replay, learned: int, seed: int, in_order: bool) -> Recorded:
+    """What a run recorded. learned: how many episodes its checkpoint learned from.
+
+    Raises: DataError: they are not there any more.
+    """
+    exists = (folder / DATASET_FILE).exists()  # killed before the first episode was committed, it does not
+    dataset = Dataset.open(folder, allow_empty=True) if exists else None
+    records = dataset.episodes if dataset is not None else []
+    numbers = [_number(record, seed) for record in records]
+    found = len(records[:learned])
+    if in_order:
+        found = next((i for i, number in enumerate(numbers[:learned]) if i != number), found)
+    if found < learned:
+        raise DataError(f"{folder} holds {found} of the {learned} episodes that the checkpoint learned from")
+    if dataset is not None:
+        empty.extend(dataset.load_many(records[:learned], sim_state=False))
+    return Recorded(dataset, empty, records[learned:], numbers)
+
+
+def _number(record: EpisodeRecord, seed: int) -> int:
+    return (record.meta.seed or 0) - finetune_seed(seed, 0)
