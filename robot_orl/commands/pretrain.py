@@ -82,7 +82,7 @@ def _start_run(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) ->
 
 
 def changed_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], defaults: dict[str, Any]
+    before: Mapping[Any, Any], now: Mapping[str, Any], defaults: dict[str, Any]
 ) -> list[str]:
     """Dotted names of what a run cannot go on with: all that differs but what is free to."""
     asked = {name: value for name, value in now.items() if name not in FREE}
