@@ -46,7 +46,7 @@ class ReplayConfig(Schema):
     speed_low: float = setting(1.0, "lowest speed; 1 is that of the demonstration", low=0.1, high=10.0)
     speed_high: float = setting(1.4, "highest speed", low=0.1, high=10.0)
     noise: float = setting(
-        0.1, "greatest standard deviation of what is added to each action signal", low=0.0, high=2.0
+        0.08, "greatest standard deviation of what is added to each action signal", low=0.0, high=2.0
     )
     correlation: float = setting(
         0.5, "of the noise between neighbouring steps; 0 is independent", low=0.0, high=0.999
