@@ -3,14 +3,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_TASK ?= fetch_pick_and_place
+SUITES ?= fetch mixed-quality door
+JOBS ?= 2
+PEERS ?=
+DOOR ?=
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-all lint format bench clean
+.PHONY: help install demo test test-unit test-all lint format bench bench-learning clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## make .venv with everything that the tests use
 
@@ -47,6 +51,12 @@ bench: $(STAMP) ## timing against peers, side by side in one run
 	$(BIN)/python benchmarks/realtime.py
 	$(BIN)/python benchmarks/dataset.py
 	$(BIN)/python benchmarks/recording.py
+
+bench-learning: $(STAMP) ## what is learned from mixed data, over seeds: hours (SUITES, JOBS, PEERS, DOOR)
+	@for suite in $(SUITES); do \
+	    $(BIN)/robot-orl benchmark suite=$$suite jobs=$(JOBS) $(if $(PEERS),peers=$(PEERS)) \
+	        $(if $(DOOR),files.door_human=$(DOOR)) || exit $$?; \
+	done
 
 clean: ## remove .venv and caches; data, runs and the demo stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
