@@ -108,7 +108,7 @@ def assert_bitwise_equal(found: Any, expected: Any, where: str = "state") -> Non
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """A run's metrics by stage and step, without the seconds: a point of the curve is logged when it is known."""
+    """A run's metrics by step, without the seconds: a point of the curve is logged when it is known."""
     rows = [{k: v for k, v in row.items() if not is_time(k)} for row in read_metrics(path)]
     return sorted(rows, key=lambda row: (row["stage"], row["step"], "eval/success" in row))
 
