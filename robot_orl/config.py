@@ -49,11 +49,35 @@ class PretrainConfig(Schema):
         2_500, "Updates between two points of the learning curve.", unit="updates", low=1, high=STEPS
     )
     eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
+    stop_at_success: float | None = setting(
+        None,
+        "Stop once the lower 95% bound of a point of the learning curve reaches this success; null: never. "
+        "The baseline does not stop.",
+        low=0,
+        high=1,
+    )
     checkpoint_every: int = setting(
         1_000, "Updates between two checkpoints.", unit="updates", low=1, high=STEPS
     )
+    keep_every: int | None = setting(
+        None,
+        "Updates between two checkpoints that are kept for good; null: only the last two and the best are.",
+        unit="updates",
+        low=1,
+        high=STEPS,
+    )
     final_episodes: int = setting(50, "Evaluation episodes at the end of a stage.", low=1, high=10_000)
+    workers: int | None = setting(
+        None,
+        "Processes that evaluate, with the same figures; null: one for each core, once that saves time.",
+        low=1,
+        high=256,
+    )
     threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_reachable(self.stop_at_success, self.eval_episodes)
 
 
 @dataclass
@@ -111,12 +135,17 @@ class FinetuneConfig(Schema):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        best = wilson_interval(self.eval_episodes, self.eval_episodes)[0]
-        if self.stop_at_success is not None and self.stop_at_success > best:
-            raise UsageError(
-                f"stop_at_success={self.stop_at_success} is never reached: {self.eval_episodes} of "
-                f"{self.eval_episodes} episodes show {best:.3f} at most; ask for more eval_episodes="
-            )
+        _require_reachable(self.stop_at_success, self.eval_episodes)
+
+
+def _require_reachable(stop_at_success: float | None, episodes: int) -> None:
+    """Raises: UsageError: not even all episodes of a point of the learning curve would show it."""
+    best = wilson_interval(episodes, episodes)[0]
+    if stop_at_success is not None and stop_at_success > best:
+        raise UsageError(
+            f"stop_at_success={stop_at_success} is never reached: {episodes} of {episodes} episodes show "
+            f"{best:.3f} at most; ask for more eval_episodes="
+        )
 
 
 @dataclass
@@ -124,9 +153,20 @@ class EvaluateConfig(Schema):
     """Measure a run's deterministic policy on the fixed evaluation seeds."""
 
     run: str = setting(help="Run folder.")
-    stage: str = setting("latest", "Which policy of the run.", choices=["latest", "bc", "offline", "online"])
+    stage: str = setting("latest", "Which stage of the run.", choices=["latest", "bc", "offline", "online"])
+    which: str = setting(
+        "last",
+        "The policy at the end of the stage, or that of the best point of its learning curve.",
+        choices=["last", "best"],
+    )
     episodes: int = setting(
         50, "Evaluation episodes: the first so many evaluation seeds.", low=1, high=10_000
+    )
+    workers: int | None = setting(
+        None,
+        "Processes that play, with the same figures; null: one for each core, once that saves time.",
+        low=1,
+        high=256,
     )
 
 
@@ -136,7 +176,12 @@ class ExportConfig(Schema):
 
     run: str = setting(help="Run folder.")
     out: str = setting(help="Folder of the bundle; a bundle that is there is replaced.")
-    stage: str = setting("latest", "Which policy of the run.", choices=["latest", "bc", "offline", "online"])
+    stage: str = setting("latest", "Which stage of the run.", choices=["latest", "bc", "offline", "online"])
+    which: str = setting(
+        "last",
+        "The policy at the end of the stage, or that of the best point of its learning curve.",
+        choices=["last", "best"],
+    )
     max_action_delta: float = setting(
         2.0,
         "Largest change of each action signal from one tick to the next that is sent; 2 = no limit.",

@@ -26,16 +26,18 @@ def load_policy(path: str | Path, spec: Spec) -> tuple[Act, str]:
 
 def _load_trained(path: Path, spec: Spec) -> tuple[Act, str]:
     from robot_orl.training.checkpoint import checkpoint_hash, load_checkpoint
-    from robot_orl.training.pretrain import policy_of
+    from robot_orl.training.evaluate import policy_of
     from robot_orl.training.run import Run
     from robot_orl.training.state import unpack
 
     if (path / "config.yaml").is_file():
         run = Run.open(path)
-        path = run.checkpoint_path(run.latest_stage())
-    if not path.is_file():
+        path, saved = run.find(run.latest_stage())
+    elif path.is_file():
+        saved = load_checkpoint(path)
+    else:
         raise UsageError(f"no policy at '{path}'; give a run folder, a .ckpt file or a bundle folder")
-    state = unpack(load_checkpoint(path))
+    state = unpack(saved)
     if state.spec != spec.without_cameras():
         raise UsageError(f"{path} was trained for task '{state.spec.task}', not for '{spec.task}'")
     return policy_of(state), checkpoint_hash(path)

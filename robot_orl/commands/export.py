@@ -16,11 +16,12 @@ from robot_orl.training.state import unpack
 def run(cfg: ExportConfig) -> None:
     with Run.open(cfg.run) as folder:
         stage = folder.latest_stage() if cfg.stage == "latest" else cfg.stage
-        saved = folder.load(stage)
+        saved = folder.load(stage, cfg.which)
         state = unpack(saved)
-        require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{stage}' of run {cfg.run}")
+        name = stage if cfg.which == "last" else f"{cfg.which} of {stage}"
+        require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{name}' of run {cfg.run}")
         limits = Limits(cfg.max_action_delta, cfg.max_observation_age_s)
         export(state, Path(cfg.out), folder.task, saved["fingerprint"], limits)
         asked = asdict(cfg) | {"stage": stage}  # what is the latest may change
         folder.update_summary({"bundle": str(Path(cfg.out).resolve()), "export": asked})
-    out.print(f"{cfg.out}: policy '{stage}' of {cfg.run} as a bundle")
+    out.print(f"{cfg.out}: policy '{name}' of {cfg.run} as a bundle")

@@ -18,14 +18,14 @@ from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of
 from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import make_env
-from robot_orl.training.pretrain import Cadence, Offline, pretrain
+from robot_orl.training.pretrain import Cadence, Offline, is_trained_for, pretrain
 from robot_orl.training.run import Run
 from robot_orl.training.state import unpack
 
 # What may differ between a run and the command that continues it.
 FREE = {
     *("steps", "baseline_steps", "log_every", "eval_every", "eval_episodes"),
-    *("checkpoint_every", "final_episodes", "threads", "out"),
+    *("checkpoint_every", "keep_every", "final_episodes", "stop_at_success", "workers", "threads", "out"),
 }
 
 
@@ -44,13 +44,12 @@ def run(cfg: PretrainConfig) -> None:
         cadence = Cadence(
             cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes
         )
-        work = Offline(folder, env, replay, fingerprint_of(datasets), cfg.seed, cadence, stop)
-        if cfg.agent.name == "bc":
-            pretrain(work, "bc", cfg.agent, cfg.steps)
-        else:
-            if cfg.baseline_steps:
-                pretrain(work, "bc", schema_of("agent", "bc")(), cfg.baseline_steps)
-            pretrain(work, "offline", cfg.agent, cfg.steps)
+        fingerprint = fingerprint_of(datasets)
+        work = Offline(folder, env, replay, fingerprint, cfg.seed, cadence, stop, cfg.workers, cfg.keep_every)
+        is_clone = cfg.agent.name == "bc"
+        if cfg.baseline_steps and not is_clone:
+            pretrain(work, "bc", schema_of("agent", "bc")(), cfg.baseline_steps)
+        pretrain(work, "bc" if is_clone else "offline", cfg.agent, cfg.steps, cfg.stop_at_success)
         print_summary(folder.summary)
 
 
@@ -73,7 +72,7 @@ def _start_run(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) ->
     before = OmegaConf.to_container(folder.config)
     assert isinstance(before, dict)
     folder.part("agent")
-    _require_not_finetuned(folder, config["steps"])
+    _require_not_finetuned(folder, config["steps"], config["stop_at_success"])
     if changed := changed_settings(before, config, defaults):
         raise UsageError(
             f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
@@ -89,14 +88,15 @@ def changed_settings(
     return differing({name: before[name] for name in asked if name in before}, asked, defaults=defaults)
 
 
-def _require_not_finetuned(folder: Run, steps: int) -> None:
+def _require_not_finetuned(folder: Run, steps: int, stop_at_success: float | None) -> None:
     """Raises: UsageError: more offline updates would replace the agent that finetuning began from."""
     if not (folder.has("online") and folder.has("offline")):
         return
-    updates = unpack(folder.load("offline")).progress.updates
-    if updates < steps:
+    progress = unpack(folder.load("offline")).progress
+    is_lost = progress.updates < steps <= progress.target  # the last checkpoint is: made once more
+    if not is_lost and not is_trained_for(progress, steps, stop_at_success):
         raise UsageError(
-            f"run {folder.path} was finetuned from its {updates} offline updates; choose another "
+            f"run {folder.path} was finetuned from its {progress.updates} offline updates; choose another "
             f"out= for {steps}"
         )
 

@@ -83,6 +83,14 @@ def print_summary(summary: dict[str, Any]) -> None:
                 str(entry["env_steps"]),
             )
     print_table(table)
+    for stage, best in summary.get("best", {}).items():
+        if best["step"] != (summary.get(stage, {}).get("env_steps") or summary.get(stage, {}).get("updates")):
+            curve = best["curve"]
+            low, high = curve["wilson95"]
+            out.print(
+                f"best of {stage}: step {best['step']}, {curve['success']:.0%} ({low:.0%} .. {high:.0%}) of "
+                f"{curve['episodes']} validation episodes; which=best takes it"
+            )
 
 
 def print_deployment(figures: dict[str, Any]) -> None:

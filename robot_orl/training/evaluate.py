@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from robot_orl.agents.base import act
 from robot_orl.rollout import rollout
 from robot_orl.statistics import wilson_interval
+from robot_orl.training.state import TrainingState
 from robot_orl.types import Actor, Array, Episode, Observation, Proposal
 
 Act = Callable[[Observation], Array]
@@ -38,14 +40,19 @@ def evaluate(
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Evaluation:
     """Play one episode per seed. progress: wraps the seeds, to show how far it is."""
-    episodes = [play(env, act, seed) for seed in progress(seeds)]
-    successes = sum(bool(episode.meta.success) for episode in episodes)
+    return figures_of(play(env, act, seed) for seed in progress(seeds))
+
+
+def figures_of(episodes: Iterable[Episode]) -> Evaluation:
+    """At least one episode."""
+    outcomes = [(e.meta.success, e.meta.success_any, e.reward.sum()) for e in episodes]
+    successes = sum(bool(success) for success, _, _ in outcomes)
     return Evaluation(
-        success=successes / len(episodes),
-        wilson95=wilson_interval(successes, len(episodes)),
-        success_any=float(np.mean([bool(episode.meta.success_any) for episode in episodes])),
-        episode_return=float(np.mean([episode.reward.sum() for episode in episodes])),
-        episodes=len(episodes),
+        success=successes / len(outcomes),
+        wilson95=wilson_interval(successes, len(outcomes)),
+        success_any=float(np.mean([bool(success_any) for _, success_any, _ in outcomes])),
+        episode_return=float(np.mean([total for _, _, total in outcomes])),
+        episodes=len(outcomes),
     )
 
 
@@ -57,3 +64,13 @@ def play(env: gymnasium.Env[Any, Any], act: Act, seed: int, keep_state: bool = F
         return Proposal(action, Actor.POLICY, policy=action)
 
     return rollout(env, choose, seed=seed, keep_state=keep_state)
+
+
+def policy_of(state: TrainingState) -> Act:
+    """The deployed policy of an agent as a function of dict observations."""
+    module, spec = state.agent.policy(), state.spec
+
+    def choose(obs: Observation) -> Array:
+        return act(module, spec.flatten(obs))
+
+    return choose

@@ -1,22 +1,23 @@
 """Offline training: a dataset in, an agent out, with behaviour cloning beside it as the baseline."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
 
-from robot_orl.agents.base import TensorMetrics, act
+from robot_orl.agents.base import TensorMetrics
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
-from robot_orl.training.evaluate import Act, Evaluation, evaluate
+from robot_orl.training.evaluate import Evaluation
+from robot_orl.training.evaluate import policy_of as policy_of
+from robot_orl.training.evaluator import Evaluator
 from robot_orl.training.run import EVALUATED, Run, StageClock, finite
-from robot_orl.training.state import TrainingState, new_state, unpack
-from robot_orl.types import Observation
+from robot_orl.training.state import Progress, TrainingState, new_state, unpack
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class Cadence:
 
 @dataclass
 class Offline:
-    """What every offline stage of a run shares."""
+    """What every offline stage of a run shares.
+
+    workers: processes that evaluate, see `Evaluator`.  keep_every: updates between two checkpoints that
+    are kept for good; None: none is.
+    """
 
     run: Run
     env: gymnasium.Env[Any, Any]
@@ -41,53 +46,123 @@ class Offline:
     seed: int
     cadence: Cadence
     stop: StopFlag
+    workers: int | None = None
+    keep_every: int | None = None
 
 
-def pretrain(work: Offline, stage: str, agent_config: Any, steps: int) -> Evaluation | None:
+def pretrain(
+    work: Offline, stage: str, agent_config: Any, steps: int, stop_at_success: float | None = None
+) -> Evaluation | None:
     """Train `stage` for `steps` updates, from its checkpoint if there is one.
 
+    stop_at_success: a point of the learning curve whose lower 95% bound reaches it ends the stage.
     Returns the final evaluation, or None if the stage was complete already.
     """
     state = _resume(work, stage, agent_config)
     progress, cadence = state.progress, work.cadence
-    measured = work.run.summary.get(stage, {}).get("updates")
-    if progress.updates >= steps and measured == progress.updates:
+    is_trained = is_trained_for(progress, steps, stop_at_success)
+    if is_trained and work.run.summary.get(stage, {}).get("updates") == progress.updates:
         return None
-    progress.target = steps
-    clock = StageClock(progress.wall_s)
-    work.run.start_log(stage, progress.updates, measures_again=progress.updates >= steps)
-    metrics: TensorMetrics = {}
-    evaluated = work.run.last_evaluation(stage)
+    with Evaluator(work.run, work.env, work.workers) as evaluator:
+        training = _Training(work, stage, state, evaluator)
+        work.run.start_log(stage, progress.updates, measures_again=is_trained)
+        training.evaluated = work.run.last_evaluation(stage)
+        progress.target = progress.updates if is_ended_by(progress.reached, stop_at_success) else steps
+        with Bar(f"{stage}: {agent_config.name}", steps, progress.updates) as bar:
+            while True:
+                training.safe_point()
+                if training.is_point_due(steps):
+                    bar.advance(0, note=f"success {training.measure(stop_at_success):.0%}")
+                if is_trained_for(progress, steps, stop_at_success):
+                    break
+                training.metrics = state.agent.update(work.replay.sample(state.agent.sampling, state.rng))
+                progress.updates, progress.reached = progress.updates + 1, None
+                bar.advance()
+                if progress.updates % cadence.log_every == 0:
+                    work.run.log(stage, progress.updates, 0, training.clock(), training.metrics)
+                if progress.updates % cadence.checkpoint_every == 0 or training.is_kept():
+                    training.save()
+        training.save()
+        training.measure_last()
+        clock, episodes = training.clock, cadence.final_episodes
+        return finish(work.run, work.env, stage, state, clock, episodes, work.stop, evaluator)
 
-    def save() -> None:
-        finite(stage, progress.updates, metrics)
-        progress.wall_s = clock()
-        work.run.save(stage, state.pack(stage, work.fingerprint))
 
-    def safe_point() -> None:
-        if work.stop.requested:
-            save()
-            work.stop.check(f"{stage} is saved at update {progress.updates}; the same command goes on")
+def is_trained_for(progress: Progress, steps: int, stop_at_success: float | None) -> bool:
+    """Whether an offline stage has all the updates that it was asked for, or need not have them."""
+    return progress.updates >= steps or is_ended_by(progress.reached, stop_at_success)
 
-    with Bar(f"{stage}: {agent_config.name}", steps, progress.updates) as bar:
-        while progress.updates < steps:
-            safe_point()
-            if progress.updates // cadence.eval_every > evaluated // cadence.eval_every:
-                finite(stage, progress.updates, metrics)
-                seeds = VALIDATION_SEEDS[: cadence.eval_episodes]
-                curve = evaluate(work.env, policy_of(state), seeds, lambda it: between(it, safe_point))
-                evaluated = progress.updates
-                log_evaluation(work.run, stage, evaluated, 0, clock(), curve)
-                bar.advance(0, note=f"success {curve.success:.0%}")
-            metrics = state.agent.update(work.replay.sample(state.agent.sampling, state.rng))
-            progress.updates += 1
-            bar.advance()
-            if progress.updates % cadence.log_every == 0:
-                work.run.log(stage, progress.updates, 0, clock(), metrics)
-            if progress.updates % cadence.checkpoint_every == 0:
-                save()
-    save()
-    return finish(work.run, work.env, stage, state, clock, cadence.final_episodes, work.stop)
+
+def is_ended_by(bound: float | None, stop_at_success: float | None) -> bool:
+    """bound: lower one of a success, as in `Progress.reached`."""
+    return bound is not None and stop_at_success is not None and bound >= stop_at_success
+
+
+class _Training:
+    """A stage under way: its saves and the points of its learning curve."""
+
+    def __init__(self, work: Offline, stage: str, state: TrainingState, evaluator: Evaluator) -> None:
+        self._work, self._stage, self._state, self._evaluator = work, stage, state, evaluator
+        self.clock = StageClock(state.progress.wall_s)
+        self.metrics: TensorMetrics = {}
+        self.evaluated = 0  # the update of the last point
+        self._saved: Progress | None = None
+
+    def save(self) -> None:
+        """Write the checkpoint, unless that of just this point is written."""
+        progress, run = self._state.progress, self._work.run
+        finite(self._stage, progress.updates, self.metrics)
+        if self._saved is None or replace(self._saved, wall_s=progress.wall_s) != progress:
+            progress.wall_s = self.clock()
+            run.save(self._stage, self._pack())
+            self._saved = replace(progress)
+        if self.is_kept():
+            run.keep(self._stage, progress.updates)
+
+    def is_kept(self) -> bool:
+        """Whether the checkpoint of this update is to be kept for good."""
+        every, updates = self._work.keep_every, self._state.progress.updates
+        return every is not None and updates > 0 and updates % every == 0
+
+    def safe_point(self) -> None:
+        """Raises: Interrupted: saved, because that was asked for."""
+        stop, updates = self._work.stop, self._state.progress.updates
+        if stop.requested:
+            self.save()
+            stop.check(f"{self._stage} is saved at update {updates}; the same command goes on")
+
+    def is_point_due(self, steps: int) -> bool:
+        """A stage's last point is measured by its final evaluation, unless success ended it."""
+        every, progress = self._work.cadence.eval_every, self._state.progress
+        is_last = progress.updates >= steps
+        return not is_last and progress.updates // every > self.evaluated // every
+
+    def measure(self, stop_at_success: float | None) -> float:
+        """A point of the learning curve, written down when all that follows from it is: a kill repeats it."""
+        progress, run = self._state.progress, self._work.run
+        point = self._validate()
+        if is_ended_by(point.wilson95[0], stop_at_success):
+            progress.reached, progress.target = point.wilson95[0], progress.updates
+            self.save()
+        self.evaluated = progress.updates
+        log_evaluation(run, self._stage, progress.updates, 0, self.clock(), point)
+        return point.success
+
+    def measure_last(self) -> None:
+        """The last policy may be the best as well, if there are others to compare it with."""
+        updates = self._state.progress.updates
+        if self._work.cadence.eval_every <= updates and self.evaluated < updates:
+            self._validate()
+
+    def _validate(self) -> Evaluation:
+        finite(self._stage, self._state.progress.updates, self.metrics)
+        seeds = VALIDATION_SEEDS[: self._work.cadence.eval_episodes]
+        point = self._evaluator(self._state, seeds, lambda items: between(items, self.safe_point))
+        self._work.run.save_best(self._stage, self._pack(), point, self._state.progress.updates)
+        return point
+
+    def _pack(self) -> dict[str, Any]:
+        return self._state.pack(self._stage, self._work.fingerprint)
 
 
 def _resume(work: Offline, stage: str, agent_config: Any) -> TrainingState:
@@ -110,10 +185,14 @@ def finish(
     clock: StageClock,
     episodes: int,
     stop: StopFlag,
+    evaluator: Evaluator | None = None,
 ) -> Evaluation:
-    """The figures of a finished stage, whose checkpoint is saved, on the evaluation seeds."""
+    """The figures of a finished stage, whose checkpoint is saved, on the evaluation seeds.
+
+    evaluator: of a stage that has one already.
+    """
     trained_s = clock()
-    with Bar(f"{stage}: evaluation", episodes) as bar:
+    with Bar(f"{stage}: evaluation", episodes) as bar, Evaluator(run, env) as own:
 
         def shown(seeds: Sequence[int]) -> Iterator[int]:
             for seed in seeds:
@@ -121,17 +200,28 @@ def finish(
                 yield seed
                 bar.advance()
 
-        result = evaluate(env, policy_of(state), EVALUATION_SEEDS[:episodes], shown)
+        result = (evaluator or own)(state, EVALUATION_SEEDS[:episodes], shown)
     step = state.progress.env_steps or state.progress.updates
     log_evaluation(run, stage, step, state.progress.env_steps, trained_s, result)
+    entry = result.to_dict() | {"env_steps": state.progress.env_steps, "updates": state.progress.updates}
+    best = best_of(run, stage)
     run.update_summary(
-        {
-            stage: result.to_dict()
-            | {"env_steps": state.progress.env_steps, "updates": state.progress.updates},
-            "wall_s": {stage: round(clock(), 1)},
-        }
+        {stage: entry, "wall_s": {stage: round(clock(), 1)}} | ({"best": {stage: best}} if best else {})
     )
     return result
+
+
+def best_of(run: Run, stage: str) -> dict[str, Any]:
+    """For the summary: the step of the stage's best policy, and the validation that found it so.
+
+    Empty: there is none. What `evaluate` measured of the same policy stays.
+    """
+    found = run.best(stage)
+    if found is None:
+        return {}
+    curve, step = found
+    before = run.summary.get("best", {}).get(stage, {})
+    return (before if before.get("step") == step else {}) | {"step": step, "curve": curve.to_dict()}
 
 
 def between(seeds: Sequence[int], safe_point: Callable[[], None]) -> Iterator[int]:
@@ -159,13 +249,3 @@ def log_evaluation(
             "eval/episodes": result.episodes,
         },
     )
-
-
-def policy_of(state: TrainingState) -> Act:
-    """The deployed policy of an agent as a function of dict observations."""
-    module, spec = state.agent.policy(), state.spec
-
-    def choose(obs: Observation) -> Any:
-        return act(module, spec.flatten(obs))
-
-    return choose

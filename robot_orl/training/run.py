@@ -26,6 +26,7 @@ from robot_orl.training.kept import LAST, Checkpoints
 from robot_orl.types import Metrics
 
 STAGES = ("bc", "offline", "online")
+BY_STAGE = ("wall_s", "best")  # entries of the summary that are merged stage by stage
 EVALUATED = "eval/success"  # the metric that marks a line as an evaluation
 
 
@@ -114,7 +115,10 @@ class Run:
         self._checkpoints.save(stage, state)
 
     def save_best(self, stage: str, state: dict[str, Any], evaluation: Evaluation, step: int) -> bool:
-        """Keep `state` if `evaluation`, made at `step`, has the best lower bound so far; tells whether."""
+        """Keep `state` if `evaluation`, made at `step`, has the best lower bound so far; tells whether.
+
+        Before the evaluation is logged: what was killed in between does both again.
+        """
         return self._checkpoints.save_best(stage, state, evaluation, step)
 
     def best(self, stage: str) -> tuple[Evaluation, int] | None:
@@ -200,11 +204,10 @@ class Run:
         return summary
 
     def update_summary(self, values: Mapping[str, Any]) -> None:
-        """Replace top-level entries; `wall_s` is merged stage by stage."""
+        """Replace top-level entries; `wall_s` and `best` are merged stage by stage."""
         summary = self.summary
-        wall_s = summary.get("wall_s", {}) | values.get("wall_s", {})
-        summary.update(values)
-        summary["wall_s"] = wall_s
+        for name, value in values.items():
+            summary[name] = summary.get(name, {}) | value if name in BY_STAGE else value
         write_whole(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
 
 

@@ -23,7 +23,9 @@ FORMAT = 1
 class Progress:
     """How far a stage is: gradient updates, environment steps and episodes, seconds.
 
-    target: what the stage was asked for last, in updates, or in environment steps where it is online.
+    target: what the stage was asked for last, in updates, or in environment steps where it is online;
+    less where it was ended by its success.
+    reached: the lower 95% bound of the success by which it was ended just here; None: it was not.
     """
 
     updates: int = 0
@@ -31,6 +33,7 @@ class Progress:
     episodes: int = 0
     wall_s: float = 0.0
     target: int = 0
+    reached: float | None = None
 
     def done(self, stage: str) -> int:
         """How much of `target` is done."""

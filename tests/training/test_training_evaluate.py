@@ -12,8 +12,7 @@ from robot_orl.agents.base import act
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.rollout import rollout
 from robot_orl.seeds import EVALUATION_SEEDS
-from robot_orl.training.evaluate import evaluate, play
-from robot_orl.training.pretrain import policy_of
+from robot_orl.training.evaluate import evaluate, play, policy_of
 from robot_orl.training.state import TrainingState, new_state
 from robot_orl.types import Actor, Array, Observation, Proposal
 
