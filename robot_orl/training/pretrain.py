@@ -64,15 +64,15 @@ def pretrain(
     if is_trained and work.run.summary.get(stage, {}).get("updates") == progress.updates:
         return None
     with Evaluator(work.run, work.env, work.workers) as evaluator:
-        training = _Training(work, stage, state, evaluator)
+        training = _Training(work, stage, state, evaluator, steps, stop_at_success)
         work.run.start_log(stage, progress.updates, measures_again=is_trained)
         training.evaluated = work.run.last_evaluation(stage)
-        progress.target = progress.updates if is_ended_by(progress.reached, stop_at_success) else steps
+        training.aim()
         with Bar(f"{stage}: {agent_config.name}", steps, progress.updates) as bar:
             while True:
                 training.safe_point()
-                if training.is_point_due(steps):
-                    bar.advance(0, note=f"success {training.measure(stop_at_success):.0%}")
+                if training.is_point_due():
+                    bar.advance(0, note=f"success {training.measure():.0%}")
                 if is_trained_for(progress, steps, stop_at_success):
                     break
                 training.metrics = state.agent.update(work.replay.sample(state.agent.sampling, state.rng))
@@ -101,8 +101,17 @@ def is_ended_by(bound: float | None, stop_at_success: float | None) -> bool:
 class _Training:
     """A stage under way: its saves and the points of its learning curve."""
 
-    def __init__(self, work: Offline, stage: str, state: TrainingState, evaluator: Evaluator) -> None:
+    def __init__(
+        self,
+        work: Offline,
+        stage: str,
+        state: TrainingState,
+        evaluator: Evaluator,
+        steps: int,
+        stop_at_success: float | None,
+    ) -> None:
         self._work, self._stage, self._state, self._evaluator = work, stage, state, evaluator
+        self._steps, self._stop_at_success = steps, stop_at_success
         self.clock = StageClock(state.progress.wall_s)
         self.metrics: TensorMetrics = {}
         self.evaluated = 0  # the update of the last point
@@ -131,35 +140,40 @@ class _Training:
             self.save()
             stop.check(f"{self._stage} is saved at update {updates}; the same command goes on")
 
-    def is_point_due(self, steps: int) -> bool:
-        """A stage's last point is measured by its final evaluation, unless success ended it."""
-        every, progress = self._work.cadence.eval_every, self._state.progress
-        is_last = progress.updates >= steps
-        return not is_last and progress.updates // every > self.evaluated // every
+    def aim(self) -> None:
+        """At so many updates as were asked for, or just those that there are if success ends it here."""
+        progress = self._state.progress
+        if not is_ended_by(progress.reached, self._stop_at_success):
+            progress.reached = None
+        progress.target = self._steps if progress.reached is None else progress.updates
 
-    def measure(self, stop_at_success: float | None) -> float:
-        """A point of the learning curve, written down when all that follows from it is: a kill repeats it."""
-        progress, run = self._state.progress, self._work.run
-        point = self._validate()
-        if is_ended_by(point.wilson95[0], stop_at_success):
-            progress.reached, progress.target = point.wilson95[0], progress.updates
+    def is_point_due(self) -> bool:
+        """A stage's last point is measured by its final evaluation, unless success ended it."""
+        every, updates = self._work.cadence.eval_every, self._state.progress.updates
+        return updates < self._steps and updates // every > self.evaluated // every
+
+    def measure(self) -> float:
+        """A point of the learning curve, logged when all that follows from it is saved: a kill repeats it."""
+        progress, point = self._state.progress, self._validate()
+        progress.reached = point.wilson95[0]
+        self.aim()
+        self._work.run.save_best(self._stage, self._pack(), point, progress.updates)
+        if progress.reached is not None:
             self.save()
         self.evaluated = progress.updates
-        log_evaluation(run, self._stage, progress.updates, 0, self.clock(), point)
+        log_evaluation(self._work.run, self._stage, progress.updates, 0, self.clock(), point)
         return point.success
 
     def measure_last(self) -> None:
         """The last policy may be the best as well, if there are others to compare it with."""
         updates = self._state.progress.updates
         if self._work.cadence.eval_every <= updates and self.evaluated < updates:
-            self._validate()
+            self._work.run.save_best(self._stage, self._pack(), self._validate(), updates)
 
     def _validate(self) -> Evaluation:
         finite(self._stage, self._state.progress.updates, self.metrics)
         seeds = VALIDATION_SEEDS[: self._work.cadence.eval_episodes]
-        point = self._evaluator(self._state, seeds, lambda items: between(items, self.safe_point))
-        self._work.run.save_best(self._stage, self._pack(), point, self._state.progress.updates)
-        return point
+        return self._evaluator(self._state, seeds, lambda items: between(items, self.safe_point))
 
     def _pack(self) -> dict[str, Any]:
         return self._state.pack(self._stage, self._work.fingerprint)
