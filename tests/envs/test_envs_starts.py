@@ -27,6 +27,7 @@ def moved(env: Any, shift: float) -> dict[str, list[float]]:
     return start
 
 
+@pytest.mark.e2e
 @every_task
 def test_an_episode_begun_from_a_written_start_goes_as_the_one_it_is_of(task: str) -> None:
     original, other = env_of(task), env_of(task, 1)
@@ -40,6 +41,7 @@ def test_an_episode_begun_from_a_written_start_goes_as_the_one_it_is_of(task: st
         seen, again = original.step(still)[0], other.step(still)[0]
 
 
+@pytest.mark.e2e
 @every_task
 def test_a_start_is_forgotten_by_the_next_reset(task: str) -> None:
     used, fresh = env_of(task), env_of(task, 1)
