@@ -118,15 +118,14 @@ class Judged:
 @torch.no_grad()
 def judge(state: TrainingState, parts: Sequence[Trajectory]) -> Judged:
     """The steps of these episodes, in their order; there is at least one."""
-    agent, device = cast(Valued, state.agent), state.agent.compute.device
-    policy = state.agent.policy()
-    obs = torch.from_numpy(np.concatenate([part.obs for part in parts])).to(device)  # (B + parts, D)
-    taken = torch.from_numpy(np.concatenate([part.action for part in parts])).to(device)
+    agent, policy = cast(Valued, state.agent), state.agent.policy()
+    obs = torch.from_numpy(np.concatenate([part.obs for part in parts]))  # (B + parts, D)
+    taken = torch.from_numpy(np.concatenate([part.action for part in parts]))
     lengths = np.array([len(part.action) for part in parts])
     last = np.cumsum(lengths + 1) - 1  # rows of the last s'
     steps = np.setdiff1d(np.arange(len(obs)), last)
-    policy_q = agent.q_values(obs, policy(obs)).float().cpu().numpy()  # (E, B + parts)
-    q = agent.q_values(obs[torch.from_numpy(steps).to(device)], taken).float().cpu().numpy()
+    policy_q = agent.q_values(obs, policy(obs)).numpy()  # (E, B + parts)
+    q = agent.q_values(obs[torch.from_numpy(steps)], taken).numpy()
     gamma = state.agent.sampling.discount
     value = policy_q.mean(axis=0)
     returns = [

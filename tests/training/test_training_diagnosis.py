@@ -15,7 +15,6 @@ from training_toys import awac_config
 
 from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.replay import Replay, Sampling
-from robot_orl.nn.compute import Compute
 from robot_orl.training.diagnosis import (
     FILE,
     PAIRS,
@@ -35,7 +34,6 @@ class Known:
 
     def __init__(self) -> None:
         self.sampling = Sampling(batch_size=4, discount=0.5)
-        self.compute = Compute()
 
     def q_values(self, obs: Tensor, action: Tensor) -> Tensor:
         q = (obs + 10 * action).squeeze(-1)
