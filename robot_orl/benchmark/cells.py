@@ -82,6 +82,7 @@ class Plan:
     """A cell with its resolved configuration and its jobs: the data's, which others share, and its own."""
 
     cell: Cell
+    places: Places
     configuration: dict[str, Any]
     data: Job
     job: Job
@@ -97,13 +98,15 @@ def plan(cell: Cell, places: Places) -> Plan:
     data = _data_configuration(cell, places.files)
     configuration = {"data": data, **learns, "seed": cell.seed, "evaluation_episodes": cell.suite.episodes}
     made = places.work / "data" / f"{cell.task.name}-{cell.seed}-{hash_of(data)}"
-    lines = _data_words(cell, {"data": str(made / "data"), **places.files})
+    lines = _data_words(cell, {"data": str(made / "data"), "seed": str(cell.seed), **places.files})
     making = tuple(Command(f"data {n}", (*CLI, *words)) for n, words in enumerate(lines, 1))
     folder = places.work / "cells" / f"{cell.name}-{hash_of(configuration)}"
     own = _peer_commands if cell.agent.peer else _own_commands
     data_job = Job(f"{cell.task.name} data, seed {cell.seed}", made, making)
     commands = own(cell, made / "data", folder, places)
-    return Plan(cell, configuration, data_job, Job(cell.name, folder, tuple(commands), (data_job.name,)))
+    return Plan(
+        cell, places, configuration, data_job, Job(cell.name, folder, tuple(commands), (data_job.name,))
+    )
 
 
 def hash_of(configuration: Any) -> str:
@@ -117,7 +120,7 @@ def _data_words(cell: Cell, known: Mapping[str, str]) -> list[list[str]]:
     """The commands with every placeholder replaced; a folder with blanks stays one word."""
 
     def filled(word: str) -> str:
-        for name, value in (*known.items(), ("seed", str(cell.seed))):
+        for name, value in known.items():
             word = word.replace("{" + name + "}", value)
         return word
 
@@ -125,9 +128,9 @@ def _data_words(cell: Cell, known: Mapping[str, str]) -> list[list[str]]:
 
 
 def _data_configuration(cell: Cell, files: Mapping[str, str]) -> list[Any]:
-    """Files count by their content, folders of the machine not at all."""
+    """Files count by their content, folders of the machine not at all; the seed stands apart."""
     known = {name: _content_hash(files[name]) for name in cell.task.files if name in files}
-    return [_resolved(words) for words in _data_words(cell, {"data": "data", **known})]
+    return [_resolved(words) for words in _data_words(cell, {"data": "data", "seed": "0", **known})]
 
 
 @cache
@@ -139,8 +142,8 @@ def _content_hash(path: str) -> str:
 # our own agents
 
 
-def _pretrain_words(cell: Cell, data: object, run: object) -> list[str]:
-    return ["pretrain", f"data={data}", f"out={run}", f"seed={cell.seed}", *_words(cell.pretrain)]
+def _pretrain_words(cell: Cell, data: object, run: object, seed: int) -> list[str]:
+    return ["pretrain", f"data={data}", f"out={run}", f"seed={seed}", *_words(cell.pretrain)]
 
 
 def _finetune_words(cell: Cell, run: object) -> list[str]:
@@ -148,7 +151,8 @@ def _finetune_words(cell: Cell, run: object) -> list[str]:
 
 
 def _own_configuration(cell: Cell) -> dict[str, Any]:
-    pretrain = _resolved(_pretrain_words(cell, "data", "run"))
+    """The seed stands apart: cells that differ in it alone are composed once."""
+    pretrain = _resolved(_pretrain_words(cell, "data", "run", seed=0))
     if cell.finetune is None:
         return {"pretrain": pretrain, "finetune": None}
     return {"pretrain": pretrain, "finetune": _resolved(_finetune_words(cell, "run"), pretrain["agent"])}
@@ -157,7 +161,14 @@ def _own_configuration(cell: Cell) -> dict[str, Any]:
 def _own_commands(cell: Cell, data: Path, folder: Path, places: Places) -> list[Command]:
     run = folder / "run"
     is_cloning = _own_configuration(cell)["pretrain"]["agent"]["name"] == "bc"
-    stages = [("pretrain", "bc" if is_cloning else "offline", "offline", _pretrain_words(cell, data, run))]
+    stages = [
+        (
+            "pretrain",
+            "bc" if is_cloning else "offline",
+            "offline",
+            _pretrain_words(cell, data, run, cell.seed),
+        )
+    ]
     if cell.finetune is not None:
         stages.append(("finetune", "online", "online", _finetune_words(cell, run)))
     commands = []
@@ -170,12 +181,21 @@ def _own_commands(cell: Cell, data: Path, folder: Path, places: Places) -> list[
 
 def _resolved(words: list[str], agent: dict[str, Any] | None = None) -> dict[str, Any]:
     """A command's whole configuration. agent: of the run that finetuning goes on with."""
-    command, *rest = words
+    known = None if agent is None else json.dumps(agent)
+    found = json.loads(_resolved_text(tuple(words), known))
+    assert isinstance(found, dict)
+    return found
+
+
+@cache  # composing takes a quarter of a second, and cells have much in common
+def _resolved_text(words: tuple[str, ...], agent: str | None) -> str:
+    command, rest = words[0], list(words[1:])
     if command not in COMMANDS:  # import and dataset tools, which have no defaults in YAML
-        return {"command": command, "words": rest}
-    if agent is not None:
-        rest = [f"agent={agent['name']}", *rest]
-    return {"command": command, **asdict(build(command, rest, agent))}
+        return json.dumps({"command": command, "words": rest})
+    base = None if agent is None else json.loads(agent)
+    if base is not None:
+        rest = [f"agent={base['name']}", *rest]
+    return json.dumps({"command": command, **asdict(build(command, rest, base))})
 
 
 def _words(settings: Settings) -> list[str]:
@@ -199,11 +219,11 @@ def _peers_folder() -> Path:
 
 def _peer_budget(cell: Cell) -> dict[str, Any]:
     """What a peer may use: as many updates and environment steps as ours, looked at as often."""
-    pretrain = _resolved(_pretrain_words(cell, "data", "run"))
+    learns = _own_configuration(cell)
+    pretrain, online = learns["pretrain"], learns["finetune"]
     budget = {"updates": pretrain["steps"], "eval_every": pretrain["eval_every"], "env_steps": 0}
     budget["eval_episodes"] = pretrain["eval_episodes"]
-    if cell.finetune is not None:
-        online = _resolved(_finetune_words(cell, "run"), pretrain["agent"])
+    if online is not None:
         budget["env_steps"] = online["env_steps"]
         budget |= {"updates_per_step": online["updates_per_step"], "online_eval_every": online["eval_every"]}
     return budget

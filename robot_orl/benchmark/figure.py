@@ -9,6 +9,7 @@ It follows the reader's light or dark theme, also where it is shown as an image.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 from robot_orl.benchmark.results import STAGES
@@ -106,6 +107,11 @@ def _panel(
         for stage in STAGES
         if (curve := mean_curve(found, stage)) is not None
     }
+    lengths = {curve.step[-1] for (_, stage), curve in curves.items() if stage == "offline"}
+    units = {"offline": "updates", "online": "environment steps"}
+    if len(lengths) > 1:  # so that every curve reaches the boundary
+        units["offline"] = "updates [% of its own]"
+        curves = {key: _as_share(c) if key[1] == "offline" else c for key, c in curves.items()}
     y = Scale(0, 1, frame.bottom, frame.top)
     scales = _scales(curves, frame)
     parts = [text(frame.left, frame.top - 26, task.title, "start", "name"), _y_axis(frame, y)]
@@ -113,8 +119,7 @@ def _panel(
         mark = line(frame.left, y(success), frame.right, y(success), "level")
         parts.append(with_title(mark, f"demonstrations: {percent(success)}"))
     for stage, scale in scales.items():
-        unit = "updates" if stage == "offline" else "environment steps"
-        parts.append(_x_axis(frame, scale, unit, skip_zero=stage == "online" and "offline" in scales))
+        parts.append(_x_axis(frame, scale, units[stage], skip_zero=stage == "online" and "offline" in scales))
     if len(scales) == 2:
         middle = scales["online"].start
         parts.append(line(middle, frame.top - 14, middle, frame.bottom, "boundary"))
@@ -126,6 +131,11 @@ def _panel(
                 drawn = _curve(agent, stage, found, curves[agent.name, stage], scale, y)
                 parts.append(f'<g class="c{color[agent.name]}">{drawn}</g>')
     return "".join(parts)
+
+
+def _as_share(curve: Curve) -> Curve:
+    """Over percent of its own length."""
+    return replace(curve, step=[100 * step / curve.step[-1] for step in curve.step])
 
 
 def _scales(curves: Mapping[tuple[str, str], Curve], frame: Frame) -> dict[str, Scale]:

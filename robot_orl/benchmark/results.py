@@ -8,6 +8,7 @@ results/SUITE/CELL.json   suite, task, agent, seed, hash, configuration, command
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,14 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 def _shown(plan: Plan, argv: Sequence[str]) -> str:
     """A command as one would type it: folders of the machine do not belong into results."""
-    work = str(plan.job.folder.parents[1])
+    known = {str(path): "{" + name + "}" for name, path in plan.places.files.items()}
+    work = re.compile(rf"(^|=){re.escape(str(plan.places.work))}/")
     module, *words = argv[2:] if argv[1] == "-m" else [Path(argv[1]).name, *argv[2:]]
     name = "robot-orl" if module == "robot_orl.cli" else f"python -m {module}" if argv[1] == "-m" else module
-    return " ".join([name, *(word.replace(work, "WORK") for word in words)])
+    shown = [work.sub(r"\1WORK/", word) for word in words]
+    for path, placeholder in known.items():
+        shown = [word.replace(f"={path}", f"={placeholder}") for word in shown]
+    return " ".join([name, *shown])
 
 
 def write_cell(folder: Path, figures: Mapping[str, Any]) -> None:
