@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from robot_orl.agents.base import Valued
+from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Trajectory
 from robot_orl.training.run import Run, write_whole
 from robot_orl.training.state import TrainingState
@@ -25,24 +26,23 @@ STEPS = 2_000  # that are looked at, of each replay
 PAIRS = 300  # of them that are kept for the picture, of each actor
 
 
-def diagnose(
-    run: Run,
-    stage: str,
-    state: TrainingState,
-    offline: Replay,
-    online: Replay | None = None,
-    online_share: float = 0.0,
-) -> Metrics:
+def diagnose(run: Run, stage: str, state: TrainingState, data: Replay | Mixture) -> Metrics:
     """Figures for the line of an evaluation, by name; none for an agent without critics.
 
-    online_share: of the batches, as they are drawn now. The pairs of Q and return are kept in the run's
-    diagnosis.json, the latest of each stage; random states of the run stay as they are.
+    data: what it learns from; of the online part the latest episodes are looked at. The pairs of Q and
+    return are kept in the run's diagnosis.json, the latest of each stage; no random state changes.
     """
     if not hasattr(state.agent, "q_values"):
         return {}
-    parts = [*_chosen(offline, latest=False), *(_chosen(online, latest=True) if online else ())]
+    found: Metrics = {}
+    if isinstance(data, Mixture):
+        size = state.agent.sampling.batch_size
+        found["diagnosis/online_share"] = 1 - data.offline_count(size) / size
+        parts = [*_chosen(data.offline, latest=False), *_chosen(data.online, latest=True)]
+    else:
+        parts = _chosen(data, latest=False)
     judged = judge(state, parts)
-    found = {"diagnosis/online_share": online_share} | judged.metrics()
+    found |= judged.metrics()
     entry = {
         "updates": state.progress.updates,
         "env_steps": state.progress.env_steps,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from training_toys import awac_config
 
 from robot_orl.agents.bc import BCConfig
+from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.training.diagnosis import (
     FILE,
@@ -113,9 +114,9 @@ def test_the_latest_episodes_of_the_policy_are_looked_at(run: Run, known: Traini
     long = points([0.0] * (STEPS + 1), [0.0] * STEPS)
     old, new = by(Actor.POLICY, points([9, 9], [0])), by(Actor.POLICY, long)
     online = replay_of(old, new)
-    found = diagnose(run, "online", known, replay_of(points([1, 2], [0])), online, online_share=0.5)
+    found = diagnose(run, "online", known, Mixture(replay_of(points([1, 2], [0])), online, 0.75))
     assert found["diagnosis/advantage_policy"] == pytest.approx(-2)  # only s = 0
-    assert found["diagnosis/online_share"] == 0.5
+    assert found["diagnosis/online_share"] == 0.25
     assert len(read_diagnosis(run)["online"]["pairs"]["policy"]) == PAIRS
 
 
@@ -124,12 +125,18 @@ def test_the_pairs_of_each_stage_are_kept(run: Run, known: TrainingState) -> Non
     known.progress.updates = 70
     found = diagnose(run, "offline", known, stored)
     known.progress.env_steps = 500
-    diagnose(run, "online", known, stored, replay_of(by(Actor.POLICY, points([1, 2], [0], terminated=True))))
+    online = replay_of(by(Actor.POLICY, points([1, 2], [0], terminated=True)))
+    diagnose(run, "online", known, Mixture(stored, online))
     kept = json.loads((run.path / FILE).read_text())
     assert kept["offline"]["pairs"] == {"script": [[8, 3], [8, 5]]}
     assert kept["offline"]["metrics"] == found
     assert (kept["offline"]["updates"], kept["online"]["env_steps"]) == (70, 500)
     assert kept["online"]["pairs"] == {"script": [[8, 3], [8, 5]], "policy": [[0, 3]]}
+
+
+def test_before_the_first_episode_of_its_own_all_batches_are_offline(run: Run, known: TrainingState) -> None:
+    found = diagnose(run, "online", known, Mixture(replay_of(points([1, 2], [0])), replay_of(), 0.75))
+    assert found["diagnosis/online_share"] == 0
 
 
 @pytest.mark.parametrize("content", ["{", "[1]"])

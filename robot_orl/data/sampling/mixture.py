@@ -16,9 +16,13 @@ class Mixture:
     online: Replay
     offline_share: float = 0.5
 
+    def offline_count(self, batch_size: int) -> int:
+        """How many transitions of a batch come from `offline`."""
+        return round(batch_size * self.offline_share) if len(self.online) else batch_size
+
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
-        count = round(sampling.batch_size * self.offline_share)
-        if not len(self.online) or count == sampling.batch_size:
+        count = self.offline_count(sampling.batch_size)
+        if count == sampling.batch_size:
             return self.offline.sample(sampling, rng)
         new = self.online.sample(replace(sampling, batch_size=sampling.batch_size - count), rng)
         if count == 0:
