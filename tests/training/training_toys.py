@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from robot_orl.types import Actor, Array, Batch, Episode, Observation, Proposal
 
 CADENCE = Cadence(log_every=4, eval_every=12, eval_episodes=1, checkpoint_every=5, final_episodes=1)
 RECIPE = Recipe(env_steps=150, updates_per_step=1, offline_share=0.5, noise=0.2, warmup_steps=50)
+LONG = replace(RECIPE, env_steps=400)  # 8 episodes, with few checkpoints and points of the learning curve
+SPARSE = replace(CADENCE, log_every=50, eval_every=100, checkpoint_every=150)
 
 
 def reach() -> gymnasium.Env[Any, Any]:

@@ -1,0 +1,339 @@
+"""Finetuning ends with the same weights however it came there: killed, extended, or undisturbed."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+from training_toys import (
+    LONG,
+    SPARSE,
+    WatchedReplay,
+    assert_bitwise_equal,
+    assert_same_runs,
+    awac_config,
+    lines,
+    offline,
+    online,
+    watched_replay,
+)
+
+from robot_orl.agents.base import act
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.writer import SegmentWriter
+from robot_orl.errors import DataError, RunError, UsageError
+from robot_orl.seeds import finetune_seed
+from robot_orl.training.finetune import finetune
+from robot_orl.training.online import Recipe
+from robot_orl.training.players import Players
+from robot_orl.training.pretrain import pretrain
+from robot_orl.training.run import Run
+from robot_orl.training.state import unpack
+from robot_orl.types import Episode
+
+pytestmark = pytest.mark.e2e  # trains
+
+Env = gymnasium.Env[Any, Any]
+CHILD = Path(__file__).with_name("killed_finetuning.py")
+TWO = replace(LONG, environments=2)
+EPISODES = 8  # of LONG
+
+
+class Crash(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def pretrained(path: Path, env: Env, replay: WatchedReplay) -> Run:
+    with Run(path) as run:
+        pretrain(offline(run, env, replay), "offline", awac_config(), 20)
+    return run
+
+
+def tune(run: Run, env: Env, replay: WatchedReplay, recipe: Recipe, **settings: Any) -> Any:
+    with run:
+        return finetune(replace(online(run, env, replay), **{"cadence": SPARSE} | settings), recipe)
+
+
+def made(path: Path, env: Env, episodes: list[Episode], recipe: Recipe) -> Run:
+    replay = watched_replay(env, episodes)
+    run = pretrained(path, env, replay)
+    tune(run, env, replay, recipe)
+    return run
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory, env: Env, episodes: list[Episode]) -> Run:
+    """Undisturbed, with one environment."""
+    return made(tmp_path_factory.mktemp("one"), env, episodes, LONG)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, env: Env, episodes: list[Episode]) -> Run:
+    """Undisturbed, with two environments."""
+    return made(tmp_path_factory.mktemp("two"), env, episodes, TWO)
+
+
+def recorded(run: Run) -> list[Episode]:
+    return list(Dataset.open(run.path / "online").load_all())
+
+
+def assert_same(found: Run, expected: Run, replay: WatchedReplay) -> None:
+    """Checkpoint, metrics, figures, the best policy kept, and every recorded episode."""
+    assert_same_runs(found, expected, "online", replay)
+    assert_bitwise_equal(found.load("online", "best"), expected.load("online", "best"))
+    mine, its = recorded(found), recorded(expected)
+    assert [e.meta for e in mine] == [e.meta for e in its]
+    assert [e.action.tobytes() for e in mine] == [e.action.tobytes() for e in its]
+    assert [e.meta.seed for e in mine] == [finetune_seed(0, number) for number in range(len(mine))]
+
+
+def test_two_environments_are_bitwise_repeatable(
+    two: Run, tmp_path: Path, env: Env, episodes: list[Episode], replay: WatchedReplay
+) -> None:
+    assert_same(made(tmp_path, env, episodes, TWO), two, replay)
+
+
+@pytest.mark.parametrize("environments", [1, 2])
+def test_an_episode_is_played_with_the_weights_of_one_round_before(
+    environments: int, one: Run, two: Run, tmp_path: Path, env: Env, replay: WatchedReplay
+) -> None:
+    """Those after learning from all but the last N + 1 episodes; the first is warm-up, which changes nothing."""
+    run, expected = pretrained(tmp_path, env, replay), one if environments == 1 else two
+    names: list[str | None] = []
+    for steps in range(50, 401, 50):  # extended episode by episode: every state is one that was saved
+        tune(run, env, replay, replace(LONG, env_steps=steps, environments=environments))
+        names.append(hash_of(run))
+    start = names[0]  # nothing was learned in the warm-up
+    played_with = [episode.meta.policy_hash for episode in recorded(expected)]
+    assert played_with == [start] * (environments + 1) + names[: EPISODES - environments - 1]
+    assert len(set(names)) == EPISODES
+    assert_bitwise_equal(run.load("online"), expected.load("online"))  # so it may be extended at any time
+
+
+def hash_of(run: Run) -> str:
+    from robot_orl.training.shared_memory import Weights
+
+    policy = unpack(run.load("online")).agent.policy()
+    weights = Weights(policy)
+    return weights.name(weights.of(policy))
+
+
+def test_recorded_actions_are_those_of_the_named_policy(one: Run) -> None:
+    """The first two episodes were played with the offline policy, bitwise as the learner would act."""
+    state = unpack(one.load("offline"))
+    for episode in recorded(one)[:2]:
+        flat = state.spec.flatten(episode.obs)
+        for step in range(len(episode)):
+            expected = act(state.agent.policy(), flat[step])
+            assert episode.action_policy[step].tobytes() == expected.tobytes()
+
+
+# crashes at chosen moments
+
+
+def on_call(owner: Any, name: str, number: int, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
+    """Crash before or after the so many-th call of a method."""
+    original, calls = getattr(owner, name), []
+
+    def crashing(*args: Any, **words: Any) -> Any:
+        calls.append(1)
+        if len(calls) == number and not after:
+            raise Crash
+        result = original(*args, **words)
+        if len(calls) == number and after:
+            raise Crash
+        return result
+
+    return lambda patch: patch.setattr(owner, name, crashing)
+
+
+# The first save is that of the beginning; the second comes at step 150, the third at 300.
+MOMENTS = {
+    "before the first episode is there": (Players, "take", 1, False),
+    "before the first commit": (SegmentWriter, "append", 1, False),
+    "at the border of the warm-up": (SegmentWriter, "append", 1, True),
+    "between a commit and its checkpoint": (SegmentWriter, "append", 3, True),
+    "before a checkpoint": (Run, "save", 2, False),
+    "after a checkpoint": (Run, "save", 2, True),
+    "long after a checkpoint": (SegmentWriter, "append", 5, True),
+    "before a best policy is kept": (Run, "save_best", 1, False),
+    "after a best policy is kept": (Run, "save_best", 2, True),
+    "before the last checkpoint": (Run, "save", 4, False),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_crash_at_any_moment_changes_nothing(
+    moment: str, two: Run, tmp_path: Path, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    with monkeypatch.context() as patch:
+        on_call(*MOMENTS[moment])(patch)
+        with pytest.raises(Crash):
+            tune(run, env, replay, TWO)
+    tune(run, env, replay, TWO)
+    assert_same(run, two, replay)
+
+
+# real kills
+
+
+@pytest.mark.parametrize("environments", [1, 2])
+def test_kill_9_at_random_moments_loses_no_committed_episode_and_changes_nothing(
+    environments: int, one: Run, two: Run, tmp_path: Path, env: Env, replay: WatchedReplay
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    kept: list[str] = []
+    for more in (1, 4):
+        child = subprocess.Popen(
+            [sys.executable, str(CHILD), str(tmp_path), str(environments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(committed(run)) < more and child.poll() is None:
+            time.sleep(0.005)
+        time.sleep(random.random() * 0.2)
+        assert child.poll() is None, "it ended before it was killed"
+        child.kill()
+        child.communicate()  # until its players have gone, which hold the other end, too
+        assert child.returncode == -signal.SIGKILL
+        now = committed(run)
+        assert now[: len(kept)] == kept
+        kept = now
+    tune(run, env, replay, replace(LONG, environments=environments))
+    assert_same(run, one if environments == 1 else two, replay)
+    assert committed(run)[: len(kept)] == kept
+
+
+def committed(run: Run) -> list[str]:
+    folder = run.path / "online"
+    if not (folder / "dataset.json").exists():
+        return []
+    return [record.uid for record in Dataset.open(folder, allow_empty=True).episodes]
+
+
+# the order of arrival
+
+
+def test_in_the_order_of_arrival_every_episode_is_learned_from_once(
+    tmp_path: Path, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(TWO, deterministic=False)
+    run = pretrained(tmp_path, env, replay)
+    with monkeypatch.context() as patch:
+        on_call(SegmentWriter, "append", 5, True)(patch)
+        with pytest.raises(Crash):
+            tune(run, env, replay, recipe)
+    kept = committed(run)
+    tune(run, env, replay, recipe)
+    assert committed(run)[:5] == kept
+    seeds = [episode.meta.seed for episode in recorded(run)]
+    assert sorted(seeds) == [finetune_seed(0, number) for number in range(EPISODES)]
+    progress = run.load("online")["progress"]
+    assert (progress["env_steps"], progress["episodes"], progress["updates"]) == (400, EPISODES, 350)
+
+
+# early stop
+
+
+def test_it_stops_where_a_point_of_the_curve_is_good_enough_one_point_later(
+    one: Run, tmp_path: Path, env: Env, replay: WatchedReplay
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    assert tune(run, env, replay, LONG, stop_at=0.0) is not None  # the first point is as good as that
+    progress = run.load("online")["progress"]
+    # measured at step 100, while it learned until step 200
+    assert (progress["env_steps"], progress["target"], progress["reached"]) == (200, 200, 0.0)
+    assert run.best("online") is not None
+    assert run.best("online")[1] == 100  # type: ignore[index]
+    assert run.summary["online"]["env_steps"] == 200
+    assert tune(run, env, replay, LONG, stop_at=0.0) is None
+    assert tune(run, env, replay, LONG) is not None  # without a target it goes on, as if it had never stopped
+    assert_bitwise_equal(run.load("online"), one.load("online"))
+
+
+def test_it_does_not_stop_before_it_is_good_enough(
+    one: Run, tmp_path: Path, env: Env, replay: WatchedReplay
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    tune(run, env, replay, LONG, stop_at=0.9)  # one episode shows 0.21 at most
+    assert_bitwise_equal(run.load("online"), one.load("online"))
+    assert lines(run.path) == lines(one.path)
+
+
+# what a run of before does not have, and what must not change
+
+
+def test_a_run_of_an_earlier_version_goes_on(
+    tmp_path: Path, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    tune(run, env, replay, replace(LONG, env_steps=100))
+    with run:
+        saved = run.load("online")
+        for name in ("under_way", "pending"):
+            del saved[name]
+        del saved["progress"]["reached"]
+        saved["progress"]["target"] = 400  # it was killed at step 100
+        for name in ("environments", "deterministic"):
+            del saved["recipe"][name]
+        run.save("online", saved)
+    (tmp_path / "summary.json").unlink()
+    tune(run, env, replay, LONG)
+    assert run.load("online")["progress"]["episodes"] == EPISODES
+
+
+@pytest.mark.parametrize("name", ["environments", "deterministic"])
+def test_the_schedule_of_an_unfinished_stage_is_kept(
+    name: str, tmp_path: Path, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    with monkeypatch.context() as patch:  # killed with one episode committed and no checkpoint but the first
+        on_call(SegmentWriter, "append", 1, True)(patch)
+        with pytest.raises(Crash):
+            tune(run, env, replay, LONG)
+    changed: dict[str, Any] = {"environments": 2, "deterministic": False}
+    with pytest.raises(UsageError, match=f"began with other values of: {name}; finish it "):
+        tune(run, env, replay, replace(LONG, **{name: changed[name]}))
+
+
+def test_another_episode_than_the_checkpoint_learned_from_is_noticed(
+    tmp_path: Path, env: Env, replay: WatchedReplay
+) -> None:
+    run = pretrained(tmp_path, env, replay)
+    tune(run, env, replay, replace(LONG, env_steps=200))
+    dataset = Dataset.open(tmp_path / "online")
+    dataset.delete(dataset.episodes[1:2], "not wanted")
+    with pytest.raises(
+        DataError, match=r"online holds 1 of the 4 episodes that the checkpoint learned from$"
+    ):
+        tune(run, env, replay, LONG)
+
+
+def test_an_environment_process_that_dies_is_named_and_the_run_goes_on(
+    one: Run, tmp_path: Path, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, started = pretrained(tmp_path, env, replay), []
+    original = Players.start
+
+    def watched(self: Players, *args: Any) -> None:
+        original(self, *args)
+        started.append(1)
+        if len(started) == 4:
+            self._players[0]._process.kill()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Players, "start", watched)
+        with pytest.raises(RunError) as caught:
+            tune(run, env, replay, LONG)
+    assert str(caught.value).startswith("environment process 0 (process ")
+    assert str(caught.value).endswith(") was killed by SIGKILL; the same command goes on")
+    tune(run, env, replay, LONG)
+    assert_same(run, one, replay)
