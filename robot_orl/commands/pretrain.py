@@ -93,11 +93,10 @@ def _require_not_finetuned(folder: Run, steps: int, stop_at_success: float | Non
     if not (folder.has("online") and folder.has("offline")):
         return
     progress = unpack(folder.load("offline")).progress
-    is_lost = progress.updates < steps <= progress.target  # the last checkpoint is: made once more
-    if not is_lost and not is_trained_for(progress, steps, stop_at_success):
+    known = max(progress.updates, progress.target)  # where its last checkpoint is lost, it is made once more
+    if steps > known and not is_trained_for(progress, steps, stop_at_success):
         raise UsageError(
-            f"run {folder.path} was finetuned from its {progress.updates} offline updates; choose another "
-            f"out= for {steps}"
+            f"run {folder.path} was finetuned from its {known} offline updates; choose another out= for {steps}"
         )
 
 
