@@ -16,23 +16,29 @@ from robot_orl.training.players import Players
 from robot_orl.training.pretrain import log_evaluation
 from robot_orl.training.run import Run
 from robot_orl.training.state import TrainingState, unpack
+from robot_orl.types import Metrics
 
 
 class Curve:
     """A context manager. episodes: for each point, on the first validation seeds.
 
-    pending: of a checkpoint, the point of which nothing was made yet: its step, the seconds until then, and
-    the packed state; None: there is none.
+    pending: of a checkpoint, the point of which nothing was made yet: its step, the seconds until then, the
+    packed state and what was found of it; None: there is none.
     """
 
     def __init__(
-        self, run: Run, stage: str, task: TaskConfig, episodes: int, pending: dict[str, Any] | None
+        self,
+        run: Run,
+        stage: str,
+        task: TaskConfig,
+        episodes: int,
+        pending: dict[str, Any] | None,
+        last_step: int,
     ) -> None:
-        self.pending = pending
+        self.pending, self.last_step = pending, last_step
         self._run, self._stage, self._task = run, stage, task
         self._seeds = VALIDATION_SEEDS[:episodes]
-        self._logged = run.last_evaluation(stage)
-        self.last_step = max(self._logged, pending["step"] if pending else 0)
+        self._logged = run.last_evaluation(stage)  # perhaps by a killed process, after its checkpoint
         self._players: Players | None = None
         self._found: Evaluation | None = None
 
@@ -47,11 +53,12 @@ class Curve:
         if self._players is not None:
             self._players.__exit__(kind, error, trace)
 
-    def begin(self, state: TrainingState, fingerprint: str, wall_s: float) -> None:
-        """Measure this state; the point before must have been settled."""
+    def begin(self, state: TrainingState, fingerprint: str, wall_s: float, found: Metrics) -> None:
+        """Measure this state; the point before must have been settled. found: what `diagnose` says of it."""
         assert self.pending is None
         packed = deepcopy(state.pack(self._stage, fingerprint))  # the next update writes into the original
-        self.pending = {"step": state.progress.env_steps, "wall_s": wall_s, "state": packed}
+        now = state.progress.env_steps
+        self.pending = {"step": now, "wall_s": wall_s, "state": packed, "found": found}
         self.last_step = state.progress.env_steps
         self._measure(state)
 
@@ -82,7 +89,8 @@ class Curve:
         assert self.pending is not None
         self._found = self._players.measured(0)
         step = self.pending["step"]
-        if step > self._logged:  # else a killed process has logged it
-            log_evaluation(self._run, self._stage, step, step, self.pending["wall_s"], self._found)
+        if step > self._logged:
+            wall_s, found = self.pending["wall_s"], self.pending.get("found")
+            log_evaluation(self._run, self._stage, step, step, wall_s, self._found, found)
             self._logged = step
         return self._found

@@ -15,6 +15,7 @@ from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.progress import Bar
 from robot_orl.training.curve import Curve
+from robot_orl.training.diagnosis import diagnose
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.exploration import AsTheyCome, Exploration, InOrder, Recorded, Source, recorded
 from robot_orl.training.online import STAGE, Online, Recipe, Stage, resume
@@ -46,7 +47,9 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     stage.save(work, recipe)  # what is committed from now on was asked for as it is now
     if not is_trained:
         _train(work, recipe, stage, found, clock)
-    return finish(run, work.env, STAGE, stage.state, clock, work.cadence.final_episodes, work.stop)
+    mixture = Mixture(work.offline, found.learned, recipe.offline_share)
+    last, episodes = diagnose(run, STAGE, stage.state, mixture), work.cadence.final_episodes
+    return finish(run, work.env, STAGE, stage.state, clock, episodes, work.stop, found=last)
 
 
 def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: StageClock) -> None:
@@ -58,7 +61,7 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
     with (
         SegmentWriter(work.run.path / STAGE, state.spec, "finetune") as writer,
         Players(work.task, state.spec, state.agent.policy(), recipe.environments) as players,
-        Curve(work.run, STAGE, work.task, cadence.eval_episodes, stage.pending) as curve,
+        Curve(work.run, STAGE, work.task, cadence.eval_episodes, stage.pending, stage.last_point) as curve,
         Bar(f"online: {state.agent_config.name}", recipe.env_steps, progress.env_steps) as bar,
     ):
         source = Source(players, writer, found.dataset, found.later, work.seed, recipe.noise)
@@ -68,7 +71,8 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
 
         def save() -> None:
             watch.check_weights()
-            progress.wall_s, stage.pending = clock(), curve.pending
+            progress.wall_s = clock()
+            stage.pending, stage.last_point = curve.pending, curve.last_step
             with times.saving():
                 stage.save(work, recipe)
 
@@ -80,7 +84,8 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
                 watch.check_weights()
                 if _ends(work, stage, curve.settle()):
                     break
-                curve.begin(state, work.fingerprint, clock())
+                found_now = diagnose(work.run, STAGE, state, mixture)
+                curve.begin(state, work.fingerprint, clock(), found_now)
             episode = episodes.take(state.agent.policy())
             times.begin()
             before = progress.env_steps

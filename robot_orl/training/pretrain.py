@@ -6,18 +6,20 @@ from typing import Any
 
 import gymnasium
 
-from robot_orl.agents.base import TensorMetrics
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
+from robot_orl.training.diagnosis import diagnose
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.evaluate import policy_of as policy_of
 from robot_orl.training.evaluator import Evaluator
-from robot_orl.training.run import EVALUATED, Run, StageClock, finite
+from robot_orl.training.run import EVALUATED, Run, StageClock
 from robot_orl.training.state import Progress, TrainingState, new_state, unpack
+from robot_orl.training.watch import Watch
+from robot_orl.types import Metrics
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,21 @@ def pretrain(
                     bar.advance(0, note=f"success {training.measure():.0%}")
                 if is_trained_for(progress, steps, stop_at_success):
                     break
-                training.metrics = state.agent.update(work.replay.sample(state.agent.sampling, state.rng))
+                batch = work.replay.sample(state.agent.sampling, state.rng)
+                metrics = state.agent.update(batch)
                 progress.updates, progress.reached = progress.updates + 1, None
+                training.watch.saw(progress.updates, batch, metrics)
                 bar.advance()
                 if progress.updates % cadence.log_every == 0:
-                    work.run.log(stage, progress.updates, 0, training.clock(), training.metrics)
+                    training.watch.check()
+                    work.run.log(stage, progress.updates, 0, training.clock(), metrics)
                 if progress.updates % cadence.checkpoint_every == 0 or training.is_kept():
                     training.save()
         training.save()
         training.measure_last()
+        found = diagnose(work.run, stage, state, work.replay)
         clock, episodes = training.clock, cadence.final_episodes
-        return finish(work.run, work.env, stage, state, clock, episodes, work.stop, evaluator)
+        return finish(work.run, work.env, stage, state, clock, episodes, work.stop, evaluator, found)
 
 
 def is_trained_for(progress: Progress, steps: int, stop_at_success: float | None) -> bool:
@@ -113,14 +119,14 @@ class _Training:
         self._work, self._stage, self._state, self._evaluator = work, stage, state, evaluator
         self._steps, self._stop_at_success = steps, stop_at_success
         self.clock = StageClock(state.progress.wall_s)
-        self.metrics: TensorMetrics = {}
+        self.watch = Watch(work.run, stage, state, [work.replay])
         self.evaluated = 0  # the update of the last point
         self._saved: Progress | None = None
 
     def save(self) -> None:
         """Write the checkpoint, unless that of just this point is written."""
         progress, run = self._state.progress, self._work.run
-        finite(self._stage, progress.updates, self.metrics)
+        self.watch.check_weights()
         if self._saved is None or replace(self._saved, wall_s=progress.wall_s) != progress:
             progress.wall_s = self.clock()
             run.save(self._stage, self._pack())
@@ -161,7 +167,8 @@ class _Training:
         if progress.reached is not None:
             self.save()
         self.evaluated = progress.updates
-        log_evaluation(self._work.run, self._stage, progress.updates, 0, self.clock(), point)
+        found = diagnose(self._work.run, self._stage, self._state, self._work.replay)
+        log_evaluation(self._work.run, self._stage, progress.updates, 0, self.clock(), point, found)
         return point.success
 
     def measure_last(self) -> None:
@@ -171,7 +178,7 @@ class _Training:
             self._work.run.save_best(self._stage, self._pack(), self._validate(), updates)
 
     def _validate(self) -> Evaluation:
-        finite(self._stage, self._state.progress.updates, self.metrics)
+        self.watch.check_weights()
         seeds = VALIDATION_SEEDS[: self._work.cadence.eval_episodes]
         return self._evaluator(self._state, seeds, lambda items: between(items, self.safe_point))
 
@@ -200,10 +207,11 @@ def finish(
     episodes: int,
     stop: StopFlag,
     evaluator: Evaluator | None = None,
+    found: Metrics | None = None,
 ) -> Evaluation:
     """The figures of a finished stage, whose checkpoint is saved, on the evaluation seeds.
 
-    evaluator: of a stage that has one already.
+    evaluator: of a stage that has one already.  found: what else is known of the agent, see `diagnose`.
     """
     trained_s = clock()
     with Bar(f"{stage}: evaluation", episodes) as bar, Evaluator(run, env) as own:
@@ -216,7 +224,7 @@ def finish(
 
         result = (evaluator or own)(state, EVALUATION_SEEDS[:episodes], shown)
     step = state.progress.env_steps or state.progress.updates
-    log_evaluation(run, stage, step, state.progress.env_steps, trained_s, result)
+    log_evaluation(run, stage, step, state.progress.env_steps, trained_s, result, found)
     entry = result.to_dict() | {"env_steps": state.progress.env_steps, "updates": state.progress.updates}
     best = best_of(run, stage)
     run.update_summary(
@@ -246,8 +254,15 @@ def between(seeds: Sequence[int], safe_point: Callable[[], None]) -> Iterator[in
 
 
 def log_evaluation(
-    run: Run, stage: str, step: int, env_steps: int, wall_s: float, result: Evaluation
+    run: Run,
+    stage: str,
+    step: int,
+    env_steps: int,
+    wall_s: float,
+    result: Evaluation,
+    found: Metrics | None = None,
 ) -> None:
+    """A point of the learning curve. found: what else is known of the agent then, see `diagnose`."""
     low, high = result.wilson95
     run.log(
         stage,
@@ -261,5 +276,6 @@ def log_evaluation(
             "eval/wilson_low": low,
             "eval/wilson_high": high,
             "eval/episodes": result.episodes,
+            **(found or {}),
         },
     )
