@@ -72,7 +72,7 @@ class Stage:
     """Where finetuning is. before: see `_history`.  began_from: hash of the offline policy.
 
     under_way: weights by number, of the episodes that were being played.  pending: the point of the learning
-    curve that was not settled.
+    curve that was not settled.  last_point: the environment step of the last one that was begun.
     """
 
     state: TrainingState
@@ -80,6 +80,7 @@ class Stage:
     before: list[dict[str, Any]] = field(default_factory=list)
     under_way: Mapping[int, Array] = field(default_factory=dict)
     pending: dict[str, Any] | None = None
+    last_point: int = 0
 
     def save(self, work: Online, recipe: Recipe) -> None:
         """The checkpoint: this, and what was asked for."""
@@ -91,6 +92,7 @@ class Stage:
             "began_from": self.began_from,
             "under_way": weights,
             "pending": self.pending,
+            "last_point": self.last_point,
         }
         work.run.save(STAGE, self.state.pack(STAGE, work.fingerprint) | kept)
 
@@ -135,6 +137,7 @@ def resume(work: Online, recipe: Recipe) -> Stage:
         # A checkpoint of an earlier version has none of these: what was not learned from is played anew.
         {number: value.numpy() for number, value in saved.get("under_way", {}).items()},
         saved.get("pending"),
+        saved.get("last_point", work.run.last_evaluation(STAGE)),
     )
     progress = stage.state.progress
     goes_on = progress.is_finished(STAGE) and recipe.env_steps > progress.env_steps
