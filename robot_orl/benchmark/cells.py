@@ -1,7 +1,7 @@
 """A cell: one task, one agent, one seed. What it is made of, and the commands that play it.
 
     WORK/data/TASK-SEED-HASH/    data, spent.json, log.txt        shared by every agent
-    WORK/cells/CELL-HASH/        run, offline.json, online.json, spent.json, log.txt
+    WORK/cells/CELL-HASH/        run, held_out.json, spent.json, log.txt
 
 The hash is of the resolved configuration, defaults included: a cell whose configuration changed is another
 one and is played anew, in a folder of its own.
@@ -161,22 +161,13 @@ def _own_configuration(cell: Cell) -> dict[str, Any]:
 def _own_commands(cell: Cell, data: Path, folder: Path, places: Places) -> list[Command]:
     run = folder / "run"
     is_cloning = _own_configuration(cell)["pretrain"]["agent"]["name"] == "bc"
-    stages = [
-        (
-            "pretrain",
-            "bc" if is_cloning else "offline",
-            "offline",
-            _pretrain_words(cell, data, run, cell.seed),
-        )
-    ]
+    stages = ["bc" if is_cloning else "offline"]
+    commands = [Command("pretrain", (*CLI, *_pretrain_words(cell, data, run, cell.seed)))]
     if cell.finetune is not None:
-        stages.append(("finetune", "online", "online", _finetune_words(cell, run)))
-    commands = []
-    for name, checkpoint, stage, words in stages:
-        measured = (str(run), checkpoint, str(cell.suite.episodes), str(folder / f"{stage}.json"))
-        commands.append(Command(name, (*CLI, *words)))
-        commands.append(Command(f"evaluate {stage}", (*HELD_OUT, *measured)))
-    return commands
+        stages.append("online")
+        commands.append(Command("finetune", (*CLI, *_finetune_words(cell, run))))
+    measured = (str(run), str(cell.suite.episodes), str(folder / "held_out.json"), *stages)
+    return [*commands, Command("evaluate", (*HELD_OUT, *measured))]
 
 
 def _resolved(words: list[str], agent: dict[str, Any] | None = None) -> dict[str, Any]:

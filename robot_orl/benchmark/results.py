@@ -58,16 +58,16 @@ def gather(plan: Plan) -> dict[str, Any]:
 
 
 def _of_run(plan: Plan) -> dict[str, Any]:
+    """Cloning is learned offline, whatever its stage is called in a run."""
     run = Run.open(plan.job.folder / "run")
-    stages = [stage for stage in STAGES if (plan.job.folder / f"{stage}.json").is_file()]
-    rows = [row for row in read_metrics(run.path) if EVALUATED in row]
-    names = {"bc": "offline", "offline": "offline", "online": "online"}
+    found = json.loads((plan.job.folder / "held_out.json").read_text())
+    stages = {"offline" if stage == "bc" else stage: entry for stage, entry in found.items()}
     curves: dict[str, list[list[float]]] = {stage: [] for stage in stages}
-    for row in rows:
-        if (stage := names.get(row["stage"], "")) in curves:
-            curves[stage].append([row["step"], row[EVALUATED], row.get("eval/episodes", 0)])
-    found = {stage: json.loads((plan.job.folder / f"{stage}.json").read_text()) for stage in stages}
-    return {"stages": found, "curves": curves, "packages": package_versions()}
+    for row in read_metrics(run.path):
+        if row["stage"] in found and EVALUATED in row:
+            point = [row["step"], row[EVALUATED], row.get("eval/episodes", 0)]
+            curves["offline" if row["stage"] == "bc" else row["stage"]].append(point)
+    return {"stages": stages, "curves": curves, "packages": package_versions()}
 
 
 def _of_peer(plan: Plan) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What a run's policy reaches on evaluation seeds that no setting was chosen on: a step of the benchmark.
+"""What a run's policies reach on evaluation seeds that no setting was chosen on: a step of the benchmark.
 
-    python -m robot_orl.commands.held_out RUN STAGE EPISODES FILE
+    python -m robot_orl.commands.held_out RUN EPISODES FILE STAGE ...
 
-writes FILE, JSON. `robot-orl evaluate` plays the first evaluation seeds, on which settings are chosen.
+writes FILE, JSON by stage. `robot-orl evaluate` plays the first evaluation seeds: settings are chosen on those.
 """
 
 import json
@@ -21,15 +21,14 @@ from robot_orl.training.evaluate import evaluate
 from robot_orl.training.run import Run
 
 
-def main(path: str, stage: str, episodes: int, file: Path) -> None:
-    """Raises: Interrupted: nothing is written."""
+def main(path: str, episodes: int, file: Path, stages: Sequence[str]) -> None:
+    """stages: whose last policies are played. Raises: Interrupted: nothing is written."""
     import envs  # noqa: F401  registers the tasks with Gymnasium
 
     torch.set_num_threads(1)
     run = Run.open(path)
-    progress = run.load(stage)["progress"]
     env = make_env(run.task)
-    policy, _ = load_policy(run.checkpoint_path(stage), spec_of(env))
+    found = {}
     with StopFlag() as stop:
 
         def stoppable(seeds: Sequence[int]) -> Iterator[int]:
@@ -37,14 +36,17 @@ def main(path: str, stage: str, episodes: int, file: Path) -> None:
                 stop.check("the same command measures again")
                 yield seed
 
-        result = evaluate(env, policy, HELD_OUT_SEEDS[:episodes], stoppable)
-    entry = result.to_dict() | {name: progress[name] for name in ("updates", "env_steps")}
-    write_text(file, json.dumps(entry, indent=1) + "\n")
+        for stage in stages:
+            progress = run.load(stage)["progress"]
+            policy, _ = load_policy(run.checkpoint_path(stage), spec_of(env))
+            result = evaluate(env, policy, HELD_OUT_SEEDS[:episodes], stoppable)
+            found[stage] = result.to_dict() | {name: progress[name] for name in ("updates", "env_steps")}
+    write_text(file, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+        main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
     except RobotOrlError as error:
         print(f"robot-orl: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -77,7 +77,7 @@ def test_a_cell_is_the_commands_that_a_user_would_type(tmp_path: Path) -> None:
     run = made.job.folder / "run"
     assert pretrain.argv[3:7] == ("pretrain", f"data={made.data.folder / 'data'}", f"out={run}", "seed=1")
     assert {"agent=bc", "where=success", "steps=30"} <= set(pretrain.argv)
-    assert evaluate.argv[3:] == (str(run), "bc", "4", str(made.job.folder / "offline.json"))
+    assert evaluate.argv[3:] == (str(run), "4", str(made.job.folder / "held_out.json"), "bc")
     assert made.job.needs == (made.data.name,)
 
 
