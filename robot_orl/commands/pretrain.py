@@ -96,7 +96,8 @@ def _require_not_finetuned(folder: Run, steps: int, stop_at_success: float | Non
     known = max(progress.updates, progress.target)  # where its last checkpoint is lost, it is made once more
     if steps > known and not is_trained_for(progress, steps, stop_at_success):
         raise UsageError(
-            f"run {folder.path} was finetuned from its {known} offline updates; choose another out= for {steps}"
+            f"run {folder.path} was finetuned from its {known} offline updates; choose another "
+            f"out= for {steps}"
         )
 
 
