@@ -167,6 +167,7 @@ def test_the_limits_of_the_export_hold_on_the_robot(made: Made, tmp_path: Path) 
         "run": str(folder),
         "out": str(bundle),
         "stage": "offline",
+        "which": "last",
         "max_action_delta": 0.001,
         "max_observation_age_s": 5.0,
     }

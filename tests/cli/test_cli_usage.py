@@ -295,7 +295,8 @@ def test_help_shows_defaults_units_ranges_and_choices(capsys: pytest.CaptureFixt
     assert "noise = 0.15 Standard deviation of the exploration noise on actions in [-1, 1]. [0 .. 2]" in text
     assert "data = null Offline dataset" in text
     text = " ".join(help_of(capsys, "evaluate").split())
-    assert "stage = latest Which policy of the run. [latest | bc | offline | online]" in text
+    assert "stage = latest Which stage of the run. [latest | bc | offline | online]" in text
+    assert "which = last The policy at the end of the stage, or that of the best point of its " in text
     text = " ".join(help_of(capsys, "deploy").split())
     assert "duration_s = 20.0 How long to run the policy, homing not counted. [s, " in text
 
