@@ -136,7 +136,7 @@ def _row(agent: AgentRow, cells: Sequence[Cell], best: Mapping[str, float]) -> s
             continue
         figures = over_seeds(entries)
         mean = f"{100 * figures.mean:.0f}"
-        mean = f"**{mean}**" if figures.mean == best[stage] else mean
+        mean = f"**{mean}**" if figures.mean == best[stage] > 0 else mean
         shown.append(f"{mean} ({100 * figures.low:.0f} .. {100 * figures.high:.0f})")
         last = " ".join(f"{100 * rate:.0f}" for rate in figures.each)
     fell = dip(cells)

@@ -2,7 +2,7 @@
 
     python -m robot_orl.commands.held_out RUN EPISODES FILE STAGE ...
 
-writes FILE, JSON by stage. `robot-orl evaluate` plays the first evaluation seeds: settings are chosen on those.
+writes FILE, JSON by stage. `robot-orl evaluate` plays the first evaluation seeds: those to choose on.
 """
 
 import json
