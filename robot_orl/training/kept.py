@@ -75,6 +75,8 @@ class Checkpoints:
         partial = kept.with_suffix(".partial")
         try:
             partial.unlink(missing_ok=True)
+            if kept.exists() and kept.samefile(self.path(stage)):
+                return  # renaming a second link to a file over the first would leave both
             try:
                 os.link(self.path(stage), partial)
             except OSError:  # a file system without hard links

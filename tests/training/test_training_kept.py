@@ -130,6 +130,8 @@ def test_a_damaged_best_one_is_refused_and_replaced_by_the_next(
 def test_a_kept_checkpoint_stays_and_is_not_written_twice(kept: Checkpoints) -> None:
     kept.keep("offline", 3)
     assert kept.path("offline", "3").stat().st_ino == kept.path("offline").stat().st_ino
+    kept.keep("offline", 3)
+    assert names(kept) == ["offline.3.ckpt", "offline.ckpt", "offline.previous.ckpt"]
     for step in (4, 5, 6):
         kept.save("offline", {"step": step})
     assert kept.load("offline", "3") == {"step": 3}
