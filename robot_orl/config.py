@@ -74,6 +74,19 @@ class PretrainConfig(Schema):
         high=256,
     )
     threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+    device: str = setting(
+        "auto", "Where updates are computed; auto: a GPU if there is one.", choices=["auto", "cpu", "cuda"]
+    )
+    precision: str = setting(
+        "auto",
+        "Of matrix products; auto: bfloat16 where the processor has it.",
+        choices=["auto", "float32", "bfloat16"],
+    )
+    compile: str = setting(
+        "auto",
+        "One compiled graph per update: from 20,000 updates on it saves time.",
+        choices=["auto", "on", "off"],
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,6 +145,19 @@ class FinetuneConfig(Schema):
     eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
     final_episodes: int = setting(50, "Evaluation episodes at the end.", low=1, high=10_000)
     threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
+    device: str = setting(
+        "auto", "Where updates are computed; auto: a GPU if there is one.", choices=["auto", "cpu", "cuda"]
+    )
+    precision: str = setting(
+        "auto",
+        "Of matrix products; auto: bfloat16 where the processor has it.",
+        choices=["auto", "float32", "bfloat16"],
+    )
+    compile: str = setting(
+        "auto",
+        "One compiled graph per update: from 20,000 updates on it saves time.",
+        choices=["auto", "on", "off"],
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,6 +22,7 @@ from robot_orl.training.online import Online, Recipe
 from robot_orl.training.players import warm_up
 from robot_orl.training.pretrain import Cadence
 from robot_orl.training.run import Run
+from robot_orl.training.speed import Speed
 from robot_orl.training.state import unpack
 
 
@@ -54,6 +55,7 @@ def run(cfg: FinetuneConfig) -> None:
             stop,
             asked=asdict(cfg) | {"data": paths, "where": where},
             stop_at=cfg.stop_at_success,
+            speed=Speed(cfg.device, cfg.precision, cfg.compile),
         )
         recipe = Recipe(
             cfg.env_steps,

@@ -20,6 +20,7 @@ from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import make_env
 from robot_orl.training.pretrain import Cadence, Offline, is_trained_for, pretrain
 from robot_orl.training.run import Run
+from robot_orl.training.speed import Speed
 from robot_orl.training.state import unpack
 
 # What may differ between a run and the command that continues it.
@@ -38,14 +39,18 @@ def run(cfg: PretrainConfig) -> None:
     _require_run_folder(Path(cfg.out))
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
-        _start_run(folder, config, defaults_of(cfg) | {"task": defaults_of(task)})
+        _require_same(folder, config, defaults_of(cfg) | {"task": defaults_of(task)})
         replay = load_replay(env, datasets, stop, cfg.agent)
+        folder.save_config(config)  # data that are refused leave no run behind
         folder.update_summary(_facts(cfg, datasets))
         cadence = Cadence(
             cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes
         )
         fingerprint = fingerprint_of(datasets)
-        work = Offline(folder, env, replay, fingerprint, cfg.seed, cadence, stop, cfg.workers, cfg.keep_every)
+        speed = Speed(cfg.device, cfg.precision, cfg.compile)
+        work = Offline(
+            folder, env, replay, fingerprint, cfg.seed, cadence, stop, cfg.workers, cfg.keep_every, speed
+        )
         is_clone = cfg.agent.name == "bc"
         if cfg.baseline_steps and not is_clone:
             pretrain(work, "bc", schema_of("agent", "bc")(), cfg.baseline_steps)
@@ -61,13 +66,12 @@ def _require_run_folder(path: Path) -> None:
             raise UsageError(f"{path} is not empty and not a run; choose another out=")
 
 
-def _start_run(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """A new run keeps its configuration; an old one must have been asked for the same.
+def _require_same(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raises: UsageError: there is a run already, and it was asked for something else.
 
     defaults: what a setting was in a run that was made before there was such a setting.
     """
     if not (folder.path / "config.yaml").is_file():
-        folder.save_config(config)
         return
     before = OmegaConf.to_container(folder.config)
     assert isinstance(before, dict)
@@ -77,7 +81,6 @@ def _start_run(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) ->
         raise UsageError(
             f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
         )
-    folder.save_config(config)
 
 
 def changed_settings(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
+from robot_orl.errors import RunError
+
 Found = TypeVar("Found")
 Network = Callable[..., Any]  # a module, or the same module with other parameters
 
@@ -62,13 +64,20 @@ class Compute:
     _graphs: dict[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
 
     def __call__(self, function: Callable[..., Found], *inputs: Tensor) -> Found:
-        if self.compiled:
-            function = self._graph(function)
         inputs = tuple(tensor.to(self.device, non_blocking=True) for tensor in inputs)
         low = self.precision == "bfloat16"
         # Without a cache: a weight that was cast where no gradient is wanted would have none later.
         with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, low, cache_enabled=False):
-            return function(*inputs)
+            return function(*inputs) if not self.compiled else self._compiled(function, inputs)
+
+    def _compiled(self, function: Callable[..., Found], inputs: tuple[Tensor, ...]) -> Found:
+        from torch._dynamo.exc import TorchDynamoException  # seconds, which an eager run does not pay
+
+        try:
+            return self._graph(function)(*inputs)
+        except TorchDynamoException as error:
+            first = " ".join(str(error).split())[:200]
+            raise RunError(f"the update cannot be compiled here, use compile=off: {first}") from error
 
     def _graph(self, function: Callable[..., Found]) -> Callable[..., Found]:
         name = function.__qualname__

@@ -59,7 +59,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if hashlib.sha256(memoryview(raw)[40:]).digest() != raw[8:40]:
         raise NotWhole(f"checkpoint {path} is damaged (its checksum does not match)")
     try:
-        state = torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True)
+        state = torch.load(io.BytesIO(memoryview(raw)[40:]), weights_only=True, map_location="cpu")
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise NotWhole(f"checkpoint {path} holds more than tensors and plain values") from error
     if not isinstance(state, dict):

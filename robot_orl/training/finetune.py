@@ -57,6 +57,7 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
     state, progress, cadence = stage.state, stage.state.progress, work.cadence
     mixture = Mixture(work.offline, found.learned, recipe.offline_share)
     watch = Watch(work.run, STAGE, state, [work.offline, found.learned])
+    state.agent.use(work.speed.compute(recipe.env_steps * recipe.updates_per_step))
     progress.reached = None
     with (
         SegmentWriter(work.run.path / STAGE, state.spec, "finetune") as writer,

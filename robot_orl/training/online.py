@@ -16,6 +16,7 @@ from robot_orl.tasks import TaskConfig
 from robot_orl.training.pretrain import Cadence
 from robot_orl.training.run import Run
 from robot_orl.training.shared_memory import Weights
+from robot_orl.training.speed import Speed
 from robot_orl.training.state import Progress, TrainingState, unpack
 from robot_orl.types import Array
 
@@ -52,6 +53,7 @@ class Online:
 
     agent_config: the run's, with any changed settings.  asked: what the command was asked for, for the
     summary.  stop_at: end where the lower bound of a point of the learning curve reaches this success.
+    speed: how updates are computed.
     """
 
     run: Run
@@ -65,6 +67,7 @@ class Online:
     stop: StopFlag
     asked: dict[str, Any] = field(default_factory=dict)
     stop_at: float | None = None
+    speed: Speed = Speed()
 
 
 @dataclass

@@ -17,6 +17,7 @@ from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.evaluate import policy_of as policy_of
 from robot_orl.training.evaluator import Evaluator
 from robot_orl.training.run import EVALUATED, Run, StageClock
+from robot_orl.training.speed import Speed
 from robot_orl.training.state import Progress, TrainingState, new_state, unpack
 from robot_orl.training.watch import Watch
 from robot_orl.types import Metrics
@@ -38,7 +39,7 @@ class Offline:
     """What every offline stage of a run shares.
 
     workers: processes that evaluate, see `Evaluator`.  keep_every: updates between two checkpoints that
-    are kept for good; None: none is.
+    are kept for good; None: none is.  speed: how updates are computed.
     """
 
     run: Run
@@ -50,6 +51,7 @@ class Offline:
     stop: StopFlag
     workers: int | None = None
     keep_every: int | None = None
+    speed: Speed = Speed()
 
 
 def pretrain(
@@ -65,6 +67,7 @@ def pretrain(
     is_trained = is_trained_for(progress, steps, stop_at_success)
     if is_trained and work.run.summary.get(stage, {}).get("updates") == progress.updates:
         return None
+    state.agent.use(work.speed.compute(steps))
     with Evaluator(work.run, work.env, work.workers) as evaluator:
         training = _Training(work, stage, state, evaluator, steps, stop_at_success)
         work.run.start_log(stage, progress.updates, measures_again=is_trained)

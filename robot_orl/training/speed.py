@@ -1,6 +1,7 @@
 """Which way of computing updates a run gets: device, precision, compiled or not."""
 
 import shutil
+from dataclasses import dataclass
 
 import torch
 
@@ -9,28 +10,33 @@ from robot_orl.nn.compute import Compute, has_fast_bfloat16
 
 COMPILE_FROM = 20_000  # updates: from here on, 10 to 30 s of compiling are won back with some to spare
 
-DEVICES = ["auto", "cpu", "cuda"]
-PRECISIONS = ["auto", "float32", "bfloat16"]
-COMPILE = ["auto", "on", "off"]
 
+@dataclass(frozen=True)
+class Speed:
+    """What was asked for. auto: a GPU if there is one, bfloat16 where it is fast, compiled if it pays."""
 
-def choose_compute(
-    updates: int, device: str = "auto", precision: str = "auto", compile: str = "auto"
-) -> Compute:
-    """updates: how many the whole stage takes, so that a continued run is computed as it began.
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
 
-    Raises: UsageError: what is asked for is not here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda: PyTorch finds no GPU here; valid: auto, cpu")
-    if precision == "auto":
-        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
-    if compile == "on" and not can_compile(device):
-        raise UsageError("compile=on needs a C++ compiler such as g++; install one, or use compile=auto")
-    compiled = compile == "on" or (compile == "auto" and updates >= COMPILE_FROM and can_compile(device))
-    return Compute(device, precision, compiled)
+    def compute(self, updates: int) -> Compute:
+        """updates: how many the whole stage takes, so that a continued run is computed as it began.
+
+        Raises: UsageError: what is asked for is not here.
+        """
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device=cuda: PyTorch finds no GPU here; valid: auto, cpu")
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+        can = can_compile(device)
+        if self.compile == "on" and not can:
+            raise UsageError("compile=on needs a C++ compiler such as g++; install one, or use compile=auto")
+        compiled = self.compile == "on" or (self.compile == "auto" and updates >= COMPILE_FROM and can)
+        return Compute(device, precision, compiled)
 
 
 def can_compile(device: str) -> bool:
