@@ -10,7 +10,7 @@ import pytest
 from training_toys import awac_config
 
 from robot_orl.agents.awac import AWACConfig
-from robot_orl.commands.pretrain import FREE, _start_run, changed_settings
+from robot_orl.commands.pretrain import FREE, _require_same, changed_settings
 from robot_orl.config import PretrainConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, defaults_of, differing, setting
@@ -71,16 +71,15 @@ def test_a_setting_that_an_old_run_did_not_have_yet_is_its_default() -> None:
         assert changed_settings(old, changed, defaults_of(plain)) == [".".join(path)]
 
 
-def test_an_old_run_goes_on_with_a_newer_version_and_then_knows_its_settings(tmp_path: Path) -> None:
+def test_an_old_run_goes_on_with_a_newer_version_but_not_with_another_seed(tmp_path: Path) -> None:
     plain = PretrainConfig(agent=AWACConfig(), data="demos", out="run")
     run, now = Run(tmp_path), asdict(plain)
     del (old := deepcopy(now))["agent"]["critics"]
     run.save_config(old)
     with pytest.raises(UsageError) as caught:
-        _start_run(run, now | {"seed": 7}, defaults_of(plain))
+        _require_same(run, now | {"seed": 7}, defaults_of(plain))
     assert str(caught.value) == f"run {tmp_path} exists with other values of: seed; choose another out="
-    _start_run(run, now, defaults_of(plain))
-    assert run.config.agent.critics == AWACConfig().critics
+    _require_same(run, now, defaults_of(plain))
 
 
 def test_defaults_are_those_of_the_types_that_a_config_is_made_of() -> None:
