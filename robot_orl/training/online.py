@@ -67,7 +67,7 @@ class Online:
     stop: StopFlag
     asked: dict[str, Any] = field(default_factory=dict)
     stop_at: float | None = None
-    speed: Speed = Speed()
+    speed: Speed = field(default_factory=Speed)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Offline training: a dataset in, an agent out, with behaviour cloning beside it as the baseline."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -51,7 +51,7 @@ class Offline:
     stop: StopFlag
     workers: int | None = None
     keep_every: int | None = None
-    speed: Speed = Speed()
+    speed: Speed = field(default_factory=Speed)
 
 
 def pretrain(
