@@ -70,17 +70,17 @@ class Checkpoints:
         return Evaluation(**measured | {"wilson95": (low, high)}), figures["step"]
 
     def keep(self, stage: str, step: int) -> None:
-        """Keep the one that was just saved for good; its bytes are not written twice."""
-        kept = self.path(stage, str(step))
+        """Keep what `load` finds for good; its bytes are not written twice."""
+        kept, source = self.path(stage, str(step)), self.find(stage)[0]
         partial = kept.with_suffix(".partial")
         try:
             partial.unlink(missing_ok=True)
-            if kept.exists() and kept.samefile(self.path(stage)):
+            if kept.exists() and kept.samefile(source):
                 return  # renaming a second link to a file over the first would leave both
             try:
-                os.link(self.path(stage), partial)
+                os.link(source, partial)
             except OSError:  # a file system without hard links
-                shutil.copyfile(self.path(stage), partial)
+                shutil.copyfile(source, partial)
             partial.replace(kept)
         except OSError as error:
             raise RunError(f"cannot write checkpoint {kept}: {error.strerror}") from error

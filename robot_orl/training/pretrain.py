@@ -73,6 +73,8 @@ def pretrain(
         work.run.start_log(stage, progress.updates, measures_again=is_trained)
         training.evaluated = work.run.last_evaluation(stage)
         training.aim()
+        if training.is_kept():
+            work.run.keep(stage, progress.updates)  # killed between the save and this
         with Bar(f"{stage}: {agent_config.name}", steps, progress.updates) as bar:
             while True:
                 training.safe_point()

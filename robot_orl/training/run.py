@@ -126,7 +126,7 @@ class Run:
         return self._checkpoints.best(stage)
 
     def keep(self, stage: str, step: int) -> None:
-        """Keep the checkpoint that was just saved for good, as that of `step`."""
+        """Keep the checkpoint that `load` finds for good, as that of `step`."""
         self._checkpoints.keep(stage, step)
 
     def load(self, stage: str, which: str = LAST) -> dict[str, Any]:

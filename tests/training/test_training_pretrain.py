@@ -98,6 +98,8 @@ def test_checkpoints_every_so_many_updates_stay(
     tmp_path: Path, env: Env, replay: WatchedReplay, marks: dict[int, int]
 ) -> None:
     with Run(tmp_path) as run:
+        pretrain(work(run, env, replay, keep_every=8), "offline", awac_config(), 16)
+        run.checkpoint_path("offline", "16").unlink()  # as if killed between the save and this
         pretrain(work(run, env, replay, keep_every=8), "offline", awac_config(), STEPS)
         kept = ["offline.16.ckpt", "offline.8.ckpt"]
         assert names(run) == [*kept, "offline.best.ckpt", "offline.ckpt", "offline.previous.ckpt"]
