@@ -14,7 +14,6 @@ from robot_orl.progress import Bar
 from robot_orl.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
 from robot_orl.training.diagnosis import diagnose
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.evaluate import policy_of as policy_of
 from robot_orl.training.evaluator import Evaluator
 from robot_orl.training.run import EVALUATED, Run, StageClock
 from robot_orl.training.speed import Speed
