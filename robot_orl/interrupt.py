@@ -64,10 +64,7 @@ class StopFlag:
             raise Interrupted(f"interrupted; {saved}")
 
 
-def die_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """In a child process: stop, state saved, when its parent is killed (Linux; elsewhere it runs on).
-
-    number: the signal that it gets then.
-    """
+def die_with_parent() -> None:
+    """In a child process: stop, state saved, when its parent is killed (Linux; elsewhere it runs on)."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

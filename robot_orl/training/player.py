@@ -11,14 +11,13 @@ and what it answers are small messages over a pipe:
                                          Evaluation                   of the policy without noise
                                          Failed(line)                 and it ends
 
-It ends with the learner: no process is left behind by one that was killed.
+It ends with the pipe, at the end of an episode at the latest: a learner that was killed leaves no process.
 """
 
 import mmap
 import os
 import pickle
-import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -31,10 +30,9 @@ from torch import nn
 
 from robot_orl.agents.base import act
 from robot_orl.errors import RobotOrlError
-from robot_orl.interrupt import die_with_parent
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
-from robot_orl.training.evaluate import evaluate
+from robot_orl.training.evaluate import figures_of
 from robot_orl.training.shared_memory import Room, Weights
 from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal, Spec
 
@@ -106,7 +104,6 @@ class Setting:
 
 def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
     """The main function of the process. descriptor: of the shared memory, see `shared_memory`."""
-    die_with_parent(signal.SIGKILL)  # the server that it was forked from, which ends with the learner
     try:
         _serve(connection, descriptor, setting)
     except (EOFError, ConnectionError):  # the learner has gone
@@ -132,11 +129,20 @@ def _serve(connection: Connection, descriptor: int, setting: Setting) -> None:
         request: Request | Measure = connection.recv()
         weights.load(memory, policy)
         if isinstance(request, Measure):
-            connection.send(evaluate(env, lambda obs: act(policy, setting.spec.flatten(obs)), request.seeds))
+            seeds = _while_asked(connection, request.seeds)
+            connection.send(figures_of(play(env, policy, setting.spec, Request(seed)) for seed in seeds))
             continue
         episode = play(env, policy, setting.spec, request)
         room.write(memory, weights.size, episode)
         connection.send(Played(len(episode), episode.sim_state is not None, episode.meta))
+
+
+def _while_asked(connection: Connection, seeds: Sequence[int]) -> Iterator[int]:
+    """Raises: EOFError: the learner has gone; nothing else comes while it waits."""
+    for seed in seeds:
+        if connection.poll():
+            raise EOFError
+        yield seed
 
 
 def _send_last(connection: Connection, message: Failed) -> None:
