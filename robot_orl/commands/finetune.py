@@ -70,6 +70,10 @@ def run(cfg: FinetuneConfig) -> None:
             out.print(
                 f"run {cfg.run} has its {cfg.env_steps} environment steps already; ask for more env_steps="
             )
+        reached = folder.summary.get("engine", {}).get("reached")
+        if reached is not None:
+            steps = folder.summary["online"]["env_steps"]
+            out.print(f"stopped at step {steps}: the curve's 95% interval begins at {reached:.0%} success")
         print_summary(folder.summary)
 
 

@@ -99,7 +99,8 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
                 save()
         _ends(work, stage, curve.settle())
         save()
-    work.run.update_summary({"engine": {"environments": recipe.environments} | times.shares()})
+    figures = {"environments": recipe.environments, "reached": progress.reached}
+    work.run.update_summary({"engine": figures | times.shares()})
 
 
 def _order(recipe: Recipe, stage: Stage, source: Source, found: Recorded) -> Exploration:
