@@ -5,6 +5,7 @@ from pathlib import Path
 
 from robot_orl.progress import Bar
 from robot_orl.report import deployment, evidence, sections
+from robot_orl.report.diagnosis import diagnosis
 from robot_orl.report.document import write_document
 from robot_orl.report.sources import read_sources
 from robot_orl.report.video import record_clips
@@ -26,6 +27,7 @@ def write_report(run: Run, out: str | None, deploy: str | None) -> Path:
             sections.header(sources),
             sections.results(sources),
             evidence.curve(sources),
+            diagnosis(sources),
             evidence.clips(clips),
             evidence.data(sources),
             deployment.section(sources),

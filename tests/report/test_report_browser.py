@@ -77,6 +77,9 @@ def test_the_page_is_whole_at_every_width(browser: Any, finished: Path, width: i
     assert [float(value) for value, _ in values] == expected
     assert [said.split("%")[0].strip() for _, said in values] == [f"{round(100 * v, 1):g}" for v in expected]
     assert page.evaluate(SMALLEST_TEXT_PX) >= 9.5
+    cards = page.evaluate("[...document.querySelectorAll('#diagnosis h3')].map(h => h.innerText)")
+    assert cards[:3] == ["Q against return, offline", "Q against return, online", "Bias of Q"]
+    assert cards[-1] == "Online data"
     page.close()
 
 
