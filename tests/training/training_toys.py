@@ -135,4 +135,4 @@ def assert_same_runs(found: Run, expected: Run, stage: str, replay: Replay) -> N
         values: list[Array] = [getattr(batch, name) for batch in batches]
         assert values[0].tobytes() == values[1].tobytes()
     assert json.dumps(lines(found.path)) == json.dumps(lines(expected.path))
-    assert figures(found) == figures(expected)
+    assert_bitwise_equal(figures(found), figures(expected), "summary")
