@@ -165,6 +165,15 @@ def test_a_bad_weight_is_named_before_it_is_saved(run: Run, state: TrainingState
     assert f"checkpoint {run.path}/checkpoints/offline.ckpt of update 0 is kept" in found
 
 
+def test_nothing_is_saved_before_all_updates_were_looked_at(
+    run: Run, state: TrainingState, replay: Replay
+) -> None:
+    watch = Watch(run, "offline", state, [replay])
+    watch.saw(1, draw(replay, state), {"critic/loss": torch.tensor(np.inf)})
+    with pytest.raises(RunError, match="update 1: critic/loss is inf"):
+        watch.check_weights()
+
+
 def test_everything_that_a_checkpoint_holds_is_looked_at(state: TrainingState, replay: Replay) -> None:
     state.agent.update(draw(replay, state))
     whole = state.agent.state_dict()
