@@ -115,7 +115,7 @@ def test_a_run_without_these_figures_has_no_such_section(tmp_path: Path) -> None
     assert 'id="diagnosis"' not in write_report(write_run(tmp_path), None, None).read_text()
 
 
-@pytest.mark.parametrize("pairs", [{HOSTILE: [[1, 2]]}, {"script": []}, [], None])
+@pytest.mark.parametrize("pairs", [{HOSTILE: [[1, 2]]}, []])
 def test_who_nobody_knows_is_not_drawn(tmp_path: Path, pairs: Any) -> None:
     html = with_diagnosis(write_run(tmp_path), pairs=pairs)
     assert "Q against return" not in html
