@@ -18,7 +18,8 @@ from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
 from robot_orl.nn.actors import log_prob
-from robot_orl.nn.compute import Compute, Network, descend, gradient
+from robot_orl.nn.adam import Adam
+from robot_orl.nn.compute import Compute, Network, gradient
 from robot_orl.nn.mlp import EnsembleMLP, soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
@@ -108,15 +109,10 @@ class AWAC:
             self.critic = EnsembleMLP(cfg.critics, size_in, hidden, 1, cfg.layer_norm)
         self.average = deepcopy(self._policy).requires_grad_(False)
         self.target_critic = deepcopy(self.critic).requires_grad_(False)
-        self.actor_optimizer = torch.optim.Adam(
-            self._policy.actor.parameters(),
-            cfg.actor_learning_rate,
-            weight_decay=cfg.actor_weight_decay,
-            fused=True,
+        self.actor_optimizer = Adam(
+            self._policy.actor.parameters(), cfg.actor_learning_rate, cfg.actor_weight_decay
         )
-        self.critic_optimizer = torch.optim.Adam(
-            self.critic.parameters(), cfg.critic_learning_rate, fused=True
-        )
+        self.critic_optimizer = Adam(self.critic.parameters(), cfg.critic_learning_rate)
         self.generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -125,22 +121,23 @@ class AWAC:
         return Sampling(cfg.batch_size, cfg.n_step, cfg.discount, cfg.hindsight_share, cfg.hindsight_min_move)
 
     def update(self, batch: Batch) -> TensorMetrics:
-        """Both gradients are taken before either step, so that Q(s, a) is computed once for both losses."""
         noise, members = self.draw(len(batch.action))
-        critic_gradient, actor_gradient, metrics = self.compute(
-            self.gradients, *tensors(batch), noise, members
-        )
-        descend(self.critic_optimizer, critic_gradient)
-        descend(self.actor_optimizer, actor_gradient)
-        soft_update(self.target_critic, self.critic, self.cfg.target_rate)
-        soft_update(self.average, self._policy, self.cfg.actor_average)
-        return metrics
+        return self.compute(self.step, *tensors(batch), noise, members)
 
     def draw(self, size: int) -> tuple[Tensor, Tensor]:
         """The randomness of an update: noise (B, A) of the next actions, critics of the target's minimum."""
         noise = torch.randn(size, self.action_size, generator=self.generator)
         members = torch.randperm(self.cfg.critics, generator=self.generator)[: self.cfg.critic_subset]
         return noise, members
+
+    def step(self, *inputs: Tensor) -> TensorMetrics:
+        """Both gradients before either network changes: Q(s, a) is computed once for both losses."""
+        critic_gradient, actor_gradient, metrics = self.gradients(*inputs)
+        self.critic_optimizer.descend(critic_gradient)
+        self.actor_optimizer.descend(actor_gradient)
+        soft_update(self.target_critic, self.critic, self.cfg.target_rate)
+        soft_update(self.average, self._policy, self.cfg.actor_average)
+        return metrics
 
     def gradients(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.nn.actors import GaussianActor
+from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Compute
 from robot_orl.nn.preprocess import Preprocess
 from robot_orl.types import Array, Batch, Spec
@@ -85,10 +86,13 @@ def tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 def place(parts: Mapping[str, Any], device: str) -> None:
-    """Move the modules among the parts, in place, so that their optimisers go on."""
+    """Move modules, in place, and then their optimisers."""
     for part in parts.values():
         if isinstance(part, nn.Module):
             part.to(device)
+    for part in parts.values():
+        if isinstance(part, Adam):
+            part.follow()
 
 
 def parts_state(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,14 +104,9 @@ def parts_state(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_parts(parts: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Inverse of `parts_state`, but optimisers keep the settings that they were made with."""
+    """Inverse of `parts_state`."""
     for name, part in parts.items():
         if isinstance(part, torch.Generator):
             part.set_state(state[name])
-        elif isinstance(part, torch.optim.Optimizer):
-            settings = [{k: v for k, v in group.items() if k != "params"} for group in part.param_groups]
-            part.load_state_dict(state[name])
-            for group, own in zip(part.param_groups, settings, strict=True):
-                group.update(own)  # finetuning may change a learning rate
         else:
             part.load_state_dict(state[name])

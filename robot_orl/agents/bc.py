@@ -13,7 +13,8 @@ from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
 from robot_orl.nn.actors import log_prob
-from robot_orl.nn.compute import Compute, Network, descend, gradient
+from robot_orl.nn.adam import Adam
+from robot_orl.nn.compute import Compute, Network, gradient
 from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
@@ -50,20 +51,19 @@ class BC:
             self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)
         self.compute = Compute()
         self.average = deepcopy(self._policy).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self._policy.actor.parameters(), cfg.learning_rate, weight_decay=cfg.weight_decay, fused=True
-        )
+        self.optimizer = Adam(self._policy.actor.parameters(), cfg.learning_rate, cfg.weight_decay)
 
     def update(self, batch: Batch) -> TensorMetrics:
         obs, action, *_ = tensors(batch)
-        gradients, metrics = self.compute(self.gradients, obs, action)
-        descend(self.optimizer, gradients)
+        return self.compute(self.step, obs, action)
+
+    def step(self, obs: Tensor, action: Tensor) -> TensorMetrics:
+        state = self._policy.preprocess(obs)
+        actor = self._policy.actor
+        gradients, metrics = gradient(actor, lambda actor: self.actor_loss(actor, state, action))
+        self.optimizer.descend(gradients)
         soft_update(self.average, self._policy, self.cfg.actor_average)
         return metrics
-
-    def gradients(self, obs: Tensor, action: Tensor) -> tuple[list[Tensor], TensorMetrics]:
-        state = self._policy.preprocess(obs)
-        return gradient(self._policy.actor, lambda actor: self.actor_loss(actor, state, action))
 
     @staticmethod
     def actor_loss(actor: Network, state: Tensor, action: Tensor) -> tuple[Tensor, TensorMetrics]:

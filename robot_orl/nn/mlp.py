@@ -72,4 +72,10 @@ def mlp(size_in: int, hidden: Sequence[int], size_out: int) -> nn.Sequential:
 @torch.no_grad()
 def soft_update(target: nn.Module, source: nn.Module, rate: float) -> None:
     """target <- (1 - rate) * target + rate * source, parameter by parameter."""
-    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
+    ours: list[Tensor] = list(target.parameters())
+    theirs: list[Tensor] = list(source.parameters())
+    if torch.compiler.is_compiling():
+        for slow, fast in zip(ours, theirs, strict=True):
+            slow.lerp_(fast, rate)
+    else:
+        torch._foreach_lerp_(ours, theirs, rate)

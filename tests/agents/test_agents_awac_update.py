@@ -170,8 +170,8 @@ def test_what_is_deployed_is_a_copy_and_gives_the_mean() -> None:
 
 def test_weight_decay_is_on_the_actor_only() -> None:
     agent = awac()
-    assert agent.actor_optimizer.param_groups[0]["weight_decay"] == 1e-4
-    assert agent.critic_optimizer.param_groups[0]["weight_decay"] == 0
+    assert agent.actor_optimizer.weight_decay == 1e-4
+    assert agent.critic_optimizer.weight_decay == 0
 
 
 def test_adam_steps_by_the_learning_rate() -> None:

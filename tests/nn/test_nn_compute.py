@@ -1,6 +1,6 @@
 """Gradients are the same numbers however they are computed; lower precision moves them a little."""
 
-from typing import Any
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from learning_toys import identity, point_spec
 
 from robot_orl.agents.awac import AWAC, AWACConfig
 from robot_orl.agents.base import tensors
-from robot_orl.nn.compute import Compute, descend, gradient
+from robot_orl.nn.compute import Compute, gradient
 from robot_orl.nn.mlp import mlp
 from robot_orl.types import Batch
 
@@ -48,12 +48,6 @@ def test_the_gradient_is_autograds() -> None:
     assert all(torch.equal(g, p.grad) for g, p in zip(found, net.parameters(), strict=True))
 
 
-def test_a_step_descends_by_the_given_gradient() -> None:
-    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
-    descend(torch.optim.SGD([weight], lr=0.5), [torch.tensor([2.0, -4.0])])
-    assert weight.tolist() == [0.0, 4.0]
-
-
 def test_bfloat16_moves_gradients_a_little_and_loses_none() -> None:
     exact, low = gradients(agent(), Compute()), gradients(agent(), Compute(precision="bfloat16"))
     for left, right in zip(exact, low, strict=True):
@@ -70,9 +64,33 @@ def test_no_gradient_is_left_on_what_was_not_asked_for() -> None:
 
 
 @pytest.mark.e2e  # compiles
-def test_compiled_gradients_are_those_of_eager_execution() -> None:
-    for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.1)):
-        eager = gradients(agent(), Compute(precision=precision))
-        compiled: Any = gradients(agent(), Compute(precision=precision, compiled=True))
-        for left, right in zip(eager, compiled, strict=True):
-            assert (left - right).norm() < tolerance * left.norm()
+def test_compiled_updates_are_those_of_eager_execution() -> None:
+    eager, compiled = agent(), agent()
+    compiled.use(Compute(compiled=True))
+    expected, found = eager.update(batch()), compiled.update(batch())
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+    state, other = eager.state_dict(), compiled.state_dict()
+    for part in ("policy", "average", "critic", "target_critic"):
+        apart = torch.cat([(other[part][name] - weight).flatten() for name, weight in state[part].items()])
+        # A step of Adam is 3e-4 whatever the gradient: where that is all rounding, its sign is chance.
+        assert (apart.abs() < 1e-5).float().mean() > 0.97
+
+
+@pytest.mark.e2e  # compiles
+def test_a_compiled_agent_goes_on_from_its_state_bitwise() -> None:
+    whole, first = agent(), agent()
+    for learner in (whole, first):
+        learner.use(Compute(precision="bfloat16", compiled=True))
+    for _ in range(4):
+        whole.update(batch())
+    for _ in range(2):
+        first.update(batch())
+    second = agent(seed=1)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    second.use(Compute(precision="bfloat16", compiled=True))
+    for _ in range(2):
+        second.update(batch())
+    for ours, theirs in zip(second.critic.parameters(), whole.critic.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
