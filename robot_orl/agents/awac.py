@@ -78,6 +78,13 @@ class AWACConfig(Schema):
     hindsight_min_move: float = setting(
         0.01, "Relabel only where the achieved goal moves this far.", unit="m", low=0, high=10
     )
+    observation_noise: float = setting(
+        0.0,
+        "Noise on the features while training, in their standard deviations: against learning few data by "
+        "heart (Sinha et al. 2021, S4RL).",
+        low=0,
+        high=10,
+    )
     actor_average: float = setting(
         1.0, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
     )
@@ -121,14 +128,21 @@ class AWAC:
         return Sampling(cfg.batch_size, cfg.n_step, cfg.discount, cfg.hindsight_share, cfg.hindsight_min_move)
 
     def update(self, batch: Batch) -> TensorMetrics:
-        noise, members = self.draw(len(batch.action))
-        return self.compute(self.step, *tensors(batch), noise, members)
+        return self.compute(self.step, *tensors(batch), *self.draw(len(batch.action)))
 
-    def draw(self, size: int) -> tuple[Tensor, Tensor]:
-        """The randomness of an update: noise (B, A) of the next actions, critics of the target's minimum."""
-        noise = torch.randn(size, self.action_size, generator=self.generator)
-        members = torch.randperm(self.cfg.critics, generator=self.generator)[: self.cfg.critic_subset]
-        return noise, members
+    def draw(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The randomness of an update.
+
+        Noise of the next actions (B, A), critics of the target's minimum, noise of the features of s and s'
+        (2, B, F) in standard deviations.
+        """
+        cfg, generator = self.cfg, self.generator
+        noise = torch.randn(size, self.action_size, generator=generator)
+        members = torch.randperm(cfg.critics, generator=generator)[: cfg.critic_subset]
+        if not cfg.observation_noise:
+            return noise, members, torch.zeros(2, 1, 1)
+        features = 2, size, self._policy.preprocess.size
+        return noise, members, cfg.observation_noise * torch.randn(features, generator=generator)
 
     def step(self, *inputs: Tensor) -> TensorMetrics:
         """Both gradients before either network changes: Q(s, a) is computed once for both losses."""
@@ -148,8 +162,12 @@ class AWAC:
         next_obs: Tensor,
         noise: Tensor,
         members: Tensor,
+        blur: Tensor,
     ) -> tuple[list[Tensor], list[Tensor], TensorMetrics]:
-        state, next_state = self._policy.preprocess(obs), self._policy.preprocess(next_obs)
+        state, next_state = (
+            self._policy.preprocess(obs) + blur[0],
+            self._policy.preprocess(next_obs) + blur[1],
+        )
         target = self.target(reward, discount, next_state, noise, members)
         critic_gradient, (q, metrics) = gradient(
             self.critic, lambda critic: self.critic_loss(critic, state, action, target)

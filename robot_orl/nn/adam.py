@@ -37,11 +37,16 @@ class Adam:
     def descend(self, gradients: list[Tensor]) -> None:
         """One step. gradients: of the parameters, in their order."""
         if torch.compiler.is_compiling():  # written out, so that it is fused with what is around it
+            # Weight decay by hand: PyTorch 2.13 compiles a matrix product plus `alpha` times a weight as if
+            # alpha were 1.
+            decay = self.weight_decay
+            pairs = zip(self.parameters, gradients, strict=True)
+            whole = [gradient + decay * weight for weight, gradient in pairs] if decay else gradients
             # fmt: off
             adam(
-                self.parameters, gradients, self._means, self._squares, [], self._steps,
+                self.parameters, whole, self._means, self._squares, [], self._steps,
                 foreach=False, capturable=True, amsgrad=False, beta1=0.9, beta2=0.999,
-                lr=self.learning_rate, weight_decay=self.weight_decay, eps=1e-8, maximize=False,
+                lr=self.learning_rate, weight_decay=0.0, eps=1e-8, maximize=False,
             )
             # fmt: on
             return

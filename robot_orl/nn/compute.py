@@ -5,7 +5,7 @@ them. Compiled, a whole update becomes one graph, optimisers included, whose ele
 whose autograd bookkeeping is gone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -76,21 +76,9 @@ class Compute:
         if name not in self._graphs:
             # On a GPU its launches are recorded once and replayed, for kernels of this size take less
             # time than launching them.
-            options: dict[str, Any] = {
-                "triton.cudagraphs": self.device.startswith("cuda"),
-                "guard_filter_fn": _of_inputs,
-            }
+            options: dict[str, Any] = {"triton.cudagraphs": self.device.startswith("cuda")}
             self._graphs[name] = torch.compile(function, fullgraph=True, dynamic=False, options=options)
         return self._graphs[name]
-
-
-def _of_inputs(guards: Sequence[Any]) -> list[bool]:
-    """Which guards are looked at in every call: those of what comes in.
-
-    An agent's networks and settings change only where it gets a new `Compute`, and to look at all of them
-    takes 5% of an update.
-    """
-    return [guard.guard_type == "TENSOR_MATCH" and "self" not in guard.name for guard in guards]
 
 
 def has_fast_bfloat16(device: str = "cpu") -> bool:

@@ -27,7 +27,8 @@ def target(agent: Any, reward: list[float], discount: list[float], next_state: l
 def next_target(
     agent: Any, reward: torch.Tensor, discount: torch.Tensor, next_state: torch.Tensor
 ) -> torch.Tensor:
-    return agent.target(reward, discount, next_state, *agent.draw(len(reward)))
+    noise, members, _ = agent.draw(len(reward))
+    return agent.target(reward, discount, next_state, noise, members)
 
 
 def critic_loss(agent: Any, state: Any, action: Any, reward: Any, discount: Any, next_state: Any) -> Any:

@@ -254,6 +254,23 @@ def test_sampling_follows_the_configuration() -> None:
     assert (agent.sampling.n_step, agent.sampling.hindsight_share, agent.sampling.discount) == (4, 0.75, 0.9)
 
 
+# observation noise
+
+
+def test_noise_is_on_the_features_of_training_and_on_no_deployed_policy() -> None:
+    plain, noisy = awac(), awac(observation_noise=0.5)
+    _, _, none = plain.draw(1000)
+    _, _, blur = noisy.draw(1000)
+    assert not none.any()
+    assert blur.shape == (2, 1000, 7)  # s and s'; 5 observed numbers and a goal difference of 2
+    assert blur.std().item() == pytest.approx(0.5, abs=0.02)
+    obs = batch().obs
+    np.testing.assert_array_equal(act(plain.policy(), obs), act(noisy.policy(), obs))
+    for agent in (plain, noisy):
+        agent.update(batch())
+    assert not same(weights(plain.critic), weights(noisy.critic))
+
+
 # configuration
 
 

@@ -35,8 +35,7 @@ def batch(size: int = 64) -> Batch:
 
 def gradients(learner: AWAC, compute: Compute) -> list[torch.Tensor]:
     """Of critics and actor, for the same batch and noise."""
-    noise, members = AWAC.draw(agent(), 64)
-    critic, actor, _ = compute(learner.gradients, *tensors(batch()), noise, members)
+    critic, actor, _ = compute(learner.gradients, *tensors(batch()), *agent().draw(64))
     return critic + actor
 
 
@@ -72,10 +71,15 @@ def test_compiled_updates_are_those_of_eager_execution() -> None:
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
     state, other = eager.state_dict(), compiled.state_dict()
+    for part in ("actor_optimizer", "critic_optimizer"):
+        for number, moments in state[part]["state"].items():
+            for name, value in moments.items():
+                torch.testing.assert_close(other[part]["state"][number][name], value, rtol=1e-3, atol=1e-6)
     for part in ("policy", "average", "critic", "target_critic"):
         apart = torch.cat([(other[part][name] - weight).flatten() for name, weight in state[part].items()])
-        # A step of Adam is 3e-4 whatever the gradient: where that is all rounding, its sign is chance.
-        assert (apart.abs() < 1e-5).float().mean() > 0.97
+        # The first step of Adam is 3e-4 however small the gradient: where that is all rounding, it may
+        # go the other way.
+        assert (apart.abs() < 1e-5).float().mean() > 0.8
 
 
 @pytest.mark.e2e  # compiles
