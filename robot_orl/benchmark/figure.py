@@ -22,6 +22,7 @@ from robot_orl.report.charts import (
     line,
     percent,
     percent_range,
+    shares_axis,
     short,
     text,
     ticks,
@@ -114,7 +115,7 @@ def _panel(
         curves = {key: _as_share(c) if key[1] == "offline" else c for key, c in curves.items()}
     y = Scale(0, 1, frame.bottom, frame.top)
     scales = _scales(curves, frame)
-    parts = [text(frame.left, frame.top - 26, task.title, "start", "name"), _y_axis(frame, y)]
+    parts = [text(frame.left, frame.top - 26, task.title, "start", "name"), shares_axis(frame, y)]
     if (success := data_success(cells)) is not None:
         mark = line(frame.left, y(success), frame.right, y(success), "level")
         parts.append(with_title(mark, f"demonstrations: {percent(success)}"))
@@ -149,14 +150,6 @@ def _scales(curves: Mapping[tuple[str, str], Curve], frame: Frame) -> dict[str, 
         stage: Scale(0, end, frame.left + number * room, frame.left + (number + 1) * room)
         for number, (stage, end) in enumerate(present.items())
     }
-
-
-def _y_axis(frame: Frame, y: Scale) -> str:
-    parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(line(frame.left, y(share), frame.right, y(share), "grid"))
-        parts.append(text(frame.left - 6, y(share) + 4, f"{share:.0%}", "end"))
-    return "".join(parts)
 
 
 def _x_axis(frame: Frame, x: Scale, unit: str, skip_zero: bool) -> str:

@@ -98,3 +98,12 @@ def percent(share: float) -> str:
     if value in (0.0, 100.0) and share not in (0.0, 1.0):
         return "<0.1%" if value == 0 else ">99.9%"
     return f"{value:g}%"
+
+
+def shares_axis(frame: Frame, y: Scale) -> str:
+    """Grid lines and labels of shares from 0 to 100%."""
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(line(frame.left, y(share), frame.right, y(share), "grid"))
+        parts.append(text(frame.left - 8, y(share) + 4, f"{share:.0%}", "end"))
+    return "".join(parts)

@@ -17,6 +17,7 @@ from robot_orl.report.charts import (
     line,
     percent,
     percent_range,
+    shares_axis,
     short,
     svg,
     text,
@@ -68,7 +69,7 @@ def learning_curve(
     frame = Frame(width, height, LEFT, width - RIGHT, TOP, height - BOTTOM)
     y = Scale(0, 1, frame.bottom, frame.top)
     before, after = x_scales(curves, frame)
-    parts = [_y_axis(frame, y)]
+    parts = [shares_axis(frame, y)]
     for name, success in levels.items():
         mark = line(frame.left, y(success), frame.right, y(success), f"level {name}")
         parts.append(with_title(mark, f"{NAMES[name]}: {percent(success)}"))
@@ -104,14 +105,6 @@ def x_scales(curves: Mapping[str, Sequence[Point]], frame: Frame) -> tuple[Scale
         None if before is None else Scale(0, before, frame.left, middle),
         None if after is None else Scale(0, after, middle, frame.right),
     )
-
-
-def _y_axis(frame: Frame, y: Scale) -> str:
-    parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(line(frame.left, y(share), frame.right, y(share), "grid"))
-        parts.append(text(frame.left - 8, y(share) + 4, f"{share:.0%}", "end"))
-    return "".join(parts)
 
 
 def _x_axis(frame: Frame, x: Scale, title: str, skip_zero: bool) -> str:
