@@ -44,7 +44,12 @@ class Curve:
 
     def __enter__(self) -> "Curve":
         if self.pending is not None:
-            self._measure(unpack(self.pending["state"]))
+            state = unpack(self.pending["state"])
+            try:
+                self._measure(state)
+            except BaseException as error:  # nobody else ends the process
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
         return self
 
     def __exit__(

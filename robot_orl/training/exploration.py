@@ -31,8 +31,6 @@ from robot_orl.seeds import finetune_seed
 from robot_orl.training.players import Players, Request
 from robot_orl.types import Array, Episode, EpisodeMeta
 
-ONLINE = "online"  # the run's own dataset
-
 
 @dataclass
 class Source:
@@ -116,7 +114,10 @@ class InOrder:
 
 
 class AsTheyCome:
-    """Episodes in the order in which they are played to the end, each with the weights of its beginning."""
+    """Episodes as they are there, each with the weights of its beginning.
+
+    Of several the one that was begun first: a learner that is slower than the players leaves none waiting.
+    """
 
     def __init__(self, source: Source, known: Sequence[int]) -> None:
         """known: numbers of all committed episodes."""
@@ -125,6 +126,7 @@ class AsTheyCome:
         self._known = set(known)
         self._stored = list(source.stored)
         self._idle = list(range(source.players.count))
+        self._playing: dict[int, int] = {}  # numbers of their episodes, by player
         self._number = 0
 
     def take(self, policy: nn.Module) -> Episode:
@@ -133,7 +135,7 @@ class AsTheyCome:
             return source.load(self._stored.pop(0))
         self._fill(policy)  # nobody plays yet at the beginning
         before_s = time.monotonic()
-        player = source.players.played()[0]
+        player = min(source.players.played(), key=self._playing.__getitem__)
         episode = source.players.take(player)
         source.waited_s += time.monotonic() - before_s
         self._idle.append(player)
@@ -146,7 +148,9 @@ class AsTheyCome:
         while self._idle:
             while self._number in self._known:
                 self._number += 1
-            self._source.begin(self._idle.pop(), self._number, weights)
+            player = self._idle.pop()
+            self._source.begin(player, self._number, weights)
+            self._playing[player] = self._number
             self._number += 1
 
 

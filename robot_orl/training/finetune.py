@@ -57,7 +57,9 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
     state, progress, cadence = stage.state, stage.state.progress, work.cadence
     mixture = Mixture(work.offline, found.learned, recipe.offline_share)
     watch = Watch(work.run, STAGE, state, [work.offline, found.learned])
-    state.agent.use(work.speed.compute(recipe.env_steps * recipe.updates_per_step))
+    compute = stage.compute(work, recipe)
+    state.agent.use(compute)
+    stage.compiled = compute.compiled
     progress.reached = None
     with (
         SegmentWriter(work.run.path / STAGE, state.spec, "finetune") as writer,
@@ -98,9 +100,10 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
             if _is_due(cadence.checkpoint_every, before, progress.env_steps):
                 save()
         _ends(work, stage, curve.settle())
+        # Before the checkpoint: killed after that, it is not trained again.
+        figures = {"environments": recipe.environments, "reached": progress.reached}
+        work.run.update_summary({"engine": figures | times.shares()})
         save()
-    figures = {"environments": recipe.environments, "reached": progress.reached}
-    work.run.update_summary({"engine": figures | times.shares()})
 
 
 def _order(recipe: Recipe, stage: Stage, source: Source, found: Recorded) -> Exploration:

@@ -11,12 +11,13 @@ import torch
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
+from robot_orl.nn.compute import Compute
 from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.pretrain import Cadence
 from robot_orl.training.run import Run
 from robot_orl.training.shared_memory import Weights
-from robot_orl.training.speed import Speed
+from robot_orl.training.speed import Speed, can_compile
 from robot_orl.training.state import Progress, TrainingState, unpack
 from robot_orl.types import Array
 
@@ -76,6 +77,7 @@ class Stage:
 
     under_way: weights by number, of the episodes that were being played.  pending: the point of the learning
     curve that was not settled.  last_point: the environment step of the last one that was begun.
+    compiled: whether the updates until now were; None: none was made for what is asked for.
     """
 
     state: TrainingState
@@ -84,6 +86,14 @@ class Stage:
     under_way: Mapping[int, Array] = field(default_factory=dict)
     pending: dict[str, Any] | None = None
     last_point: int = 0
+    compiled: bool | None = None
+
+    def compute(self, work: Online, recipe: Recipe) -> Compute:
+        """How to go on: as it began, although other env_steps may be asked for now."""
+        compute = work.speed.compute(recipe.env_steps * recipe.updates_per_step)
+        if work.speed.compile == "auto" and self.compiled is not None:
+            compute.compiled = self.compiled and can_compile(compute.device)
+        return compute
 
     def save(self, work: Online, recipe: Recipe) -> None:
         """The checkpoint: this, and what was asked for."""
@@ -96,6 +106,8 @@ class Stage:
             "under_way": weights,
             "pending": self.pending,
             "last_point": self.last_point,
+            "compiled": self.compiled,
+            "precision": work.speed.precision,
         }
         work.run.save(STAGE, self.state.pack(STAGE, work.fingerprint) | kept)
 
@@ -141,10 +153,13 @@ def resume(work: Online, recipe: Recipe) -> Stage:
         {number: value.numpy() for number, value in saved.get("under_way", {}).items()},
         saved.get("pending"),
         saved.get("last_point", work.run.last_evaluation(STAGE)),
+        saved.get("compiled"),
     )
     progress = stage.state.progress
     goes_on = progress.is_finished(STAGE) and recipe.env_steps > progress.env_steps
-    if not goes_on and not stage.is_complete(work, recipe):
+    if goes_on:
+        stage.compiled = None
+    elif not stage.is_complete(work, recipe):
         _require_same(work, recipe, saved)
     return stage
 
@@ -155,6 +170,8 @@ def _require_same(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> Non
     before = saved.get("recipe", {}) | {"env_steps": recipe.env_steps, "agent": saved["agent_config"]}
     defaults = asdict(recipe) | {"agent": defaults_of(work.agent_config)}
     changed = differing(before, now, defaults=defaults)
+    if saved.get("precision", work.speed.precision) != work.speed.precision:
+        changed.append("precision")
     if saved["fingerprint"] != work.fingerprint:
         changed.insert(0, "data")
     if changed:

@@ -26,6 +26,7 @@ from training_toys import (
     watched_replay,
 )
 
+from robot_orl.agents.awac import AWAC
 from robot_orl.agents.base import act
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
@@ -37,6 +38,7 @@ from robot_orl.training.players import Players
 from robot_orl.training.pretrain import pretrain
 from robot_orl.training.run import Run
 from robot_orl.training.shared_memory import Weights
+from robot_orl.training.speed import Speed, can_compile
 from robot_orl.training.state import unpack
 from robot_orl.types import Episode
 
@@ -170,6 +172,7 @@ MOMENTS = {
     "before a best policy is kept": (Run, "save_best", 1, False),
     "after a best policy is kept": (Run, "save_best", 2, True),
     "before the last checkpoint": (Run, "save", 4, False),
+    "after the last checkpoint": (Run, "save", 4, True),
 }
 
 
@@ -297,6 +300,29 @@ def test_the_schedule_of_an_unfinished_stage_is_kept(
     changed: dict[str, Any] = {"environments": 2, "deterministic": False}
     with pytest.raises(UsageError, match=f"began with other values of: {name}; finish it "):
         tune(run, env, replay, replace(LONG, **{name: changed[name]}))
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler")
+def test_an_unfinished_stage_is_computed_as_it_began(
+    run: Run, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[bool] = []
+    monkeypatch.setattr(AWAC, "use", lambda self, compute: used.append(compute.compiled))
+    monkeypatch.setattr("robot_orl.training.speed.COMPILE_FROM", LONG.env_steps * LONG.updates_per_step + 1)
+    with monkeypatch.context() as patch:
+        on_call(Run, "save", 2, True)(patch)
+        with pytest.raises(Crash):
+            tune(run, env, replay, LONG)
+    with pytest.raises(UsageError, match=r"began with other values of: precision; finish it "):
+        tune(run, env, replay, LONG, speed=Speed(precision="float32"))
+    more = replace(LONG, env_steps=450)
+    with monkeypatch.context() as patch:
+        on_call(Run, "save", 2, True)(patch)
+        with pytest.raises(Crash):
+            tune(run, env, replay, more)  # that many would have been compiled
+    tune(run, env, replay, more)
+    tune(run, env, replay, replace(LONG, env_steps=500))  # a finished one chooses anew
+    assert used == [False, False, False, True]
 
 
 def test_another_episode_than_the_checkpoint_learned_from_is_noticed(
