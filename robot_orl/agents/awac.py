@@ -78,6 +78,12 @@ class AWACConfig(Schema):
     hindsight_min_move: float = setting(
         0.01, "Relabel only where the achieved goal moves this far.", unit="m", low=0, high=10
     )
+    hindsight_past: float = setting(
+        0.0,
+        "Share of those whose goal may come from before the sample: shows what leaving a goal costs.",
+        low=0,
+        high=1,
+    )
     observation_noise: float = setting(
         0.0,
         "Noise on the features while training, in their standard deviations: against learning few data by "
@@ -125,7 +131,14 @@ class AWAC:
     @property
     def sampling(self) -> Sampling:
         cfg = self.cfg
-        return Sampling(cfg.batch_size, cfg.n_step, cfg.discount, cfg.hindsight_share, cfg.hindsight_min_move)
+        return Sampling(
+            cfg.batch_size,
+            cfg.n_step,
+            cfg.discount,
+            cfg.hindsight_share,
+            cfg.hindsight_min_move,
+            cfg.hindsight_past,
+        )
 
     def update(self, batch: Batch) -> TensorMetrics:
         return self.compute(self.step, *tensors(batch), *self.draw(len(batch.action)))

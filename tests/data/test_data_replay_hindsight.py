@@ -44,6 +44,27 @@ def test_goals_come_from_later_steps_of_the_same_episode() -> None:
     assert (batch.obs[:, GOAL + 1] == 0).all()
 
 
+def test_goals_may_come_from_the_whole_episode() -> None:
+    episodes = [moving([0, 1, 2, 3]), moving([10, 11, 12])]
+    batch = sampled(episodes, Sampling(5000, hindsight_share=1.0, hindsight_past=1.0))
+    seen = {(float(row[THING]), float(row[GOAL])) for row in batch.obs if row[GOAL] != OWN_GOAL}
+    # every other place of the episode, the one that it starts from included; its own would not have moved
+    anywhere = {(float(s), float(g)) for first, last in ((0, 3), (10, 12))
+                for s in range(first, last) for g in range(first, last + 1) if s != g}  # fmt: skip
+    assert seen == anywhere
+    left = batch.obs[:, GOAL] < batch.obs[:, THING]
+    assert (batch.reward[left] == -1).all()
+
+
+def test_as_many_goals_come_from_the_whole_episode_as_asked_for() -> None:
+    things = [float(x) for x in range(101)]
+    sampling = Sampling(20_000, hindsight_share=1.0, hindsight_past=0.5)
+    batch = sampled([moving(things)], sampling)
+    late = batch.obs[batch.obs[:, THING] == 90]  # of its 101 places 90 lie before it
+    before = (late[:, GOAL] < 90).mean()
+    assert abs(before - 0.5 * 90 / 101) < 0.15  # 4 standard deviations of 200
+
+
 def test_each_later_step_is_as_likely() -> None:
     batch = sampled([moving([0, 1, 2, 3, 4])], Sampling(20_000, hindsight_share=1.0))
     first = batch.obs[batch.obs[:, THING] == 0]

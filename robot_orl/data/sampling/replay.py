@@ -30,6 +30,8 @@ class Sampling:
     hindsight_share: share of samples whose goal becomes a later achieved one (Andrychowicz et al.
     2017, strategy "future").  hindsight_min_move: a sample keeps its own goal where the achieved
     goal moves less than this until then [m]: relabelled, it would only say that doing nothing works.
+    hindsight_past: share of those whose goal is one achieved at any time of the episode, before the sample
+    as well: future ones alone never show what it costs to leave a goal.
     """
 
     batch_size: int
@@ -37,6 +39,7 @@ class Sampling:
     discount: float = 0.99
     hindsight_share: float = 0.0
     hindsight_min_move: float = 0.01
+    hindsight_past: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Replay:
         self._terminated = np.zeros(0, np.float32)
         self._actor = np.zeros(0, np.uint8)
         self._row = np.zeros(0, np.int64)  # where in `_obs` the s of a step lies
+        self._first_row = np.zeros(0, np.int64)  # where the first s of its episode lies
         self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
         self._targets: dict[tuple[int, float], Targets] = {}
 
@@ -99,6 +103,7 @@ class Replay:
         self._terminated[steps] = episode.terminated
         self._actor[steps] = episode.actor
         self._row[steps] = np.arange(first, first + length)
+        self._first_row[steps] = first
         self._last_row[steps] = first + length
         self.steps += length
         self.episodes += 1
@@ -115,7 +120,7 @@ class Replay:
         self._obs = grown(self._obs, rows)
         if self._achieved is not None:
             self._achieved = grown(self._achieved, rows)
-        for name in ("_action", "_reward", "_terminated", "_actor", "_row", "_last_row"):
+        for name in ("_action", "_reward", "_terminated", "_actor", "_row", "_first_row", "_last_row"):
             setattr(self, name, grown(getattr(self, name), total))
 
     def observations(self) -> Array:
@@ -155,7 +160,11 @@ class Replay:
             obs, self._action.take(step, axis=0), target["reward"].copy(), target["discount"].copy(), next_obs
         )
         if sampling.hindsight_share > 0 and self.reward_for is not None:
-            self._relabel(batch, target["row"], target["last_row"], sampling, rng)
+            row, earliest = target["row"], target["row"] + 1  # of the goals
+            if sampling.hindsight_past > 0:
+                from_past = rng.random(len(step)) < sampling.hindsight_past
+                earliest = np.where(from_past, self._first_row.take(step), earliest)
+            self._relabel(batch, row, earliest, target["last_row"], sampling, rng)
         return batch
 
     def _target_table(self, sampling: Sampling) -> Array:
@@ -166,12 +175,18 @@ class Replay:
         return self._targets[key].of(*(column[: self.steps] for column in columns))
 
     def _relabel(
-        self, batch: Batch, row: Array, last_row: Array, sampling: Sampling, rng: np.random.Generator
+        self,
+        batch: Batch,
+        row: Array,
+        earliest: Array,
+        last_row: Array,
+        sampling: Sampling,
+        rng: np.random.Generator,
     ) -> None:
-        """Replace goals and rewards in place by what was achieved later in the same episode."""
+        """Replace goals and rewards in place by what was achieved in the rows earliest .. last_row."""
         assert self.reward_for is not None
         assert self._achieved is not None
-        goal = self._achieved.take(rng.integers(row, last_row) + 1, axis=0)  # (B, G)
+        goal = self._achieved.take(rng.integers(earliest, last_row + 1), axis=0)  # (B, G)
         move = goal - self._achieved.take(row, axis=0)
         moved = np.sqrt(np.einsum("bg,bg->b", move, move)) >= sampling.hindsight_min_move
         chosen = np.flatnonzero((rng.random(len(row)) < sampling.hindsight_share) & moved)  # (C,)
