@@ -53,7 +53,7 @@ class Compute:
     device: str = "cpu"
     precision: str = "float32"
     compiled: bool = False
-    _graphs: dict[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    _graphs: dict[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict, repr=False)
 
     def __call__(self, function: Callable[..., Found], *inputs: Tensor) -> Found:
         inputs = tuple(tensor.to(self.device, non_blocking=True) for tensor in inputs)
@@ -72,13 +72,12 @@ class Compute:
             raise RunError(f"the update cannot be compiled here, use compile=off: {first}") from error
 
     def _graph(self, function: Callable[..., Found]) -> Callable[..., Found]:
-        name = function.__qualname__
-        if name not in self._graphs:
+        if function not in self._graphs:  # a method of one agent is another than that of the next
             # On a GPU its launches are recorded once and replayed, for kernels of this size take less
             # time than launching them.
             options: dict[str, Any] = {"triton.cudagraphs": self.device.startswith("cuda")}
-            self._graphs[name] = torch.compile(function, fullgraph=True, dynamic=False, options=options)
-        return self._graphs[name]
+            self._graphs[function] = torch.compile(function, fullgraph=True, dynamic=False, options=options)
+        return self._graphs[function]
 
 
 def has_fast_bfloat16(device: str = "cpu") -> bool:

@@ -98,3 +98,14 @@ def test_a_compiled_agent_goes_on_from_its_state_bitwise() -> None:
         second.update(batch())
     for ours, theirs in zip(second.critic.parameters(), whole.critic.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_agents_that_share_a_compute_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
+    compute, agents = Compute(compiled=True), (agent(seed=0), agent(seed=1))
+    for learner in agents:
+        before = deepcopy(learner.state_dict()["policy"])
+        learner.use(compute)
+        learner.update(batch())
+        after = learner.state_dict()["policy"]
+        assert any(not torch.equal(before[name], after[name]) for name in before)

@@ -186,6 +186,7 @@ def test_a_crash_at_any_moment_changes_nothing(
             tune(run, env, replay, TWO)
     tune(run, env, replay, TWO)
     assert_same(run, two, replay)
+    assert run.summary["engine"]["environments"] == 2
 
 
 # real kills
