@@ -27,6 +27,7 @@ from robot_orl.training.state import unpack
 FREE = {
     *("steps", "baseline_steps", "log_every", "eval_every", "eval_episodes"),
     *("checkpoint_every", "keep_every", "final_episodes", "stop_at_success", "workers", "threads", "out"),
+    *("device", "compile"),  # where the one that was chosen fails, the other must be possible
 }
 
 

@@ -63,11 +63,12 @@ class Compute:
             return function(*inputs) if not self.compiled else self._compiled(function, inputs)
 
     def _compiled(self, function: Callable[..., Found], inputs: tuple[Tensor, ...]) -> Found:
-        from torch._dynamo.exc import TorchDynamoException  # seconds, which an eager run does not pay
+        # Seconds of import, which an eager run does not pay.
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
         try:
             return self._graph(function)(*inputs)
-        except TorchDynamoException as error:
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
             first = " ".join(str(error).split())[:200]
             raise RunError(f"the update cannot be compiled here, use compile=off: {first}") from error
 

@@ -140,9 +140,9 @@ def test_settings_changed_for_finetuning_take_effect() -> None:
     )
     agent: Any = unpack(packed, changed).agent
     assert agent.sampling.discount == 0.5
-    assert agent.actor_optimizer.param_groups[0]["lr"] == 1e-5
-    assert agent.actor_optimizer.param_groups[0]["weight_decay"] == 0.5
-    assert agent.critic_optimizer.param_groups[0]["lr"] == 2e-5
+    assert agent.actor_optimizer.learning_rate == 1e-5
+    assert agent.actor_optimizer.weight_decay == 0.5
+    assert agent.critic_optimizer.learning_rate == 2e-5
 
 
 def test_states_that_do_not_fit_are_refused_in_one_line() -> None:
