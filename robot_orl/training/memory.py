@@ -7,7 +7,7 @@ from pathlib import Path
 from robot_orl.errors import UsageError
 from robot_orl.types import Spec
 
-STEP_BYTES = 4 + 4 + 1 + 8 + 8 + 32  # reward, terminated, actor, two rows and the table of targets
+STEP_BYTES = 4 + 4 + 1 + 3 * 8 + 32  # reward, terminated, actor, three rows and the table of targets
 
 
 def require_memory(spec: Spec, lengths: list[int], available: int | None) -> None:
