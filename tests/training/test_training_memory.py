@@ -69,15 +69,15 @@ def test_this_machine_tells() -> None:
 
 
 def test_data_that_do_not_fit_are_refused_with_both_figures_and_a_way_out() -> None:
-    """A step of `point_spec` takes 12 + 4 + 57 = 73 bytes and an episode 12 more: 20 x 1472 in all."""
-    assert memory_of(point_spec(), 20 * 20, 20) == 20 * 1_472
+    """A step of `point_spec` takes 12 + 4 + 65 = 81 bytes and an episode 12 more: 20 x 1632 in all."""
+    assert memory_of(point_spec(), 20 * 20, 20) == 20 * 1_632
     lengths = [2_000_000] * 20
     require_memory(point_spec(), lengths, memory_of(point_spec(), sum(lengths), 20))
     with pytest.raises(UsageError) as raised:
         require_memory(point_spec(), lengths, 731_000_000)
     assert str(raised.value) == (
-        "the 40,000,000 steps of 20 episodes take 2.9 GB of memory and 731.0 MB are free: learn from fewer, "
-        "about 5 episodes, with where=... such as where='quality > 0.5'"
+        "the 40,000,000 steps of 20 episodes take 3.2 GB of memory and 731.0 MB are free: learn from fewer, "
+        "about 4 episodes, with where=... such as where='quality > 0.5'"
     )
 
 
@@ -92,4 +92,4 @@ def test_what_is_told_is_what_the_replay_takes() -> None:
     kept += sum(targets._table.nbytes for targets in replay._targets.values())
     deviation = features_of(replay.observations(), spec).astype(np.float64).nbytes
     assert memory_of(spec, count * 5, count) == kept + deviation
-    assert memory_of(goal_spec(), 10, 1) == 11 * (4 * (5 + 2) + 12 * 7) + 10 * (4 + 57)
+    assert memory_of(goal_spec(), 10, 1) == 11 * (4 * (5 + 2) + 12 * 7) + 10 * (4 + 65)
