@@ -177,10 +177,8 @@ class AWAC:
         members: Tensor,
         blur: Tensor,
     ) -> tuple[list[Tensor], list[Tensor], TensorMetrics]:
-        state, next_state = (
-            self._policy.preprocess(obs) + blur[0],
-            self._policy.preprocess(next_obs) + blur[1],
-        )
+        state = self._policy.preprocess(obs) + blur[0]
+        next_state = self._policy.preprocess(next_obs) + blur[1]
         target = self.target(reward, discount, next_state, noise, members)
         critic_gradient, (q, metrics) = gradient(
             self.critic, lambda critic: self.critic_loss(critic, state, action, target)

@@ -18,8 +18,6 @@ from robot_orl.errors import RunError
 Found = TypeVar("Found")
 Network = Callable[..., Any]  # a module, or the same module with other parameters
 
-PRECISIONS = ("float32", "bfloat16")
-
 
 def gradient(
     module: nn.Module, loss: Callable[[Network], tuple[Tensor, Found]]
