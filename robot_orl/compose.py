@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from robot_orl.config import COMMANDS
 from robot_orl.errors import UsageError, unknown
 from robot_orl.registry import PACKAGES, discover
+from robot_orl.schema import own_first
 
 GROUPS_OF = {
     "collect": ("task", "operator"),
@@ -141,6 +143,8 @@ def _check_key(command: str, config: DictConfig, key: str) -> None:
             raise UsageError(f"{key} cannot be set; choose with {done[0]}=...")
         names = [str(name) for name in node]
         if part not in names:
+            kind = OmegaConf.get_type(node)
+            names = [item.name for item in own_first(kind)] if is_dataclass(kind) else names
             where = f"field of {command}" if not done else f"field of {'.'.join(done)}"
             raise unknown(where, part, names)
         done.append(part)

@@ -30,49 +30,18 @@ class CollectConfig(Schema):
 
 
 @dataclass
-class PretrainConfig(Schema):
-    """Train an agent offline on datasets; behaviour cloning is trained beside it as the baseline."""
+class TrainingConfig(Schema):
+    """What every training takes besides its own."""
 
-    agent: Any = setting(MISSING, "The algorithm; see below.")
-    data: Any = setting(MISSING, "Folder of a dataset, or a list of them: [data/a,data/b].")
-    where: str | None = setting(
-        None, "Which of their episodes, such as 'success and quality > 0.5'; null: all of them."
-    )
-    out: str = setting(help="Run folder; an unfinished run there is continued.")
-    steps: int = setting(10_000, "Gradient updates.", unit="updates", low=1, high=STEPS)
-    seed: int = setting(0, "Seed of the weights and of sampling.", low=0, high=MAX_RUN_SEED)
-    baseline_steps: int = setting(
-        15_000, "Updates of the behaviour cloning baseline; 0 trains none.", unit="updates", low=0, high=STEPS
-    )
-    log_every: int = setting(100, "Updates between two lines of metrics.", unit="updates", low=1, high=STEPS)
-    eval_every: int = setting(
-        2_500, "Updates between two points of the learning curve.", unit="updates", low=1, high=STEPS
-    )
-    eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
     stop_at_success: float | None = setting(
         None,
         "Stop once the lower 95% bound of a point of the learning curve reaches this success; null: never. "
-        "The baseline does not stop.",
+        "The cloning baseline does not stop.",
         low=0,
         high=1,
     )
-    checkpoint_every: int = setting(
-        1_000, "Updates between two checkpoints.", unit="updates", low=1, high=STEPS
-    )
-    keep_every: int | None = setting(
-        None,
-        "Updates between two checkpoints that are kept for good; null: only the last two and the best are.",
-        unit="updates",
-        low=1,
-        high=STEPS,
-    )
+    eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
     final_episodes: int = setting(50, "Evaluation episodes at the end of a stage.", low=1, high=10_000)
-    workers: int | None = setting(
-        None,
-        "Processes that evaluate, with the same figures; null: one for each core, once that saves time.",
-        low=1,
-        high=256,
-    )
     threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
     device: str = setting(
         "auto", "Where updates are computed; auto: a GPU if there is one.", choices=["auto", "cpu", "cuda"]
@@ -93,8 +62,55 @@ class PretrainConfig(Schema):
         _require_reachable(self.stop_at_success, self.eval_episodes)
 
 
+def _require_reachable(stop_at_success: float | None, episodes: int) -> None:
+    """Raises: UsageError: not even all episodes of a point of the learning curve would show it."""
+    best = wilson_interval(episodes, episodes)[0]
+    if stop_at_success is not None and stop_at_success > best:
+        raise UsageError(
+            f"stop_at_success={stop_at_success} is never reached: {episodes} of {episodes} episodes show "
+            f"{best:.3f} at most; ask for more eval_episodes="
+        )
+
+
 @dataclass
-class FinetuneConfig(Schema):
+class PretrainConfig(TrainingConfig):
+    """Train an agent offline on datasets; behaviour cloning is trained beside it as the baseline."""
+
+    agent: Any = setting(MISSING, "The algorithm; see below.")
+    data: Any = setting(MISSING, "Folder of a dataset, or a list of them: [data/a,data/b].")
+    where: str | None = setting(
+        None, "Which of their episodes, such as 'success and quality > 0.5'; null: all of them."
+    )
+    out: str = setting(help="Run folder; an unfinished run there is continued.")
+    steps: int = setting(10_000, "Gradient updates.", unit="updates", low=1, high=STEPS)
+    seed: int = setting(0, "Seed of the weights and of sampling.", low=0, high=MAX_RUN_SEED)
+    baseline_steps: int = setting(
+        15_000, "Updates of the behaviour cloning baseline; 0 trains none.", unit="updates", low=0, high=STEPS
+    )
+    log_every: int = setting(100, "Updates between two lines of metrics.", unit="updates", low=1, high=STEPS)
+    eval_every: int = setting(
+        2_500, "Updates between two points of the learning curve.", unit="updates", low=1, high=STEPS
+    )
+    checkpoint_every: int = setting(
+        1_000, "Updates between two checkpoints.", unit="updates", low=1, high=STEPS
+    )
+    keep_every: int | None = setting(
+        None,
+        "Updates between two checkpoints that are kept for good; null: only the last two and the best are.",
+        unit="updates",
+        low=1,
+        high=STEPS,
+    )
+    workers: int | None = setting(
+        None,
+        "Processes that evaluate, with the same figures; null: one for each core, once that saves time.",
+        low=1,
+        high=256,
+    )
+
+
+@dataclass
+class FinetuneConfig(TrainingConfig):
     """Go on learning online: act in the task, record, update."""
 
     run: str = setting(help="Run folder made by pretrain.")
@@ -127,12 +143,6 @@ class FinetuneConfig(Schema):
         "Learn from episodes in the order of their numbers, bitwise repeatable; false: in the order in which "
         "they are played to the end, with the freshest weights.",
     )
-    stop_at_success: float | None = setting(
-        None,
-        "Stop once the lower 95% bound of a point of the learning curve reaches this success; null: never.",
-        low=0,
-        high=1,
-    )
     log_every: int = setting(
         250, "Environment steps between two lines of metrics.", unit="steps", low=1, high=STEPS
     )
@@ -142,36 +152,6 @@ class FinetuneConfig(Schema):
     eval_every: int = setting(
         2_000, "Environment steps between two points of the learning curve.", unit="steps", low=1, high=STEPS
     )
-    eval_episodes: int = setting(20, "Episodes for a point of the learning curve.", low=1, high=10_000)
-    final_episodes: int = setting(50, "Evaluation episodes at the end.", low=1, high=10_000)
-    threads: int = setting(1, "CPU threads for PyTorch; small networks are fastest on one.", low=1, high=256)
-    device: str = setting(
-        "auto", "Where updates are computed; auto: a GPU if there is one.", choices=["auto", "cpu", "cuda"]
-    )
-    precision: str = setting(
-        "auto",
-        "Of matrix products; auto: bfloat16 where the processor has it.",
-        choices=["auto", "float32", "bfloat16"],
-    )
-    compile: str = setting(
-        "auto",
-        "One compiled graph per update: from 20,000 updates on it saves time.",
-        choices=["auto", "on", "off"],
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_reachable(self.stop_at_success, self.eval_episodes)
-
-
-def _require_reachable(stop_at_success: float | None, episodes: int) -> None:
-    """Raises: UsageError: not even all episodes of a point of the learning curve would show it."""
-    best = wilson_interval(episodes, episodes)[0]
-    if stop_at_success is not None and stop_at_success > best:
-        raise UsageError(
-            f"stop_at_success={stop_at_success} is never reached: {episodes} of {episodes} episodes show "
-            f"{best:.3f} at most; ask for more eval_episodes="
-        )
 
 
 @dataclass

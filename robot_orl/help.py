@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from robot_orl.plain import POSITIONAL, flag
-from robot_orl.schema import Schema
+from robot_orl.schema import Schema, own_first
 
 WIDEST = 110
 
@@ -57,7 +57,7 @@ def _described(schema: type[Schema]) -> list[str]:
 def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()) -> list[str]:
     """`  name = default  sentence [unit, range]`, wrapped; nested dataclasses follow their parent."""
     lines = []
-    for item in fields(schema):
+    for item in own_first(schema):
         if item.name in skip:
             continue
         value = values[item.name] if isinstance(values, dict) else getattr(values, item.name)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import MISSING
@@ -54,6 +54,11 @@ class Schema:
         if not rule["low"] <= value <= rule["high"]:  # also catches NaN
             unit = f" [{rule['unit']}]" if rule["unit"] else ""
             raise UsageError(f"{name}={value} is outside {rule['low']} .. {rule['high']}{unit}")
+
+
+def own_first(schema: type) -> list[Field[Any]]:
+    """The fields as they are shown: what a schema shares with others comes behind its own."""
+    return sorted(fields(schema), key=lambda item: item.name not in schema.__annotations__)
 
 
 def defaults_of(config: Any) -> dict[str, Any]:

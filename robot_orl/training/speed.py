@@ -20,7 +20,7 @@ class Speed:
     compile: str = "auto"
 
     def compute(self, updates: int) -> Compute:
-        """updates: how many the whole stage takes; one that is extended across `COMPILE_FROM` changes its way.
+        """updates: of the whole stage; one that is extended across `COMPILE_FROM` changes its way.
 
         Raises: UsageError: what is asked for is not here.
         """
