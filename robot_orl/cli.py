@@ -123,7 +123,7 @@ def _config(command: str, words: list[str]) -> Any:
         return build(command, words)
     from omegaconf import OmegaConf
 
-    from robot_orl.training.run import Run
+    from robot_orl.training.runs.run import Run
 
     overrides = {override.key_or_group: override.value() for override in parse(words)}
     if "agent" in overrides:

@@ -25,9 +25,9 @@ def load_policy(path: str | Path, spec: Spec) -> tuple[Act, str]:
 
 
 def _load_trained(path: Path, spec: Spec) -> tuple[Act, str]:
-    from robot_orl.training.checkpoint import checkpoint_hash, load_checkpoint
     from robot_orl.training.evaluate import policy_of
-    from robot_orl.training.run import Run
+    from robot_orl.training.runs.checkpoint import checkpoint_hash, load_checkpoint
+    from robot_orl.training.runs.run import Run
     from robot_orl.training.state import unpack
 
     if (path / "config.yaml").is_file():

@@ -220,7 +220,7 @@ import os, envs.fetch as f
 from robot_orl.data.store import lock
 from robot_orl.types import Spec
 if TYPE_CHECKING:
-    from robot_orl.training.run import Run
+    from robot_orl.training.runs.run import Run
 class A:
     def method(self):
         if True:
@@ -235,7 +235,7 @@ except ImportError:
         ("envs.fetch", 2, False, False),
         ("robot_orl.data.store.lock", 3, False, False),
         ("robot_orl.types", 4, False, False),
-        ("robot_orl.training.run", 6, False, True),
+        ("robot_orl.training.runs.run", 6, False, True),
         ("torch.nn", 10, True, False),
         ("zarr", 12, False, False),
     ]

@@ -19,7 +19,7 @@ from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, RunError
 from robot_orl.seeds import EVALUATION_SEEDS
-from robot_orl.training.run import EVALUATED, Run, read_metrics
+from robot_orl.training.runs.run import EVALUATED, Run, read_metrics
 
 HELD_OUT_SEEDS = EVALUATION_SEEDS[1000:]  # settings are chosen on the first ones
 STAGES = ("offline", "online")

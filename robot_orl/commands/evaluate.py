@@ -11,9 +11,9 @@ from robot_orl.progress import track
 from robot_orl.seeds import EVALUATION_SEEDS
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.evaluator import Evaluator
+from robot_orl.training.playing.evaluator import Evaluator
 from robot_orl.training.pretrain import best_of
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, unpack
 
 

@@ -9,7 +9,7 @@ from robot_orl.config import ExportConfig
 from robot_orl.deploy.safety import Limits
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.export import export
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import unpack
 
 

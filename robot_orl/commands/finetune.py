@@ -18,10 +18,10 @@ from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.finetune import finetune
-from robot_orl.training.online import Online, Recipe
-from robot_orl.training.players import warm_up
+from robot_orl.training.online.stage import Online, Recipe
+from robot_orl.training.playing.players import warm_up
 from robot_orl.training.pretrain import Cadence
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.speed import Speed
 from robot_orl.training.state import unpack
 

@@ -18,7 +18,7 @@ from robot_orl.interrupt import StopFlag
 from robot_orl.policies import load_policy
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.evaluate import evaluate
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def main(path: str, episodes: int, file: Path, stages: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar, console
 from robot_orl.tasks import TaskConfig, spec_of, task_env
-from robot_orl.training.data_checks import check_data, differences, require_finite
-from robot_orl.training.memory import available_memory, require_memory
+from robot_orl.training.checks.data_checks import check_data, differences, require_finite
+from robot_orl.training.checks.memory import available_memory, require_memory
 from robot_orl.types import Spec
 
 

@@ -19,7 +19,7 @@ from robot_orl.registry import schema_of
 from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import make_env
 from robot_orl.training.pretrain import Cadence, Offline, is_trained_for, pretrain
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.speed import Speed
 from robot_orl.training.state import unpack
 

@@ -3,7 +3,7 @@
 from robot_orl.commands.tables import out
 from robot_orl.config import ReportConfig
 from robot_orl.report.page import write_report
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def run(cfg: ReportConfig) -> None:

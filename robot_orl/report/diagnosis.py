@@ -9,7 +9,7 @@ from robot_orl.report.parts import WHO, section
 from robot_orl.report.scatter import scatter
 from robot_orl.report.sources import Sources
 from robot_orl.report.trend import Trend, trend_chart, trend_of
-from robot_orl.training.diagnosis import read_diagnosis
+from robot_orl.training.checks.diagnosis import read_diagnosis
 from robot_orl.types import Actor
 
 ACTORS = {

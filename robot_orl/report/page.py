@@ -9,7 +9,7 @@ from robot_orl.report.diagnosis import diagnosis
 from robot_orl.report.document import write_document
 from robot_orl.report.sources import read_sources
 from robot_orl.report.video import record_clips
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def write_report(run: Run, out: str | None, deploy: str | None) -> Path:

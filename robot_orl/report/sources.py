@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
-from robot_orl.training.run import STAGES, Run, read_metrics
+from robot_orl.training.runs.run import STAGES, Run, read_metrics
 
 DEPLOY_FIELDS = (
     "robot",

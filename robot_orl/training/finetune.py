@@ -14,15 +14,15 @@ from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.progress import Bar
-from robot_orl.training.curve import Curve
-from robot_orl.training.diagnosis import diagnose
+from robot_orl.training.checks.diagnosis import diagnose
+from robot_orl.training.checks.watch import Watch
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.exploration import AsTheyCome, Exploration, InOrder, Recorded, Source, recorded
-from robot_orl.training.online import STAGE, Online, Recipe, Stage, resume
-from robot_orl.training.players import Players
+from robot_orl.training.online.curve import Curve
+from robot_orl.training.online.exploration import AsTheyCome, Exploration, InOrder, Recorded, Source, recorded
+from robot_orl.training.online.stage import STAGE, Online, Recipe, Stage, resume
+from robot_orl.training.playing.players import Players
 from robot_orl.training.pretrain import finish
-from robot_orl.training.run import StageClock
-from robot_orl.training.watch import Watch
+from robot_orl.training.runs.run import StageClock
 from robot_orl.types import Episode, Metrics
 
 

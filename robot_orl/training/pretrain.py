@@ -12,13 +12,13 @@ from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
-from robot_orl.training.diagnosis import diagnose
+from robot_orl.training.checks.diagnosis import diagnose
+from robot_orl.training.checks.watch import Watch
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.evaluator import Evaluator
-from robot_orl.training.run import EVALUATED, Run, StageClock
+from robot_orl.training.playing.evaluator import Evaluator
+from robot_orl.training.runs.run import EVALUATED, Run, StageClock
 from robot_orl.training.speed import Speed
 from robot_orl.training.state import Progress, TrainingState, new_state, unpack
-from robot_orl.training.watch import Watch
 from robot_orl.types import Metrics
 
 

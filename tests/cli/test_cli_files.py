@@ -11,8 +11,8 @@ from cli_tools import TRAIN, TUNE, Made, Refused, contents, flip_byte, truncate
 from robot_orl.cli import main
 from robot_orl.data.store.layout import guarded
 from robot_orl.data.store.writer import SegmentWriter
-from robot_orl.training.checkpoint import save_checkpoint
-from robot_orl.training.run import Run
+from robot_orl.training.runs.checkpoint import save_checkpoint
+from robot_orl.training.runs.run import Run
 
 pytestmark = pytest.mark.e2e  # works on a dataset, a run and a bundle that commands made
 

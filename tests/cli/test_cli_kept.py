@@ -13,7 +13,7 @@ import pytest
 from cli_tools import TRAIN, TUNE, Made, Refused, contents, flip_byte, start, stop_when
 
 from robot_orl.cli import main
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 Copy = Callable[[str], Path]

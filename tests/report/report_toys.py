@@ -11,7 +11,7 @@ from robot_orl.compose import resolve
 from robot_orl.data.query import select
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.types import Episode, EpisodeMeta, Signal, Spec
 
 HOSTILE = "<script>alert('1')</script>"

@@ -17,7 +17,7 @@ from robot_orl.report.page import write_report
 from robot_orl.report.sources import Sources, read_sources
 from robot_orl.report.takes import find_takes
 from robot_orl.tasks import TaskConfig, make_env
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 pytestmark = pytest.mark.e2e
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")

@@ -11,7 +11,7 @@ from report_toys import HOSTILE, write_run
 from robot_orl.report import scatter, trend
 from robot_orl.report.page import write_report
 from robot_orl.report.trend import MOST, Trend, bounds, thinned, trend_of
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def elements(svg: str, css: str) -> list[ElementTree.Element]:

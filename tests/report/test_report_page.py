@@ -11,7 +11,7 @@ from report_toys import HOSTILE, deploy_figures, write_run
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.report.page import write_report
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 VOID = {"meta", "link", "img", "source", "br"}
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from training_toys import LONG, SPARSE, online, random_episodes, reach, watched_replay
 
 from robot_orl.training.finetune import finetune
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def main(path: str, environments: int) -> None:

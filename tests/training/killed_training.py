@@ -11,7 +11,7 @@ from training_toys import RECIPE, awac_config, offline, online, random_episodes,
 
 from robot_orl.training.finetune import finetune
 from robot_orl.training.pretrain import pretrain
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 
 def main(path: str, stage: str, batches: int) -> None:

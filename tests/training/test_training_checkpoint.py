@@ -15,7 +15,7 @@ from training_toys import assert_bitwise_equal, awac_config
 from robot_orl.agents.awac import AWACConfig
 from robot_orl.agents.bc import BCConfig
 from robot_orl.errors import DataError, RunError, UsageError
-from robot_orl.training.checkpoint import MAGIC, checkpoint_hash, load_checkpoint, save_checkpoint
+from robot_orl.training.runs.checkpoint import MAGIC, checkpoint_hash, load_checkpoint, save_checkpoint
 from robot_orl.training.state import TrainingState, new_state, unpack
 
 STATE = {

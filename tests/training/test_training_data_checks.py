@@ -14,7 +14,7 @@ from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.records import EpisodeRecord, realised_rate
 from robot_orl.errors import DataError, UsageError
-from robot_orl.training.data_checks import check_data, differences, require_finite
+from robot_orl.training.checks.data_checks import check_data, differences, require_finite
 from robot_orl.types import Array, Camera, Episode, Signal, Spec
 
 AWAC = AWACConfig()

@@ -16,7 +16,7 @@ from training_toys import awac_config
 from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Sampling
-from robot_orl.training.diagnosis import (
+from robot_orl.training.checks.diagnosis import (
     FILE,
     PAIRS,
     STEPS,
@@ -25,7 +25,7 @@ from robot_orl.training.diagnosis import (
     rank_correlation,
     read_diagnosis,
 )
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
 from robot_orl.types import Actor, Episode
 

@@ -13,10 +13,10 @@ from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.errors import RunError
 from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.seeds import EVALUATION_SEEDS
-from robot_orl.training import evaluator as module
 from robot_orl.training.evaluate import evaluate, play, policy_of
-from robot_orl.training.evaluator import Evaluator
-from robot_orl.training.run import Run
+from robot_orl.training.playing import evaluator as module
+from robot_orl.training.playing.evaluator import Evaluator
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
 
 Env = gymnasium.Env[Any, Any]

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from robot_orl.training.exploration import AsTheyCome, Source
+from robot_orl.training.online.exploration import AsTheyCome, Source
 
 
 class Quick:

@@ -7,7 +7,7 @@ import pytest
 from robot_orl.errors import DataError, UsageError
 from robot_orl.statistics import wilson_interval
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.kept import Checkpoints, is_better
+from robot_orl.training.runs.kept import Checkpoints, is_better
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_where_links_are_unknown_a_kept_checkpoint_is_a_copy(
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("robot_orl.training.kept.os.link", refuse)
+    monkeypatch.setattr("robot_orl.training.runs.kept.os.link", refuse)
     kept.keep("offline", 3)
     assert kept.load("offline", "3") == {"step": 3}
     assert kept.path("offline", "3").stat().st_ino != kept.path("offline").stat().st_ino

@@ -10,7 +10,7 @@ from learning_toys import goal_spec, point_spec, points
 from robot_orl.data.sampling.normalizer import features_of
 from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.errors import UsageError
-from robot_orl.training.memory import available_memory, memory_of, require_memory
+from robot_orl.training.checks.memory import available_memory, memory_of, require_memory
 
 
 def machine(root: Path, files: dict[str, str]) -> Path:

@@ -33,11 +33,11 @@ from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.seeds import finetune_seed
 from robot_orl.training.finetune import finetune
-from robot_orl.training.online import Recipe
-from robot_orl.training.players import Players
+from robot_orl.training.online.stage import Recipe
+from robot_orl.training.playing.players import Players
+from robot_orl.training.playing.shared_memory import Weights
 from robot_orl.training.pretrain import pretrain
-from robot_orl.training.run import Run
-from robot_orl.training.shared_memory import Weights
+from robot_orl.training.runs.run import Run
 from robot_orl.training.speed import Speed, can_compile
 from robot_orl.training.state import unpack
 from robot_orl.types import Episode

@@ -20,9 +20,9 @@ from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.errors import RunError, UsageError
 from robot_orl.tasks import TaskConfig, spec_of
 from robot_orl.training.evaluate import evaluate
-from robot_orl.training.player import Request, play
-from robot_orl.training.players import Players
-from robot_orl.training.shared_memory import LINE, Layout, Room, Weights
+from robot_orl.training.playing.player import Request, play
+from robot_orl.training.playing.players import Players
+from robot_orl.training.playing.shared_memory import LINE, Layout, Room, Weights
 from robot_orl.types import EpisodeMeta, Spec
 
 TASK = TaskConfig("fetch_reach")
@@ -35,7 +35,7 @@ import envs
 from test_training_players import TASK, policy_for
 from training_toys import reach
 from robot_orl.tasks import spec_of
-from robot_orl.training.players import Players, Request
+from robot_orl.training.playing.players import Players, Request
 spec = spec_of(reach())
 policy = policy_for(spec)
 with Players(TASK, spec, policy, 2) as players:

@@ -20,9 +20,9 @@ from training_toys import (
 
 from robot_orl.statistics import wilson_interval
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.evaluator import Evaluator
+from robot_orl.training.playing.evaluator import Evaluator
 from robot_orl.training.pretrain import Offline, is_ended_by, is_trained_for, pretrain
-from robot_orl.training.run import EVALUATED, Run
+from robot_orl.training.runs.run import EVALUATED, Run
 from robot_orl.training.state import Progress
 
 Env = gymnasium.Env[Any, Any]

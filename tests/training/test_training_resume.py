@@ -33,7 +33,7 @@ from robot_orl.interrupt import Interrupted, StopFlag
 from robot_orl.seeds import finetune_seed
 from robot_orl.training.finetune import finetune
 from robot_orl.training.pretrain import pretrain
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.types import Batch, Episode
 
 pytestmark = pytest.mark.e2e  # trains

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from robot_orl.errors import DataError, RunError, UsageError
-from robot_orl.training.run import Run, StageClock, read_metrics
+from robot_orl.training.runs.run import Run, StageClock, read_metrics
 
 HOLD = """
 import sys
 from pathlib import Path
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 with Run(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -175,7 +175,7 @@ def test_the_latest_stage_is_the_last_that_was_trained(tmp_path: Path) -> None:
 
 def test_the_clock_of_a_stage_counts_earlier_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("robot_orl.training.run.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("robot_orl.training.runs.run.time.monotonic", lambda: now[0])
     clock = StageClock(before_s=7.0)
     now[0] = 102.5
     assert clock() == 9.5

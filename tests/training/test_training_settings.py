@@ -14,7 +14,7 @@ from robot_orl.commands.pretrain import FREE, _require_same, changed_settings
 from robot_orl.config import PretrainConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, defaults_of, differing, setting
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 
 CONFIG = PretrainConfig(agent=awac_config(), data="demos", out="run")
 

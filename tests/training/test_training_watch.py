@@ -13,9 +13,9 @@ from training_toys import awac_config
 
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import RunError
-from robot_orl.training.run import Run
+from robot_orl.training.checks.watch import ABSURD, MOST_UPDATES, Watch, tensors_in
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
-from robot_orl.training.watch import ABSURD, MOST_UPDATES, Watch, tensors_in
 from robot_orl.types import Batch
 
 

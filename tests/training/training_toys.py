@@ -16,9 +16,9 @@ from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, spec_of, task_env
-from robot_orl.training.online import Online, Recipe
+from robot_orl.training.online.stage import Online, Recipe
 from robot_orl.training.pretrain import Cadence, Offline
-from robot_orl.training.run import Run, read_metrics
+from robot_orl.training.runs.run import Run, read_metrics
 from robot_orl.training.state import unpack
 from robot_orl.types import Actor, Array, Batch, Episode, Observation, Proposal
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.kept import LAST, Checkpoints
+from robot_orl.training.runs.kept import LAST, Checkpoints
 from robot_orl.types import Metrics
 
 STAGES = ("bc", "offline", "online")

@@ -12,9 +12,9 @@ from typing import Any
 from robot_orl.seeds import VALIDATION_SEEDS
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.players import Players
+from robot_orl.training.playing.players import Players
 from robot_orl.training.pretrain import log_evaluation
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, unpack
 from robot_orl.types import Metrics
 

@@ -32,8 +32,8 @@ from robot_orl.errors import RunError, unknown
 from robot_orl.interrupt import STOP_SIGNALS
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.evaluate import Evaluation
-from robot_orl.training.player import Failed, Measure, Ready, Request, Setting, serve
-from robot_orl.training.shared_memory import Room, Weights
+from robot_orl.training.playing.player import Failed, Measure, Ready, Request, Setting, serve
+from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Array, Episode, Spec
 
 __all__ = ["Players", "Request", "warm_up"]

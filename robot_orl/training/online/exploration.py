@@ -28,7 +28,7 @@ from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import DataError
 from robot_orl.seeds import finetune_seed
-from robot_orl.training.players import Players, Request
+from robot_orl.training.playing.players import Players, Request
 from robot_orl.types import Array, Episode, EpisodeMeta
 
 

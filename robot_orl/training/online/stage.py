@@ -14,9 +14,9 @@ from robot_orl.interrupt import StopFlag
 from robot_orl.nn.compute import Compute
 from robot_orl.schema import defaults_of, differing
 from robot_orl.tasks import TaskConfig
+from robot_orl.training.playing.shared_memory import Weights
 from robot_orl.training.pretrain import Cadence
-from robot_orl.training.run import Run
-from robot_orl.training.shared_memory import Weights
+from robot_orl.training.runs.run import Run
 from robot_orl.training.speed import Speed, can_compile
 from robot_orl.training.state import Progress, TrainingState, unpack
 from robot_orl.types import Array

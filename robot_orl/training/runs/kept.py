@@ -16,8 +16,8 @@ from typing import Any
 
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.progress import console
-from robot_orl.training.checkpoint import NotWhole, load_checkpoint, save_checkpoint
 from robot_orl.training.evaluate import Evaluation
+from robot_orl.training.runs.checkpoint import NotWhole, load_checkpoint, save_checkpoint
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from robot_orl.agents.base import TensorMetrics
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import DataError, RunError
-from robot_orl.training.run import Run
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState
 from robot_orl.types import Array, Batch, Spec
 

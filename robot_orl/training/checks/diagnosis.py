@@ -17,7 +17,7 @@ import torch
 from robot_orl.agents.base import Valued
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Trajectory
-from robot_orl.training.run import Run, write_whole
+from robot_orl.training.runs.run import Run, write_whole
 from robot_orl.training.state import TrainingState
 from robot_orl.types import Actor, Array, Metrics
 

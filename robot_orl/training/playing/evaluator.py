@@ -15,8 +15,8 @@ import gymnasium
 import torch
 
 from robot_orl.training.evaluate import Evaluation, figures_of, play, policy_of
-from robot_orl.training.players import Players, Request
-from robot_orl.training.run import Run
+from robot_orl.training.playing.players import Players, Request
+from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState
 from robot_orl.types import Episode
 

@@ -33,7 +33,7 @@ from robot_orl.errors import RobotOrlError
 from robot_orl.rollout import rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.training.evaluate import figures_of
-from robot_orl.training.shared_memory import Room, Weights
+from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal, Spec
 
 
