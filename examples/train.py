@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 import envs
-from robot_orl.agents.awac import AWAC, AWACConfig
+from robot_orl.agents.awac import AWAC
+from robot_orl.agents.awac_config import AWACConfig
 from robot_orl.agents.base import act
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.data.sampling.replay import Replay

@@ -12,7 +12,8 @@ from robot_orl.schema import Schema, setting
 
 
 def test_names_lead_to_what_was_registered() -> None:
-    from robot_orl.agents.awac import AWAC, AWACConfig
+    from robot_orl.agents.awac import AWAC
+    from robot_orl.agents.awac_config import AWACConfig
     from robot_orl.agents.bc import BC, BCConfig
 
     assert factory("agent", "awac") is AWAC

@@ -1,7 +1,8 @@
 """What every agent offers to the training loops, and the pieces that they share."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -13,9 +14,19 @@ from robot_orl.nn.actors import GaussianActor
 from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Compute
 from robot_orl.nn.preprocess import Preprocess
+from robot_orl.schema import Schema
 from robot_orl.types import Array, Batch, Spec
 
 TensorMetrics = dict[str, Tensor]
+
+
+@dataclass
+class AgentConfig(Schema):
+    """Base of every agent's settings."""
+
+    def for_task(self, spec: Spec) -> Self:
+        """With a value for what is left open until the task is known."""
+        return self
 
 
 class Agent(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robot_orl.agents.base import Policy, TensorMetrics, load_parts, parts_state, place, tensors
+from robot_orl.agents.base import AgentConfig, Policy, TensorMetrics, load_parts, parts_state, place, tensors
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
@@ -17,14 +17,14 @@ from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Compute, Network, gradient
 from robot_orl.nn.mlp import soft_update
 from robot_orl.registry import register
-from robot_orl.schema import Schema, setting
+from robot_orl.schema import setting
 from robot_orl.types import Batch, Spec
 
 NO_ONLINE_PHASE = "bc has no online phase; pretrain agent=awac"
 
 
 @dataclass
-class BCConfig(Schema):
+class BCConfig(AgentConfig):
     name: str = setting("bc", "Algorithm.", choices=["bc"])
     hidden: list[int] = setting(
         factory=lambda: [256, 256], help="Widths of the actor's hidden layers.", low=1, high=65536

@@ -94,6 +94,6 @@ def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: Sto
                 require_finite(episode, spec, f"episode {record.id} of {dataset.path}")
                 replay.add(episode)
                 bar.advance()
-    for line in check_data(datasets, replay, agent):
+    for line in check_data(datasets, replay, agent.for_task(spec)):
         console.print(f"warning: {line}", highlight=False, soft_wrap=True)
     return replay

@@ -24,6 +24,7 @@ from robot_orl.interop import formats
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Signal, Spec
 
+PAID = "as the task pays, from the success of each step; not the file's"
 MAX_WIDTH = 2**18  # of a row of a file that nobody knows: each value becomes a signal with a name
 
 Read = Callable[[Path, "Request"], "Source"]
@@ -102,17 +103,22 @@ def library(name: str) -> ModuleType:
         raise UsageError(f"this format needs {package}: pip install 'robot-orl[interop]'") from error
 
 
-def task_spec(request: Request) -> Spec | None:
-    """The spec of the requested task where it is one of this stack, whose ids have no version.
-
-    Raises: UsageError: the request names another control rate than the task's.
-    """
+def names_task(request: Request) -> bool:
+    """Whether the requested task is one of this stack, whose ids have no version. These pay success - 1."""
     import gymnasium
 
     found = gymnasium.registry.get(request.task) if request.task else None
-    if found is None or found.version is not None:
+    return found is not None and found.version is None
+
+
+def task_spec(request: Request) -> Spec | None:
+    """The spec of the requested task where it is one of this stack.
+
+    Raises: UsageError: the request names another control rate than the task's.
+    """
+    if request.task is None or not names_task(request):
         return None
-    env = make_env(TaskConfig(found.id))
+    env = make_env(TaskConfig(request.task))
     try:
         spec = spec_of(env)
     finally:

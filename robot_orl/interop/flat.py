@@ -30,7 +30,8 @@ class Flat:
     what: names the file.  ends: (E,) the row after the last of each episode.
     seen: N rows per key; N + E where `has_last`.  seen_next: s' of every row, where the file holds it.
     sim_state: as `seen`; last_sim_state: (E, S), its last rows, NaN where they are unknown.
-    success: (N,) whether the step reached the goal.  columns: fields of Episode that are known.
+    success: (N,) whether the step reached the goal; pays_success: it is what the task pays by, success - 1,
+    whatever `reward` says.  columns: fields of Episode that are known.
     metas: what is known of each episode; where it is not given, it follows from its ends and `success`.
     """
 
@@ -45,6 +46,7 @@ class Flat:
     terminated: Rows | None = None
     truncated: Rows | None = None
     success: Rows | None = None
+    pays_success: bool = False
     columns: Mapping[str, Rows] = field(default_factory=dict)
     sim_state: Rows | None = None
     last_sim_state: Rows | None = None
@@ -75,12 +77,12 @@ class Flat:
         meta = self._meta(index, start, start + length, bool(terminated[-1]), bool(truncated[-1]))
         if is_repeated:
             meta = replace(meta, notes=f"{meta.notes}\n{REPEATED}".strip())
-        reward = None if self.reward is None else rewards(self.reward.read(start, stop), f"{what}: reward")
+        reward = self._reward(start, stop, what)
         episode = imported_episode(
             self._observations({k: rows for k, rows in seen.items() if k not in self.spec.cameras}, what),
             finite(self.action.read(start, stop), f"{what}: action")[:length],
             replace(meta, origin=origin),
-            reward=None if reward is None else reward.reshape(stop - start)[:length],
+            reward=None if reward is None else reward[:length],
             terminated=terminated[:length],
             truncated=truncated[:length],
             sim_state=self._sim_state(index, start, stop, length),
@@ -130,14 +132,27 @@ class Flat:
             found = np.concatenate([found, np.full_like(found[:1], np.nan)])
         return found[: length + 1]
 
+    def _reward(self, start: int, stop: int, what: str) -> Array | None:
+        """(T,)"""
+        reached = self._reached(start, stop) if self.pays_success else None
+        if reached is not None:
+            return reached.astype(np.float32) - 1
+        if self.reward is None:
+            return None
+        return rewards(self.reward.read(start, stop), f"{what}: reward").reshape(stop - start)
+
+    def _reached(self, start: int, stop: int) -> Array | None:
+        """(T,) bool of at least one step; None: not known of each."""
+        if self.success is None or stop == start:
+            return None
+        rows = self.success.read(start, stop).reshape(stop - start)
+        return None if np.isnan(rows).any() else rows > 0
+
     def _meta(self, index: int, start: int, stop: int, terminated: bool, truncated: bool) -> EpisodeMeta:
         """start, stop: the steps that are imported."""
         if self.metas is not None:
             return self.metas[index]
-        reached = None
-        if self.success is not None and stop > start:
-            rows = self.success.read(start, stop).reshape(stop - start)
-            reached = None if np.isnan(rows).any() else rows > 0
+        reached = self._reached(start, stop)
         return EpisodeMeta(
             success=None if reached is None else bool(reached[-1]),
             success_any=None if reached is None else bool(reached.any()),

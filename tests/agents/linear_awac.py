@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from learning_toys import identity, point_spec
 
-from robot_orl.agents.awac import AWAC, AWACConfig
+from robot_orl.agents.awac import AWAC
+from robot_orl.agents.awac_config import AWACConfig
 from robot_orl.nn.mlp import EnsembleMLP
 
 Line = tuple[float, float, float]  # q(s, a) = s * first + a * second + third

@@ -140,35 +140,6 @@ def test_q_values_are_each_critics_own() -> None:
     assert agent.q_values(column(0, 1), column(1, -1)).tolist() == [[1.5, 1.5], [0, 3]]
 
 
-# weights
-
-
-def test_softmax_weights_have_mean_one() -> None:
-    agent = linear_awac(temperature=2.0)
-    found = agent.weight(2 * torch.tensor([math.log(1), math.log(2), math.log(5)]))
-    assert found.tolist() == approx([3 / 8, 6 / 8, 15 / 8])
-    assert found.mean().item() == approx(1)
-    huge = agent.weight(torch.tensor([1e4, 0, -1e4]))  # no overflow
-    assert huge.tolist() == [3, 0, 0]
-
-
-def test_exp_weights_are_clipped() -> None:
-    agent = linear_awac(weights="exp", temperature=2.0, weight_clip=20.0)
-    found = agent.weight(
-        2 * torch.tensor([0, math.log(3), -math.log(4), math.log(19.5), math.log(20.5), 1e4])
-    )
-    assert found.tolist() == approx([1, 3, 0.25, 19.5, 20, 20])
-
-
-def test_exp_std_weights_count_advantages_in_standard_deviations_of_the_batch() -> None:
-    agent = linear_awac(weights="exp_std", temperature=0.5, weight_clip=5.0)
-    for scale in (1e-3, 1, 1e3):
-        found = agent.weight(scale * torch.tensor([-1.0, 1, -1, 1]))  # deviation 1 * scale
-        assert found.tolist() == approx([math.exp(-2), 5, math.exp(-2), 5])  # exp(2) is 7.4
-    assert agent.weight(torch.tensor([3.0])).tolist() == [5], "a batch of one has weights too"
-    assert agent.weight(torch.zeros(4)).tolist() == [1] * 4
-
-
 # actor: loss
 
 

@@ -10,7 +10,8 @@ import torch
 from learning_toys import goal_spec, identity
 from linear_awac import linear_awac
 
-from robot_orl.agents.awac import AWAC, AWACConfig, AWACOnline
+from robot_orl.agents.awac import AWAC
+from robot_orl.agents.awac_config import AWACConfig, AWACOnline
 from robot_orl.agents.base import act
 from robot_orl.agents.bc import BC, BCConfig
 from robot_orl.compose import build

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from learning_toys import episode, identity, point_spec
 
-from robot_orl.agents.awac import AWAC, AWACConfig
+from robot_orl.agents.awac import AWAC
+from robot_orl.agents.awac_config import AWACConfig
 from robot_orl.agents.base import Agent, act
 from robot_orl.agents.bc import BC, BCConfig
 from robot_orl.data.sampling.replay import Replay

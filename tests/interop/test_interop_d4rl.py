@@ -89,6 +89,27 @@ def test_goal_achieved_tells_success_at_the_last_and_at_any_imported_step(tmp_pa
     ]
 
 
+def test_shaped_rewards_become_the_tasks_where_success_is_told(tmp_path: Path) -> None:
+    rows, reached = 4, np.array([0, 1, 1, 0], bool)
+    arrays: dict[str, Any] = {
+        "observations": np.zeros((rows, 39), "f4"),
+        "next_observations": np.zeros((rows, 39), "f4"),
+        "actions": np.zeros((rows, 28), "f4"),
+        "rewards": np.array([-0.1, 10.5, 20, 0], "f4"),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": np.array([0, 0, 0, 1], bool),
+    }
+    door = made(tmp_path / "door.hdf5", **arrays, infos__goal_achieved=reached)
+    source = reader("d4rl")(door, Request(task="adroit_door"))
+    assert source.provenance["rewards"] == "as the task pays, from the success of each step; not the file's"
+    assert next(source.episodes).reward.tolist() == [-1, 0, 0, -1]
+    _, [other] = imported("d4rl", door, task="a task of somebody", control_hz=20)
+    assert other.reward.tolist() == np.float32([-0.1, 10.5, 20, 0]).tolist()
+    untold = reader("d4rl")(made(tmp_path / "y.hdf5", **arrays), Request(task="adroit_door"))
+    assert "rewards" not in untold.provenance
+    assert next(untold.episodes).reward[1] == 10.5
+
+
 def test_without_timeouts_the_horizon_must_be_told(tmp_path: Path) -> None:
     path = made(tmp_path / "x.hdf5", timeouts=None, next_observations=None)
     with pytest.raises(UsageError, match="no 'timeouts': add horizon="):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from learning_toys import identity, point_spec
 
-from robot_orl.agents.awac import AWAC, AWACConfig
+from robot_orl.agents.awac import AWAC
+from robot_orl.agents.awac_config import AWACConfig
 from robot_orl.agents.base import tensors
 from robot_orl.nn.compute import Compute, gradient
 from robot_orl.nn.mlp import mlp

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from learning_toys import episode, goal_spec, point_spec, points
 
-from robot_orl.agents.awac import AWACConfig, AWACOnline
+from robot_orl.agents.awac_config import AWACConfig, AWACOnline
 from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.records import EpisodeRecord, realised_rate

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.agents.awac import AWACConfig, AWACOnline
+from robot_orl.agents.awac_config import AWACConfig, AWACOnline
 from robot_orl.data.sampling.replay import Replay, Sampling
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import rollout

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robot_orl.data.sampling.better import Better
 from robot_orl.data.sampling.targets import Targets, grown
 from robot_orl.errors import DataError
 from robot_orl.types import Array, Batch, Episode, Spec
@@ -32,6 +33,7 @@ class Sampling:
     goal moves less than this until then [m]: relabelled, it would only say that doing nothing works.
     hindsight_past: share of those whose goal is one achieved at any time of the episode, before the sample
     as well: future ones alone never show what it costs to leave a goal.
+    better_share: share of samples from episodes of more than mean return (cf. Hong et al. 2023).
     """
 
     batch_size: int
@@ -40,6 +42,7 @@ class Sampling:
     hindsight_share: float = 0.0
     hindsight_min_move: float = 0.01
     hindsight_past: float = 0.0
+    better_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Replay:
         self._first_row = np.zeros(0, np.int64)  # where the first s of its episode lies
         self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
         self._targets: dict[tuple[int, float], Targets] = {}
+        self._better = Better()
 
     def __len__(self) -> int:
         return self.steps
@@ -147,10 +151,15 @@ class Replay:
             yield Trajectory(obs, self._action[steps], self._reward[steps], self._actor[steps], terminated)
 
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
-        """A batch of uniformly drawn steps. Raises: DataError: the replay is empty."""
+        """A batch of steps, drawn uniformly but for `better_share`. Raises: DataError: there are none."""
         if not self.steps:
             raise DataError("cannot sample from an empty replay")
-        return self.gather(rng.integers(self.steps, size=sampling.batch_size), sampling, rng)
+        step = rng.integers(self.steps, size=sampling.batch_size)
+        if sampling.better_share > 0:
+            better = self._better.of(self.rewards(), self._last_row[: self.steps])
+            count = round(sampling.better_share * len(step)) if len(better) else 0
+            step[:count] = better[rng.integers(max(len(better), 1), size=count)]
+        return self.gather(step, sampling, rng)
 
     def gather(self, step: Array, sampling: Sampling, rng: np.random.Generator) -> Batch:
         """The batch of these steps, (B,) int64 in the order of adding; its arrays are the caller's own."""

@@ -6,6 +6,9 @@
 An episode ends where `terminals` (it failed or finished) or `timeouts` (it was cut) is set.
 Source: github.com/Farama-Foundation/D4RL, README and d4rl/__init__.py (`qlearning_dataset`).
 
+The published Adroit sets hold shaped rewards. Imported as a task of this stack they are paid as that pays,
+success - 1, where `infos` tell the success of each step: so that they can be learned from with others.
+
 What the format has no place for, an export keeps under infos/ and metadata/robot_orl.
 """
 
@@ -21,7 +24,7 @@ from robot_orl.data.store.layout import to_json
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import exporting, labels
-from robot_orl.interop.base import Request, Source, made_spec, task_spec
+from robot_orl.interop.base import PAID, Request, Source, made_spec, names_task, task_spec
 from robot_orl.interop.checks import clipped_values
 from robot_orl.interop.exporting import STEP_FIELDS
 from robot_orl.interop.flat import WHOLE, Flat, split_at
@@ -58,6 +61,7 @@ def read(path: Path, request: Request) -> Source:
             provenance={
                 "clipped_action_values": clipped,
                 **({"cut_after": request.horizon} if flat.truncated is None else {}),
+                **({"rewards": PAID} if flat.pays_success and flat.success is not None else {}),
                 **_told(file, is_own=flat.metas is not None),
             },
         )
@@ -105,6 +109,7 @@ def _flat(path: Path, file: Any, request: Request) -> Flat:
         terminated=terminals,
         truncated=timeouts,
         success=None if reached is None else Column(file, f"infos/{reached}").expect(total, (), (1,)),
+        pays_success=names_task(request) and own.metas is None,
         columns=own.columns,
         sim_state=own.sim_state,
         last_sim_state=own.last_sim_state,

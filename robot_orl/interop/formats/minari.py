@@ -20,10 +20,12 @@ from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError
 from robot_orl.interop import minari_spaces
 from robot_orl.interop.base import (
+    PAID,
     Request,
     Source,
     imported_episode,
     made_spec,
+    names_task,
     split_observation,
     task_spec,
 )
@@ -41,12 +43,17 @@ TOLD_TOO = ("algorithm_name", "code_permalink", "requirements", "combined_datase
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the file's episodes become ours. own: it is an export of ours."""
+    """How the file's episodes become ours.
+
+    own: it is an export of ours.  pays_success: the task pays success - 1, whatever the file's rewards are,
+    which in the Adroit sets are shaped.
+    """
 
     spec: Spec
     leaves: list[minari_spaces.Leaf]
     scale: minari_spaces.Scale
     own: Mapping[str, Any]
+    pays_success: bool
 
 
 def read(path: Path, request: Request) -> Source:
@@ -66,10 +73,13 @@ def read(path: Path, request: Request) -> Source:
     )
     if scale.low is not None and scale.high is not None:
         told["action_low"], told["action_high"] = scale.low.tolist(), scale.high.tolist()
+    layout = _Layout(spec, leaves, scale, own, pays_success=names_task(request) and not own)
+    if layout.pays_success:
+        told["rewards"] = f"{PAID}, where it is told"
     return Source(
         spec=spec,
         count=files.count,
-        episodes=_episodes(files, _Layout(spec, leaves, scale, own), env_spec, files.path.parent.name),
+        episodes=_episodes(files, layout, env_spec, files.path.parent.name),
         env_kwargs=dict(own.get("env_kwargs") or {}),
         provenance={**told, "env_spec": env_spec},
     )
@@ -190,11 +200,15 @@ def _episode(
         raise DataError(f"{what} has {len(action)} actions for {steps} rewards, or not one observation more")
     infos = found.get("infos") or {}
     ends = {key: np.asarray(found[key], bool).reshape(steps) for key in ("terminations", "truncations")}
+    success = _success(infos, steps)
+    reward = rewards(np.asarray(found["rewards"]).reshape(steps), what)
+    if layout.pays_success and success is not None:
+        reward = success.astype(np.float32) - 1
     episode = imported_episode(
         {key: obs[key] for key in spec.observation},
         action,
-        _meta(told, infos, ends, env_spec, layout, what),
-        reward=rewards(np.asarray(found["rewards"]).reshape(steps), what),
+        _meta(told, success, ends, env_spec, layout, what),
+        reward=reward,
         terminated=ends["terminations"],
         truncated=ends["truncations"],
         sim_state=np.asarray(infos["sim_state"]) if layout.own and "sim_state" in infos else None,
@@ -214,9 +228,17 @@ def _per_step(info: Any, steps: int) -> Array:
     return np.asarray(info)[-steps:] if steps else np.asarray(info)[:0]
 
 
+def _success(infos: Mapping[str, Any], steps: int) -> Array | None:
+    """(T,) bool; None: not told of each step."""
+    found = next((_per_step(infos[key], steps) for key in SUCCESS if key in infos), None)
+    if found is None or found.shape != (steps,) or not np.isfinite(found).all():
+        return None
+    return found.astype(bool)
+
+
 def _meta(
     told: Mapping[str, Any],
-    infos: Mapping[str, Any],
+    success: Array | None,
     ends: Mapping[str, Array],
     env_spec: Mapping[str, Any],
     layout: _Layout,
@@ -225,9 +247,6 @@ def _meta(
     if layout.own and isinstance(told.get(OWN), str):
         return meta_from(told[OWN], f"{what}, {OWN}")
     steps = len(ends["terminations"])
-    success = next((_per_step(infos[key], steps) for key in SUCCESS if key in infos), None)
-    if success is not None and (success.shape != (steps,) or not np.isfinite(success).all()):
-        success = None
     reason = "unknown"
     if ends["terminations"][-1:].any():
         reason = "terminated"
