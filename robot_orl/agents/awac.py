@@ -51,9 +51,9 @@ class AWAC:
     @property
     def sampling(self) -> Sampling:
         cfg = self.cfg
-        assert cfg.n_step is not None and cfg.discount is not None and cfg.better_share is not None, (
-            "for_task fills them"
-        )
+        assert cfg.n_step is not None  # `for_task` filled them in
+        assert cfg.discount is not None
+        assert cfg.better_share is not None
         return Sampling(
             cfg.batch_size,
             cfg.n_step,
