@@ -149,6 +149,14 @@ class FinetuneConfig(TrainingConfig):
     checkpoint_every: int = setting(
         500, "Environment steps between two checkpoints.", unit="steps", low=1, high=STEPS
     )
+    keep_every: int | None = setting(
+        None,
+        "Environment steps between two checkpoints that are kept for good, each at the end of the episode "
+        "that reaches them; null: only the last two and the best are.",
+        unit="steps",
+        low=1,
+        high=STEPS,
+    )
     eval_every: int = setting(
         2_000, "Environment steps between two points of the learning curve.", unit="steps", low=1, high=STEPS
     )

@@ -56,6 +56,7 @@ def run(cfg: FinetuneConfig) -> None:
             asked=asdict(cfg) | {"data": paths, "where": where},
             stop_at=cfg.stop_at_success,
             speed=Speed(cfg.device, cfg.precision, cfg.compile),
+            keep_every=cfg.keep_every,
         )
         recipe = Recipe(
             cfg.env_steps,

@@ -45,6 +45,7 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     clock = StageClock(progress.wall_s)
     run.start_log(STAGE, progress.env_steps, measures_again=is_trained)
     stage.save(work, recipe)  # what is committed from now on was asked for as it is now
+    stage.keep(work)
     if not is_trained:
         _train(work, recipe, stage, found, clock)
     mixture = Mixture(work.offline, found.learned, recipe.offline_share)
@@ -78,7 +79,9 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
             stage.pending, stage.last_point = curve.pending, curve.last_step
             with times.saving():
                 stage.save(work, recipe)
+                stage.keep(work)
 
+        saves = [cadence.checkpoint_every, *([work.keep_every] if work.keep_every else [])]
         while progress.env_steps < recipe.env_steps:
             if work.stop.requested:
                 save()
@@ -97,7 +100,7 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
             if _is_due(cadence.log_every, before, progress.env_steps):
                 watch.check()
                 _log(work, progress.env_steps, clock(), episode, metrics | times.shares())
-            if _is_due(cadence.checkpoint_every, before, progress.env_steps):
+            if any(_is_due(every, before, progress.env_steps) for every in saves):
                 save()
         _ends(work, stage, curve.settle())
         # Before the checkpoint: killed after that, it is not trained again.

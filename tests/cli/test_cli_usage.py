@@ -311,7 +311,7 @@ def test_help_follows_the_choice_of_a_group(capsys: pytest.CaptureFixture[str]) 
     awac, cloning = help_of(capsys, "pretrain"), help_of(capsys, "pretrain", "agent=bc")
     assert "agent.online.temperature = null" in awac
     assert "agent.discount" not in cloning
-    assert "agent.discount = 0.97" in awac  # the YAML's value, not the dataclass's
+    assert "agent.with_goals.discount = 0.97" in awac  # the YAML's value, not the dataclass's
     assert "agent.discount = 0.99" in help_of(capsys, "pretrain", "agent=awac_paper")
 
 

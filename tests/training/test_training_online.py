@@ -1,44 +1,32 @@
 """Finetuning ends with the same weights however it came there: killed, extended, or undisturbed."""
 
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
+from finetuning_toys import TWO, Crash, on_call, tune
 from training_toys import (
     LONG,
-    SPARSE,
     WatchedReplay,
     assert_bitwise_equal,
     assert_same_runs,
-    awac_config,
-    lines,
-    offline,
-    online,
-    watched_replay,
 )
 
-from robot_orl.agents.awac import AWAC
 from robot_orl.agents.base import act
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
-from robot_orl.errors import DataError, RunError, UsageError
+from robot_orl.errors import DataError, RunError
 from robot_orl.seeds import finetune_seed
-from robot_orl.training.finetune import finetune
-from robot_orl.training.online.stage import Recipe
 from robot_orl.training.playing.players import Players
 from robot_orl.training.playing.shared_memory import Weights
-from robot_orl.training.pretrain import pretrain
 from robot_orl.training.runs.run import Run
-from robot_orl.training.speed import Speed, can_compile
 from robot_orl.training.state import unpack
 from robot_orl.types import Episode
 
@@ -46,53 +34,7 @@ pytestmark = pytest.mark.e2e  # trains
 
 Env = gymnasium.Env[Any, Any]
 CHILD = Path(__file__).with_name("killed_finetuning.py")
-TWO = replace(LONG, environments=2)
 EPISODES = 8  # of LONG
-
-
-class Crash(Exception):
-    """Stands for a kill: nothing after it runs."""
-
-
-@pytest.fixture(scope="module")
-def offline_run(tmp_path_factory: pytest.TempPathFactory, env: Env, episodes: list[Episode]) -> Path:
-    path = tmp_path_factory.mktemp("offline")
-    with Run(path) as run:
-        pretrain(offline(run, env, watched_replay(env, episodes)), "offline", awac_config(), 20)
-    return path
-
-
-@pytest.fixture
-def run(offline_run: Path, tmp_path: Path) -> Run:
-    """Pretrained, and to be finetuned by the test."""
-    return Run(shutil.copytree(offline_run, tmp_path / "run"))
-
-
-def tune(run: Run, env: Env, replay: WatchedReplay, recipe: Recipe, **settings: Any) -> Any:
-    with run:
-        return finetune(replace(online(run, env, replay), **{"cadence": SPARSE} | settings), recipe)
-
-
-def made(path: Path, offline_run: Path, env: Env, episodes: list[Episode], recipe: Recipe) -> Run:
-    run = Run(shutil.copytree(offline_run, path / "run"))
-    tune(run, env, watched_replay(env, episodes), recipe)
-    return run
-
-
-@pytest.fixture(scope="module")
-def one(
-    tmp_path_factory: pytest.TempPathFactory, offline_run: Path, env: Env, episodes: list[Episode]
-) -> Run:
-    """Undisturbed, with one environment."""
-    return made(tmp_path_factory.mktemp("one"), offline_run, env, episodes, LONG)
-
-
-@pytest.fixture(scope="module")
-def two(
-    tmp_path_factory: pytest.TempPathFactory, offline_run: Path, env: Env, episodes: list[Episode]
-) -> Run:
-    """Undisturbed, with two environments."""
-    return made(tmp_path_factory.mktemp("two"), offline_run, env, episodes, TWO)
 
 
 def recorded(run: Run) -> list[Episode]:
@@ -142,22 +84,6 @@ def test_recorded_actions_are_those_of_the_named_policy(one: Run) -> None:
 
 
 # crashes at chosen moments
-
-
-def on_call(owner: Any, name: str, number: int, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
-    """Crash before or after the so many-th call of a method."""
-    original, calls = getattr(owner, name), []
-
-    def crashing(*args: Any, **words: Any) -> Any:
-        calls.append(1)
-        if len(calls) == number and not after:
-            raise Crash
-        result = original(*args, **words)
-        if len(calls) == number and after:
-            raise Crash
-        return result
-
-    return lambda patch: patch.setattr(owner, name, crashing)
 
 
 # The first save is that of the beginning; the second comes at step 150, the third at 300.
@@ -243,87 +169,6 @@ def test_in_the_order_of_arrival_every_episode_is_learned_from_once(
     assert max(numbers) <= EPISODES  # the last but one may still have been under way
     progress = run.load("online")["progress"]
     assert (progress["env_steps"], progress["episodes"], progress["updates"]) == (400, EPISODES, 350)
-
-
-# early stop
-
-
-def test_it_stops_where_a_point_of_the_curve_is_good_enough_one_point_later(
-    one: Run, run: Run, env: Env, replay: WatchedReplay
-) -> None:
-    assert tune(run, env, replay, LONG, stop_at=0.0) is not None  # the first point is as good as that
-    progress = run.load("online")["progress"]
-    # measured at step 100, while it learned until step 200
-    assert (progress["env_steps"], progress["target"], progress["reached"]) == (200, 200, 0.0)
-    assert run.best("online") is not None
-    assert run.best("online")[1] == 100  # type: ignore[index]
-    assert run.summary["online"]["env_steps"] == 200
-    assert tune(run, env, replay, LONG, stop_at=0.0) is None
-    assert tune(run, env, replay, LONG) is not None  # without a target it goes on, as if it had never stopped
-    assert_bitwise_equal(run.load("online"), one.load("online"))
-
-
-def test_it_does_not_stop_before_it_is_good_enough(
-    one: Run, run: Run, env: Env, replay: WatchedReplay
-) -> None:
-    tune(run, env, replay, LONG, stop_at=0.9)  # one episode shows 0.21 at most
-    assert_bitwise_equal(run.load("online"), one.load("online"))
-    assert lines(run.path) == lines(one.path)
-
-
-# what a run of before does not have, and what must not change
-
-
-def test_a_run_of_an_earlier_version_goes_on(run: Run, env: Env, replay: WatchedReplay) -> None:
-    tune(run, env, replay, replace(LONG, env_steps=100))
-    with run:
-        saved = run.load("online")
-        for name in ("under_way", "pending"):
-            del saved[name]
-        del saved["progress"]["reached"]
-        saved["progress"]["target"] = 400  # it was killed at step 100
-        for name in ("environments", "deterministic"):
-            del saved["recipe"][name]
-        run.save("online", saved)
-    (run.path / "summary.json").unlink()
-    tune(run, env, replay, LONG)
-    assert run.load("online")["progress"]["episodes"] == EPISODES
-
-
-@pytest.mark.parametrize("name", ["environments", "deterministic"])
-def test_the_schedule_of_an_unfinished_stage_is_kept(
-    name: str, run: Run, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:  # killed with one episode committed and no checkpoint but the first
-        on_call(SegmentWriter, "append", 1, True)(patch)
-        with pytest.raises(Crash):
-            tune(run, env, replay, LONG)
-    changed: dict[str, Any] = {"environments": 2, "deterministic": False}
-    with pytest.raises(UsageError, match=f"began with other values of: {name}; finish it "):
-        tune(run, env, replay, replace(LONG, **{name: changed[name]}))
-
-
-@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler")
-def test_an_unfinished_stage_is_computed_as_it_began(
-    run: Run, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[bool] = []
-    monkeypatch.setattr(AWAC, "use", lambda self, compute: used.append(compute.compiled))
-    monkeypatch.setattr("robot_orl.training.speed.COMPILE_FROM", LONG.env_steps * LONG.updates_per_step + 1)
-    with monkeypatch.context() as patch:
-        on_call(Run, "save", 2, True)(patch)
-        with pytest.raises(Crash):
-            tune(run, env, replay, LONG)
-    with pytest.raises(UsageError, match=r"began with other values of: precision; finish it "):
-        tune(run, env, replay, LONG, speed=Speed(precision="float32"))
-    more = replace(LONG, env_steps=450)
-    with monkeypatch.context() as patch:
-        on_call(Run, "save", 2, True)(patch)
-        with pytest.raises(Crash):
-            tune(run, env, replay, more)  # that many would have been compiled
-    tune(run, env, replay, more)
-    tune(run, env, replay, replace(LONG, env_steps=500))  # a finished one chooses anew
-    assert used == [False, False, False, True]
 
 
 def test_another_episode_than_the_checkpoint_learned_from_is_noticed(

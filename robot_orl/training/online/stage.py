@@ -26,7 +26,7 @@ STAGE = "online"
 # What says nothing about how the agent became what it is.
 FREE = {
     *("run", "env_steps", "log_every", "eval_every", "eval_episodes", "final_episodes", "threads"),
-    *("checkpoint_every", "stop_at_success"),
+    *("checkpoint_every", "keep_every", "stop_at_success"),
 }
 
 
@@ -54,7 +54,8 @@ class Online:
 
     agent_config: the run's, with any changed settings.  asked: what the command was asked for, for the
     summary.  stop_at: end where the lower bound of a point of the learning curve reaches this success.
-    speed: how updates are computed.
+    speed: how updates are computed.  keep_every: environment steps between two checkpoints that are kept
+    for good.
     """
 
     run: Run
@@ -69,6 +70,7 @@ class Online:
     asked: dict[str, Any] = field(default_factory=dict)
     stop_at: float | None = None
     speed: Speed = field(default_factory=Speed)
+    keep_every: int | None = None
 
 
 @dataclass
@@ -110,6 +112,15 @@ class Stage:
             "precision": work.speed.precision,
         }
         work.run.save(STAGE, self.state.pack(STAGE, work.fingerprint) | kept)
+
+    def keep(self, work: Online) -> None:
+        """Keep the checkpoint for good where the kept ones before it are of an earlier multiple of steps.
+
+        Told by the files themselves: a run that was killed between a save and this makes up for it.
+        """
+        every, now = work.keep_every, self.state.progress.env_steps
+        if every is not None and now // every > max(work.run.kept(STAGE), default=0) // every:
+            work.run.keep(STAGE, now)
 
     def is_trained(self, work: Online, recipe: Recipe) -> bool:
         """For as many steps as asked, or to the success that was asked for."""
@@ -159,6 +170,7 @@ def resume(work: Online, recipe: Recipe) -> Stage:
     goes_on = progress.is_finished(STAGE) and recipe.env_steps > progress.env_steps
     if goes_on:
         stage.compiled = None
+        _require_order(work, recipe, saved)
     elif not stage.is_complete(work, recipe):
         _require_same(work, recipe, saved)
     return stage
@@ -178,6 +190,16 @@ def _require_same(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> Non
         raise UsageError(
             f"finetuning of run {work.run.path} began with other values of: {', '.join(changed)}; finish it "
             "with the same, then it can go on with others"
+        )
+
+
+def _require_order(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> None:
+    """Raises: UsageError: episodes were learned from as they came, which has no order to go on with."""
+    before = saved.get("recipe", {})
+    if recipe.deterministic and not before.get("deterministic", True) and before.get("environments", 1) > 1:
+        raise UsageError(
+            f"run {work.run.path} was finetuned with deterministic=false until now, and goes on so only: its "
+            "episodes have no fixed order"
         )
 
 

@@ -85,6 +85,11 @@ class Checkpoints:
         except OSError as error:
             raise RunError(f"cannot write checkpoint {kept}: {error.strerror}") from error
 
+    def kept(self, stage: str) -> list[int]:
+        """The steps whose checkpoints are kept for good, in order."""
+        names = (path.name.split(".")[1] for path in self.folder.glob(f"{stage}.*.ckpt"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
     def load(self, stage: str, which: str = LAST) -> dict[str, Any]:
         """What `find` finds."""
         return self.find(stage, which)[1]

@@ -129,6 +129,10 @@ class Run:
         """Keep the checkpoint that `load` finds for good, as that of `step`."""
         self._checkpoints.keep(stage, step)
 
+    def kept(self, stage: str) -> list[int]:
+        """The steps whose checkpoints are kept for good."""
+        return self._checkpoints.kept(stage)
+
     def load(self, stage: str, which: str = LAST) -> dict[str, Any]:
         """which: last, best, or a step. A damaged last one is replaced by the previous, with a warning.
 
