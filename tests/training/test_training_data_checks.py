@@ -115,7 +115,7 @@ def test_rewards_that_targets_are_not_bounded_for_are_refused(
     assert str(raised.value) == (
         f"the rewards of the data lie in {stored}, and agent.bound_targets=true is for -1 .. 0: set "
         "agent.bound_targets=false, or pay as the task does with `robot-orl dataset relabel "
-        "path=data/x where='length > 0' reason=... reward=task`"
+        "path=data/x where='length > 0' reason=... reward=task`, which needs simulator states"
     )
     remarks([odd, BAD], AWAC)  # without the bound they are fine
     remarks([odd, BAD], BCConfig())

@@ -19,6 +19,7 @@ GOAL_EPISODES = 20  # whose rewards are compared with the task's
 GOAL_TOLERANCE = 0.01  # share of steps: thresholds in single precision
 LARGE = 1e4  # values that networks which begin near zero take long to reach
 RELABEL = "`robot-orl dataset relabel path={} where='length > 0' reason=... reward=task`"
+NEEDS_STATES = ", which needs simulator states"
 
 
 def require_finite(episode: Episode, spec: Spec, what: str) -> None:
@@ -99,7 +100,7 @@ def require_rewards(replay: Replay, agent: Any, path: object) -> None:
     if getattr(agent, "bound_targets", False) and (low < -1 or high > 0):
         raise UsageError(
             f"{stored}, and agent.bound_targets=true is for -1 .. 0: set agent.bound_targets=false, or pay "
-            f"as the task does with {RELABEL.format(path)}"
+            f"as the task does with {RELABEL.format(path)}{'' if replay.reward_for else NEEDS_STATES}"
         )
 
 
