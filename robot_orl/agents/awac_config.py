@@ -147,9 +147,10 @@ class AWACConfig(AgentConfig):
             raise UsageError("bound_targets needs discount < 1: the bound is -1 / (1 - discount)")
 
     def for_task(self, spec: Spec) -> Self:
-        """The same without nulls but those of `online`, which keep the offline value."""
+        """Without nulls but those of `online`, which keep the offline value, and with empty families."""
         family = self.without_goals if spec.desired_goal is None else self.with_goals
-        return replace(self, **filled(self, family))
+        done: dict[str, Any] = {"with_goals": AWACFamily(), "without_goals": AWACFamily()}
+        return replace(self, **filled(self, family), **done)
 
 
 def filled(config: Any, defaults: Any) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from robot_orl.benchmark.jobs import Command, Job
 from robot_orl.benchmark.suite import AgentRow, Settings, Suite, TaskRow
 from robot_orl.compose import COMMANDS, build, config_folder
 from robot_orl.errors import UsageError, unknown
+from robot_orl.tasks import TaskConfig, make_env, spec_of
+from robot_orl.training.state import config_object
+from robot_orl.types import Spec
 
 CLI = (sys.executable, "-m", "robot_orl.cli")
 HELD_OUT = (sys.executable, "-m", "robot_orl.commands.held_out")
@@ -94,7 +97,7 @@ class Plan:
 
 def plan(cell: Cell, places: Places) -> Plan:
     """Raises: UsageError: a setting of the suite that its command does not take."""
-    learns = _peer_configuration(cell) if cell.agent.peer else _own_configuration(cell)
+    learns = _peer_configuration(cell) if cell.agent.peer else _for_task(cell)
     data = _data_configuration(cell, places.files)
     configuration = {"data": data, **learns, "seed": cell.seed, "evaluation_episodes": cell.suite.episodes}
     made = places.work / "data" / f"{cell.task.name}-{cell.seed}-{hash_of(data)}"
@@ -156,6 +159,22 @@ def _own_configuration(cell: Cell) -> dict[str, Any]:
     if cell.finetune is None:
         return {"pretrain": pretrain, "finetune": None}
     return {"pretrain": pretrain, "finetune": _resolved(_finetune_words(cell, "run"), pretrain["agent"])}
+
+
+def _for_task(cell: Cell) -> dict[str, Any]:
+    """The configuration with what the agent makes of it for the task: what is for others does not count."""
+    learns, spec = _own_configuration(cell), _spec(cell.task.task)
+    stages = {name: stage for name, stage in learns.items() if stage is not None}
+    agents = {name: asdict(config_object(stage["agent"]).for_task(spec)) for name, stage in stages.items()}
+    return learns | {name: stage | {"agent": agents[name]} for name, stage in stages.items()}
+
+
+@cache
+def _spec(task: str) -> Spec:
+    env = make_env(TaskConfig(task))
+    spec = spec_of(env)
+    env.close()
+    return spec
 
 
 def _own_commands(cell: Cell, data: Path, folder: Path, places: Places) -> list[Command]:

@@ -93,6 +93,19 @@ def test_a_cell_is_another_one_where_its_configuration_is_and_only_there(tmp_pat
     assert plan(cell(tmp_path, "bc"), here).data == first.data
 
 
+def test_a_setting_for_other_tasks_makes_no_other_cell(tmp_path: Path) -> None:
+    def hash_with(setting: str, task: str) -> str:
+        text = SUITE.replace("steps: 40", f"steps: 40, {setting}: 0.5")
+        assert text != SUITE
+        return plan(cell(tmp_path, "awac", task, text=text), Places(Path("w"), {})).hash
+
+    with_goals, without = "agent.with_goals.discount", "agent.without_goals.discount"
+    reach, door = (plan(cell(tmp_path, "awac", t), Places(Path("w"), {})).hash for t in ("reach", "door"))
+    assert hash_with(without, "reach") == reach != hash_with(with_goals, "reach")
+    assert hash_with(with_goals, "door") == door != hash_with(without, "door")
+    assert hash_with("agent.discount", "reach") == hash_with(with_goals, "reach")
+
+
 def test_what_a_suite_cannot_set_is_refused_before_anything_is_played(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no field of pretrain 'step'; did you mean 'steps'"):
         plan(cell(tmp_path, "awac", text=SUITE.replace("{steps: 40}", "{step: 40}")), Places(Path("w"), {}))
