@@ -17,9 +17,14 @@ from robot_orl.types import Batch
 SPEC = point_spec(actions=3)
 
 
-def agent(seed: int = 0) -> AWAC:
+def agent(seed: int = 0, weights: str = "exp_std") -> AWAC:
     cfg = AWACConfig(
-        hidden=[32, 32], critics=3, layer_norm=True, policy_gradient_weight=1.0, weights="exp_std"
+        hidden=[32, 32],
+        critics=3,
+        layer_norm=True,
+        policy_gradient_weight=1.0,
+        weights=weights,
+        multi_step_share=0.5,
     )
     return AWAC(cfg, SPEC, identity(SPEC), seed)
 
@@ -64,8 +69,9 @@ def test_no_gradient_is_left_on_what_was_not_asked_for() -> None:
 
 
 @pytest.mark.e2e  # compiles
-def test_compiled_updates_are_those_of_eager_execution() -> None:
-    eager, compiled = agent(), agent()
+@pytest.mark.parametrize("weights", ["exp_std", "kl"])
+def test_compiled_updates_are_those_of_eager_execution(weights: str) -> None:
+    eager, compiled = agent(weights=weights), agent(weights=weights)
     compiled.use(Compute(compiled=True))
     expected, found = eager.update(batch()), compiled.update(batch())
     assert found.keys() == expected.keys()
