@@ -152,13 +152,14 @@ class AWAC:
         al. 2016, A3C). A = worth - V(s) with V(s) = Q(s, policy mean), the minimum over the critics.
         """
         mean, log_std = actor(state)
-        climbs = self.cfg.policy_gradient_weight > 0
+        pull = self.cfg.policy_gradient_weight or 0.0
+        climbs = pull > 0
         value = self.q(self.critic, state, mean if climbs else mean.detach()).amin(dim=0)
         advantage = worth - value.detach()
         weight = advantage_weights(advantage, self.cfg)
         loss = -self.cfg.awac_weight * (weight * log_prob(mean, log_std, action)).mean()
         if climbs:
-            loss = loss - self.cfg.policy_gradient_weight * (value / value.detach().abs().mean()).mean()
+            loss = loss - pull * (value / value.detach().abs().mean()).mean()
         return loss, {
             "actor/loss": loss.detach(),
             "actor/advantage": advantage.mean(),

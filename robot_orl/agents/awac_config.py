@@ -46,6 +46,9 @@ class AWACFamily(Schema):
     multi_step_share: float | None = setting(
         None, "Share of the n-step target, instead of Q(s, a), in the advantage.", low=0, high=1
     )
+    policy_gradient_weight: float | None = setting(
+        None, "Weight of the policy-gradient term.", low=0, high=1e3
+    )
     online: AWACOnline = setting(factory=AWACOnline, help="What changes when finetuning begins.")
 
 
@@ -85,8 +88,12 @@ class AWACConfig(AgentConfig):
         high=1,
     )
     awac_weight: float = setting(1.0, "Weight of AWAC's actor loss.", low=0, high=1e3)
-    policy_gradient_weight: float = setting(
-        0.0, "Weight of -Q(s, mean) / mean |Q| in the actor's loss.", low=0, high=1e3
+    policy_gradient_weight: float | None = setting(
+        0.0,
+        "Weight of -Q(s, mean) / mean |Q| in the actor's loss (cf. Fujimoto & Gu 2021, TD3+BC); null: by "
+        "family.",
+        low=0,
+        high=1e3,
     )
     critics: int = setting(2, "Size of the critic ensemble.", low=1, high=100)
     critic_subset: int = setting(2, "Critics drawn per update for the target's minimum.", low=1, high=100)

@@ -165,8 +165,8 @@ def _for_task(cell: Cell) -> dict[str, Any]:
     """The configuration with what the agent makes of it for the task: what is for others does not count."""
     learns, spec = _own_configuration(cell), _spec(cell.task.task)
     stages = {name: stage for name, stage in learns.items() if stage is not None}
-    agents = {name: asdict(config_object(stage["agent"]).for_task(spec)) for name, stage in stages.items()}
-    return learns | {name: stage | {"agent": agents[name]} for name, stage in stages.items()}
+    agents = {name: config_object(stage["agent"]).for_task(spec) for name, stage in stages.items()}
+    return learns | {name: stage | {"agent": asdict(agents[name])} for name, stage in stages.items()}
 
 
 @cache

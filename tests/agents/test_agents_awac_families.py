@@ -10,13 +10,14 @@ from robot_orl.agents.awac_config import AWACConfig, AWACFamily, AWACOnline
 from robot_orl.compose import build
 from robot_orl.errors import UsageError
 
-GOALS = AWACFamily(0.9, 5, 0.0, "exp_std", 1.0, 0.0, AWACOnline(n_step=1, awac_weight=2.0))
-NONE = AWACFamily(0.99, 50, 0.9, "kl", 0.25, 0.5, AWACOnline(n_step=7, hindsight_share=0.0))
+GOALS = AWACFamily(0.9, 5, 0.0, "exp_std", 1.0, 0.0, 0.0, AWACOnline(n_step=1, awac_weight=2.0))
+NONE = AWACFamily(0.99, 50, 0.9, "kl", 0.25, 0.5, 1.5, AWACOnline(n_step=7, hindsight_share=0.0))
 
 
 def config(**settings: object) -> AWACConfig:
     """Everything that a family says is null, but for `settings`."""
-    names = ("discount", "n_step", "better_share", "weights", "weight_kl", "multi_step_share")
+    names = ["discount", "n_step", "better_share", "weights", "weight_kl"]
+    names += ["multi_step_share", "policy_gradient_weight"]
     values = {name: None for name in names} | settings
     return AWACConfig(with_goals=GOALS, without_goals=NONE, **values)  # type: ignore[arg-type]
 
@@ -29,6 +30,7 @@ def test_a_task_with_goals_and_one_without_have_their_own_values() -> None:
     assert [cfg.weights for cfg in found] == ["exp_std", "kl"]
     assert [cfg.weight_kl for cfg in found] == [1.0, 0.25]
     assert [cfg.multi_step_share for cfg in found] == [0.0, 0.5]
+    assert [cfg.policy_gradient_weight for cfg in found] == [0.0, 1.5]
     assert [cfg.online.n_step for cfg in found] == [1, 7]
     assert [cfg.online.hindsight_share for cfg in found] == [None, 0.0]
 
