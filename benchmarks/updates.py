@@ -13,6 +13,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -57,7 +58,12 @@ def settings(name: str) -> AWACConfig:
     same = [*sizes, "agent.log_std_low=-1", "agent.hindsight_share=0"]
     cfg = build("pretrain", [f"agent={name}", "data=none", "out=none", *same]).agent
     assert isinstance(cfg, AWACConfig)
-    return cfg
+    spec = plain_spec()
+    key = next(iter(spec.observation))
+    found = cfg.for_task(replace(spec, achieved_goal=key, desired_goal=key))  # of the family with goals
+    assert found.weights in ("softmax", "exp_std")
+    assert found.multi_step_share == found.policy_gradient_weight == 0  # the eager one has neither
+    return found
 
 
 def compare(cfg: AWACConfig, args: argparse.Namespace) -> dict[str, list[float]]:

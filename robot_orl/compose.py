@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from robot_orl.config import COMMANDS
 from robot_orl.errors import UsageError, unknown
-from robot_orl.registry import PACKAGES, discover
+from robot_orl.registry import PACKAGES, discover, schema_of
 from robot_orl.schema import own_first
 
 GROUPS_OF = {
@@ -113,13 +113,24 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
         if base is not None:
             OmegaConf.set_struct(defaults, False)
             with _one_line():
-                defaults.agent = OmegaConf.merge(defaults.agent, base)
+                defaults.agent = completed(base)
         for override in fields:
             _check_key(command, defaults, override.key_or_group)
         with _one_line():
             for override in fields:
                 _set(defaults, override)
     return defaults
+
+
+def completed(agent: dict[str, Any]) -> DictConfig:
+    """The settings of a run's agent; what was no field yet when it was made is as the schema says.
+
+    Not as today's YAML does: that may switch on what the run did without.
+    """
+    discover("agent")
+    found = OmegaConf.merge(OmegaConf.structured(schema_of("agent", agent["name"])()), agent)
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def _set(config: DictConfig, override: Override) -> None:

@@ -27,8 +27,8 @@ def within_kl(advantage: Tensor, bound: float) -> Tensor:
 
     The E-step of REPS (Peters et al. 2010) and MPO (Abdolmaleki et al. 2018, eq. 7) on a batch. A bound of
     log(1 / p) is what choosing a share p of the batch and dropping the rest costs. The divergence falls as
-    the temperature rises, so that of a grid of temperatures the first within the bound is taken; all of them
-    at once, because a search that stops early would not compile to one graph.
+    the temperature rises, so that of a grid of temperatures, each a sixth above the last, the first within
+    the bound is taken; all of them at once, because a search that stops early would not compile to one graph.
     """
     grid = torch.logspace(-2, 2, TEMPERATURES, device=advantage.device)
     temperature = deviation(advantage) * grid

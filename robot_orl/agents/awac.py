@@ -107,11 +107,11 @@ class AWAC:
         critic_gradient, (q, metrics) = gradient(
             self.critic, lambda critic: self.critic_loss(critic, state, action, target)
         )
-        worth = q.amin(dim=0)
+        action_value = q.amin(dim=0)
         if self.cfg.multi_step_share:
-            worth = torch.lerp(worth, target, self.cfg.multi_step_share)
+            action_value = torch.lerp(action_value, target, self.cfg.multi_step_share)
         actor_gradient, actor_metrics = gradient(
-            self._policy.actor, lambda actor: self.actor_loss(actor, state, action, worth)
+            self._policy.actor, lambda actor: self.actor_loss(actor, state, action, action_value)
         )
         return critic_gradient, actor_gradient, metrics | actor_metrics
 
@@ -144,22 +144,22 @@ class AWAC:
         return loss, (q, {"critic/loss": loss.detach(), "critic/q": q.mean()})
 
     def actor_loss(
-        self, actor: Network, state: Tensor, action: Tensor, worth: Tensor
+        self, actor: Network, state: Tensor, action: Tensor, action_value: Tensor
     ) -> tuple[Tensor, TensorMetrics]:
         """Policy improvement, eq. 9: likelihood of the data's actions, weighted by their advantage.
 
-        worth: of a in s, (B,): Q(s, a), the minimum over the critics, in part the n-step target (cf. Mnih et
-        al. 2016, A3C). A = worth - V(s) with V(s) = Q(s, policy mean), the minimum over the critics.
+        action_value: (B,): Q(s, a), the minimum over the critics, in part the n-step target (cf. Mnih et
+        al. 2016, A3C). A = action_value - V(s) with V(s) = Q(s, policy mean), the minimum over the critics.
         """
         mean, log_std = actor(state)
-        pull = self.cfg.policy_gradient_weight or 0.0
-        climbs = pull > 0
+        gradient_weight = self.cfg.policy_gradient_weight or 0.0
+        climbs = gradient_weight > 0
         value = self.q(self.critic, state, mean if climbs else mean.detach()).amin(dim=0)
-        advantage = worth - value.detach()
+        advantage = action_value - value.detach()
         weight = advantage_weights(advantage, self.cfg)
         loss = -self.cfg.awac_weight * (weight * log_prob(mean, log_std, action)).mean()
         if climbs:
-            loss = loss - pull * (value / value.detach().abs().mean()).mean()
+            loss = loss - gradient_weight * (value / value.detach().abs().mean()).mean()
         return loss, {
             "actor/loss": loss.detach(),
             "actor/advantage": advantage.mean(),

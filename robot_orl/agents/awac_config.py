@@ -2,7 +2,7 @@
 
 What depends on the kind of task is null in `configs/agent/awac.yaml` and taken from one of two sections:
 `with_goals`, for tasks whose goal is a part of the observation and can be relabelled in hindsight, or
-`without_goals`. A value that somebody sets holds for both.
+`without_goals`. A value that somebody sets holds for both; online, `online` still wins.
 """
 
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -18,7 +18,7 @@ WEIGHTS = ["softmax", "exp", "exp_std", "kl"]
 
 @dataclass
 class AWACOnline(Schema):
-    """What changes when finetuning begins; null keeps the offline value."""
+    """What changes when finetuning begins; null takes the family's value, or else keeps the offline one."""
 
     n_step: int | None = setting(None, "Rewards summed before bootstrapping.", unit="steps", low=1, high=1000)
     temperature: float | None = setting(None, "Lambda of the advantage weights.", low=1e-6, high=1e6)
@@ -27,7 +27,7 @@ class AWACOnline(Schema):
         None, "Weight of the policy-gradient term.", low=0, high=1e3
     )
     better_share: float | None = setting(
-        None, "Share of samples from episodes of more than mean return.", low=0, high=1
+        None, "Share of samples from episodes that are better than the mean one.", low=0, high=1
     )
     hindsight_share: float | None = setting(None, "Share of samples with a relabelled goal.", low=0, high=1)
 
@@ -39,10 +39,10 @@ class AWACFamily(Schema):
     discount: float | None = setting(None, "Gamma.", low=0, high=1)
     n_step: int | None = setting(None, "Rewards summed before bootstrapping.", unit="steps", low=1, high=1000)
     better_share: float | None = setting(
-        None, "Share of samples from episodes of more than mean return.", low=0, high=1
+        None, "Share of samples from episodes that are better than the mean one.", low=0, high=1
     )
     weights: str | None = setting(None, "Advantage weights.", choices=WEIGHTS)
-    weight_kl: float | None = setting(None, "The KL divergence of weights=kl.", unit="nat", low=0, high=20)
+    weight_kl: float | None = setting(None, "The KL divergence of weights=kl.", unit="nat", low=0.01, high=20)
     multi_step_share: float | None = setting(
         None, "Share of the n-step target, instead of Q(s, a), in the advantage.", low=0, high=1
     )
@@ -78,7 +78,7 @@ class AWACConfig(AgentConfig):
     )
     weight_clip: float = setting(20.0, "Upper bound of the two exp weights.", low=1, high=1e6)
     weight_kl: float | None = setting(
-        1.0, "The KL divergence of weights=kl; null: by family.", unit="nat", low=0, high=20
+        1.0, "The KL divergence of weights=kl; null: by family.", unit="nat", low=0.01, high=20
     )
     multi_step_share: float | None = setting(
         0.0,
@@ -106,7 +106,8 @@ class AWACConfig(AgentConfig):
     )
     better_share: float | None = setting(
         0.0,
-        "Share of samples from episodes of more than mean return (cf. Hong et al. 2023); null: by family.",
+        "Share of samples from episodes that are better than the mean one (cf. Hong et al. 2023); null: by "
+        "family.",
         low=0,
         high=1,
     )

@@ -171,6 +171,8 @@ def _for_task(cell: Cell) -> dict[str, Any]:
 
 @cache
 def _spec(task: str) -> Spec:
+    import envs  # noqa: F401  registers the tasks with Gymnasium
+
     env = make_env(TaskConfig(task))
     spec = spec_of(env)
     env.close()

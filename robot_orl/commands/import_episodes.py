@@ -74,7 +74,7 @@ def run(cfg: Config) -> None:
     print(
         f"{cfg.out}: {taken} episodes, {steps} transitions of {printable(source.spec.task)} imported{there}"
     )
-    if (paid := source.provenance.get("rewards")) is not None:
+    if taken and (paid := source.provenance.get("rewards")) is not None:
         print(f"rewards are {paid}")
     if (note := _unknown_task(source.spec.task)) is not None:
         print(note)

@@ -144,7 +144,10 @@ def _already_there(out: Path | Url | str, file: Provenance, source: Source) -> s
         return set()
     same = [s for s in dataset.segments if _imported(s.attributes).get("sha256") == file.sha256]
     for segment in same:
-        cut = _imported(segment.attributes).get("file_says", {}).get("cut_after")
+        says = _imported(segment.attributes).get("file_says", {})
+        if says.get("rewards") != source.provenance.get("rewards"):
+            raise UsageError(f"{file.file} is in {out} with other rewards already: choose another out")
+        cut = says.get("cut_after")
         if cut != source.provenance.get("cut_after"):
             raise UsageError(f"{file.file} is in {out} with horizon={cut} already: choose another out")
     return {

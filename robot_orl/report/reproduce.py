@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from robot_orl.compose import choices, parse, resolve
+from robot_orl.compose import choices, completed, parse, resolve
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.report.sources import Sources
@@ -26,15 +26,16 @@ def commands(sources: Sources) -> list[str]:
     if "data" in sources.missing:
         lines.append(f"# the data must lie at {', '.join(shown(path) for path in config['data'])}")
     data = [shown(path) for path in config["data"]]
-    asked = config | {"data": data[0] if len(data) == 1 else data, "out": run}
+    agent = _completed(config["agent"])
+    asked = config | {"agent": agent} | {"data": data[0] if len(data) == 1 else data, "out": run}
     lines.append(command("pretrain", ("agent",), asked, first=("agent", "data", "out")))
     if "finetune" in summary:
         last = summary["finetune"]
         for part in (*last.get("before", ()), last):  # earlier parts, whose settings differed, come first
-            asked = {**part, "run": run}
+            asked = {**part, "run": run, "agent": _completed(part["agent"])}
             if asked.get("data") == config["data"]:
                 del asked["data"]
-            lines.append(command("finetune", ("agent",), asked, first=("run",), base=config["agent"]))
+            lines.append(command("finetune", ("agent",), asked, first=("run",), base=agent))
     bundle = summary.get("bundle")
     if bundle is not None:
         lines.append(_exporting(sources, run, shown(bundle)))
@@ -42,6 +43,13 @@ def commands(sources: Sources) -> list[str]:
         lines.append(_deploying(sources.deploy, bundle))
     lines.append(command("report", (), {"run": run}))
     return lines
+
+
+def _completed(agent: Values) -> Values:
+    """The settings of a run's agent with those that its version did not have yet."""
+    found = OmegaConf.to_container(completed(agent))
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
 
 
 def collecting(dataset: Dataset) -> list[str]:

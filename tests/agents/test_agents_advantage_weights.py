@@ -62,4 +62,3 @@ def test_a_bound_of_log_n_over_k_is_what_choosing_k_of_n_costs() -> None:
 def test_equal_advantages_weigh_the_same_under_any_bound() -> None:
     assert within_kl(torch.zeros(5), 1.0).tolist() == approx([1] * 5)
     assert within_kl(torch.tensor([3.0]), 1.0).tolist() == approx([1])
-    assert within_kl(torch.tensor([1.0, 2, 3]), 0.0).tolist() == approx([1, 1, 1], abs=0.02)

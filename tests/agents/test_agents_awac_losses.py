@@ -127,6 +127,17 @@ def test_the_advantage_is_over_the_policys_mean_by_the_minimum_of_the_critics() 
     assert metrics["actor/advantage"].item() == approx((-0.5 + 0 - 0.5) / 3)
 
 
+def test_a_share_of_the_advantage_is_what_really_followed() -> None:
+    agent = linear_awac(
+        critic=((0, 1, 0),), target=((0, 0, 2),), mean=0.5, log_std=PRECISE, multi_step_share=0.25
+    )
+    noise, members, blur = agent.draw(2)
+    inputs = column(3, 4), column(1, -1), torch.tensor([-1.0, 0]), torch.tensor([0.5, 0.0]), column(5, 6)
+    _, _, metrics = agent.gradients(*inputs, noise, members, blur)
+    # Q 1 and -1, targets -1 + 0.5 * 2 = 0 and 0, V 0.5: 0.75 - 0.5 and -0.75 - 0.5
+    assert metrics["actor/advantage"].item() == approx((0.25 - 1.25) / 2)
+
+
 def test_the_advantage_has_no_gradient() -> None:
     agent = linear_awac(critic=TWO, mean=0.5, awac_weight=0.0)
     loss, metrics = actor_loss(agent, column(0, 1), column(1, -1))

@@ -9,17 +9,23 @@ from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Sampling
 
 
-def test_better_steps_are_those_of_episodes_of_more_than_mean_return() -> None:
+def test_better_steps_are_those_of_episodes_whose_mean_reward_is_above_the_mean() -> None:
     better = Better()
     reward = np.array([-1, -1, -1, -1, 0, -1, 0, 0], np.float32)
     last_row = np.array([3, 3, 3, 6, 6, 10, 10, 10])
-    # returns -3, -1 and -1, of mean -5 / 3
+    # mean rewards -1, -1 / 2 and -1 / 3, of mean -0.61
     assert better.of(reward, last_row).tolist() == [3, 4, 5, 6, 7]
     more = np.append(reward, [0, 0, 0]).astype(np.float32)
-    # and 0, of mean -5 / 4: the two stay better
-    assert better.of(more, np.append(last_row, [14] * 3)).tolist() == [*range(3, 11)]
+    # and 0, of mean -0.46: one falls behind
+    assert better.of(more, np.append(last_row, [14] * 3)).tolist() == [*range(5, 11)]
     most = np.append(more, [9]).astype(np.float32)
-    assert better.of(most, np.append(last_row, [14] * 3 + [16])).tolist() == [11], "the mean is 4 / 5"
+    assert better.of(most, np.append(last_row, [14] * 3 + [16])).tolist() == [11], "the mean is 1.43"
+
+
+def test_a_short_failure_is_not_better_than_a_long_success() -> None:
+    reward = np.array([-1] * 10 + [-1] * 50 + [0] * 50, np.float32)
+    last_row = np.array([10] * 10 + [111] * 100)
+    assert Better().of(reward, last_row).tolist() == [*range(10, 110)]
 
 
 def test_where_no_episode_is_better_there_is_none() -> None:

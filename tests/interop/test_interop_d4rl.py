@@ -105,6 +105,10 @@ def test_shaped_rewards_become_the_tasks_where_success_is_told(tmp_path: Path) -
     assert next(source.episodes).reward.tolist() == [-1, 0, 0, -1]
     _, [other] = imported("d4rl", door, task="a task of somebody", control_hz=20)
     assert other.reward.tolist() == np.float32([-0.1, 10.5, 20, 0]).tolist()
+    half = made(tmp_path / "z.hdf5", **arrays, infos__goal_achieved=np.array([0, 1, np.nan, 0], "f4"))
+    told_in_part = reader("d4rl")(half, Request(task="adroit_door"))
+    assert "rewards" not in told_in_part.provenance, "two kinds of rewards would be mixed"
+    assert next(told_in_part.episodes).reward[1] == 10.5
     untold = reader("d4rl")(made(tmp_path / "y.hdf5", **arrays), Request(task="adroit_door"))
     assert "rewards" not in untold.provenance
     assert next(untold.episodes).reward[1] == 10.5

@@ -201,6 +201,18 @@ def test_frames_become_a_camera(tmp_path: Path, data_format: str, jpeg: bool) ->
     assert np.abs(episode.images["view"].astype(int) - view).max() <= (2 if jpeg else 0)
 
 
+def test_shaped_rewards_become_the_tasks_where_success_is_told(tmp_path: Path) -> None:
+    space, action = Box(-np.inf, np.inf, (39,), np.float32), Box(-1, 1, (28,), np.float32)
+    actions = np.zeros((3, 28), "f4")
+    infos = {"success": [False, False, True, False]}  # after reset and after each step
+    path = foreign(tmp_path, space, np.zeros((4, 39), "f4"), action=action, actions=actions, infos=infos)
+    source = format_minari.read(path, Request(task="adroit_door"))
+    assert next(source.episodes).reward.tolist() == [-1, 0, -1]
+    assert source.provenance["rewards"].startswith("as the task pays")
+    [other] = format_minari.read(path, Request(control_hz=20)).episodes
+    assert set(other.reward.tolist()) != {-1, 0}
+
+
 @BOTH
 def test_what_minari_says_is_kept_and_the_rest_is_unknown(tmp_path: Path, data_format: str) -> None:
     success = [False, False, True, False]  # after reset and after each step

@@ -6,21 +6,25 @@ from robot_orl.types import Array
 
 
 class Better:
-    """Steps of the episodes of a replay that have more than the mean return; worked out when it has grown."""
+    """Steps of a replay's better episodes: their mean reward of a step is above the mean of all episodes.
+
+    The mean and not the sum, by which a failure that was cut off early would be better than a long success.
+    Worked out when the replay has grown.
+    """
 
     def __init__(self) -> None:
         self._seen = 0
         self._steps = np.zeros(0, np.int64)
 
     def of(self, reward: Array, last_row: Array) -> Array:
-        """(M,) int64, empty where all returns are equal.
+        """(M,) int64, empty where all episodes are equally good.
 
         reward: (N,) of all steps.  last_row: (N,) int64, another one for every episode.
         """
         if len(reward) != self._seen:
             starts = np.flatnonzero(np.diff(last_row, prepend=-1))  # (E,) first step of each
-            returns = np.add.reduceat(reward, starts, dtype=np.float64)
             lengths = np.diff(starts, append=len(reward))
-            self._steps = np.flatnonzero(np.repeat(returns > returns.mean(), lengths))
+            mean = np.add.reduceat(reward, starts, dtype=np.float64) / lengths  # (E,)
+            self._steps = np.flatnonzero(np.repeat(mean > mean.mean(), lengths))
             self._seen = len(reward)
         return self._steps

@@ -33,7 +33,7 @@ class Sampling:
     goal moves less than this until then [m]: relabelled, it would only say that doing nothing works.
     hindsight_past: share of those whose goal is one achieved at any time of the episode, before the sample
     as well: future ones alone never show what it costs to leave a goal.
-    better_share: share of samples from episodes of more than mean return (cf. Hong et al. 2023).
+    better_share: share of samples from episodes that are better than the mean one (cf. Hong et al. 2023).
     """
 
     batch_size: int

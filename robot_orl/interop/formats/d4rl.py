@@ -61,7 +61,7 @@ def read(path: Path, request: Request) -> Source:
             provenance={
                 "clipped_action_values": clipped,
                 **({"cut_after": request.horizon} if flat.truncated is None else {}),
-                **({"rewards": PAID} if flat.pays_success and flat.success is not None else {}),
+                **({"rewards": PAID} if flat.pays_success else {}),
                 **_told(file, is_own=flat.metas is not None),
             },
         )
@@ -89,6 +89,7 @@ def _flat(path: Path, file: Any, request: Request) -> Flat:
     if "next_observations" in file:
         following = Column(file, "next_observations").expect(total, observations.row)
     reached = next((name for name in SUCCESS if f"infos/{name}" in file), None)
+    success = None if reached is None else Column(file, f"infos/{reached}").expect(total, (), (1,))
     own = _own(path, file, total, actions.row)
     if own.ends is not None:
         ends = own.ends
@@ -108,13 +109,18 @@ def _flat(path: Path, file: Any, request: Request) -> Flat:
         reward=rewards,
         terminated=terminals,
         truncated=timeouts,
-        success=None if reached is None else Column(file, f"infos/{reached}").expect(total, (), (1,)),
-        pays_success=names_task(request) and own.metas is None,
+        success=success,
+        pays_success=names_task(request) and own.metas is None and _is_known(success),
         columns=own.columns,
         sim_state=own.sim_state,
         last_sim_state=own.last_sim_state,
         metas=own.metas,
     )
+
+
+def _is_known(success: Column | None) -> bool:
+    """Of every step; else rewards of two kinds would be mixed."""
+    return success is not None and not np.isnan(success.read(0, len(success))).any()
 
 
 def _spec(path: Path, request: Request, own: Spec | None, seen: int, taken: int, ends: Array) -> Spec:

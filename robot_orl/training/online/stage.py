@@ -119,7 +119,10 @@ class Stage:
         Told by the files themselves: a run that was killed between a save and this makes up for it.
         """
         every, now = work.keep_every, self.state.progress.env_steps
-        if every is not None and now // every > max(work.run.kept(STAGE), default=0) // every:
+        if every is None:
+            return
+        last = max((step for step in work.run.kept(STAGE) if step <= now), default=0)
+        if now // every > last // every:
             work.run.keep(STAGE, now)
 
     def is_trained(self, work: Online, recipe: Recipe) -> bool:
@@ -204,6 +207,9 @@ def _require_order(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> No
 
 
 def _history(work: Online, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the finished parts of the stage were asked for, where the rest is asked for something else."""
+    """What the finished parts of the stage were asked for, where the rest is asked for something else.
+
+    A field that an earlier version did not have makes no difference.
+    """
     earlier, last = saved.get("before", []), saved.get("asked", work.asked)
-    return [*earlier, last] if set(differing(last, work.asked)) - FREE else earlier
+    return [*earlier, last] if set(differing(last, work.asked, defaults=work.asked)) - FREE else earlier
