@@ -169,10 +169,8 @@ def _for_task(cell: Cell) -> dict[str, Any]:
     return learns | {name: stage | {"agent": asdict(agents[name])} for name, stage in stages.items()}
 
 
-@cache
+@cache  # whoever calls has imported the package that registers the task
 def _spec(task: str) -> Spec:
-    import envs  # noqa: F401  registers the tasks with Gymnasium
-
     env = make_env(TaskConfig(task))
     spec = spec_of(env)
     env.close()
