@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robot_orl.benchmark.cells import Plan
 from robot_orl.benchmark.jobs import Ledger
+from robot_orl.benchmark.plan import Plan
 from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, RunError

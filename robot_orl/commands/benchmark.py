@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robot_orl.benchmark.cells import Cell, Places, Plan, only, plan
+from robot_orl.benchmark.cell import Cell, Places, only
 from robot_orl.benchmark.figure import figure
 from robot_orl.benchmark.jobs import Job, Player
+from robot_orl.benchmark.plan import Plan, plan
 from robot_orl.benchmark.results import gather, read_cells, write_cell, write_text
 from robot_orl.benchmark.suite import Suite, load_suite
 from robot_orl.benchmark.summary import table

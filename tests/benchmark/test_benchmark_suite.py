@@ -7,7 +7,8 @@ import pytest
 from benchmark_toys import SUITE, write
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.benchmark.cells import Cell, Places, only, plan
+from robot_orl.benchmark.cell import Cell, Places, only
+from robot_orl.benchmark.plan import plan
 from robot_orl.benchmark.suite import load_suite
 from robot_orl.compose import choices
 from robot_orl.errors import UsageError
