@@ -30,7 +30,7 @@ from robot_orl.report.charts import (
 )
 
 WIDTH, PANEL_HEIGHT, GAP = 860.0, 236.0, 10.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 12.0, 46.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 14.0, 46.0, 40.0
 LEGEND_LINE = 20.0
 COLORS = {  # by place in the suite: light theme, dark theme
     "light": ("#7a8392", "#b86e00", "#0d8f76", "#7c3aed", "#d2503d", "#2563eb", "#b0307f", "#4d7c0f"),
@@ -111,7 +111,7 @@ def _panel(
     lengths = {curve.step[-1] for (_, stage), curve in curves.items() if stage == "offline"}
     units = {"offline": "updates", "online": "environment steps"}
     if len(lengths) > 1:  # so that every curve reaches the boundary
-        units["offline"] = "updates [% of its own]"
+        units["offline"] = "updates [%]"
         curves = {key: _as_share(c) if key[1] == "offline" else c for key, c in curves.items()}
     y = Scale(0, 1, frame.bottom, frame.top)
     scales = _scales(curves, frame)

@@ -89,7 +89,7 @@ def test_lengths_that_differ_are_shown_as_shares_so_that_all_reach_the_boundary(
     longer = cell("bc", 0, 0.4)
     longer["curves"]["offline"][-1][0] = 1000
     root = ElementTree.fromstring(figure(MADE, [longer, cell("awac", 0, 0.5, 0.9)]))
-    assert "updates [% of its own]" in {one.text for one in root.iter(f"{SVG}text")}
+    assert "updates [%]" in {one.text for one in root.iter(f"{SVG}text")}
     assert [float(c.attrib["cx"]) for c in root.iter(f"{SVG}circle")] == [294, 294, 548]
 
 
