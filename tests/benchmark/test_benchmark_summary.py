@@ -69,15 +69,15 @@ def test_the_table_says_everything_once() -> None:
 
 
 def test_the_figure_has_a_mark_where_each_stage_ended() -> None:
-    """One panel of 560 px: plot from 40 to 548, boundary at 294; y from 196 (0%) up to 46 + legend (100%)."""
+    """One panel of 560 px: plot from 44 to 546, boundary at 295; y from 196 (0%) up to 46 + legend (100%)."""
     root = ElementTree.fromstring(figure(MADE, CELLS))
     marks = [(float(c.attrib["cx"]), float(c.attrib["cy"])) for c in root.iter(f"{SVG}circle")]
     height = float(root.attrib["height"])
     bottom, top = height - 40, height - 236 + 46
     y = [bottom - rate * (bottom - top) for rate in (0.4, 0.5, 0.9)]
-    assert marks == [pytest.approx(p, abs=0.1) for p in ((294, y[0]), (294, y[1]), (548, y[2]))]
+    assert marks == [pytest.approx(p, abs=0.1) for p in ((295, y[0]), (295, y[1]), (546, y[2]))]
     (boundary,) = [one for one in root.iter(f"{SVG}line") if one.get("class") == "boundary"]
-    assert float(boundary.attrib["x1"]) == 294
+    assert float(boundary.attrib["x1"]) == 295
     band = next(one for one in root.iter(f"{SVG}polygon") if len(one.attrib["points"].split()) == 6)
     outer = [float(point.split(",")[1]) for point in band.attrib["points"].split()]
     assert outer[2] == pytest.approx(bottom - 1.0 * (bottom - top), abs=0.1)  # the highest seed at the end
@@ -90,7 +90,7 @@ def test_lengths_that_differ_are_shown_as_shares_so_that_all_reach_the_boundary(
     longer["curves"]["offline"][-1][0] = 1000
     root = ElementTree.fromstring(figure(MADE, [longer, cell("awac", 0, 0.5, 0.9)]))
     assert "updates [%]" in {one.text for one in root.iter(f"{SVG}text")}
-    assert [float(c.attrib["cx"]) for c in root.iter(f"{SVG}circle")] == [294, 294, 548]
+    assert [float(c.attrib["cx"]) for c in root.iter(f"{SVG}circle")] == [295, 295, 546]
 
 
 def test_cells_are_read_back_and_another_json_is_named(tmp_path: Path) -> None:
