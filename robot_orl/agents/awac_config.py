@@ -13,42 +13,72 @@ from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 from robot_orl.types import Spec
 
-WEIGHTS = ["softmax", "exp", "exp_std", "kl"]
+# What a setting of these names is, wherever it stands.
+DISCOUNT: dict[str, Any] = {"help": "Gamma; null: by family.", "low": 0, "high": 1}
+N_STEP: dict[str, Any] = {
+    "help": "Rewards summed before bootstrapping; null: by family.",
+    "unit": "steps",
+    "low": 1,
+    "high": 1000,
+}
+TEMPERATURE: dict[str, Any] = {"help": "Lambda of the advantage weights.", "low": 1e-6, "high": 1e6}
+AWAC_WEIGHT: dict[str, Any] = {"help": "Weight of AWAC's actor loss.", "low": 0, "high": 1e3}
+POLICY_GRADIENT_WEIGHT: dict[str, Any] = {
+    "help": "Weight of -Q(s, mean) / mean |Q| in the actor's loss (cf. Fujimoto & Gu 2021, TD3+BC); null: by "
+    "family.",
+    "low": 0,
+    "high": 1e3,
+}
+BETTER_SHARE: dict[str, Any] = {
+    "help": "Share of samples from episodes that are better than the mean one (cf. Hong et al. 2023); null: "
+    "by family.",
+    "low": 0,
+    "high": 1,
+}
+HINDSIGHT_SHARE: dict[str, Any] = {"help": "Share of samples with a relabelled goal.", "low": 0, "high": 1}
+WEIGHTS: dict[str, Any] = {
+    "help": "Advantage weights: the paper's softmax over the batch, exp(A / temperature) clipped, exp(A / "
+    "(temperature * std of A in the batch)) clipped, or a softmax whose temperature keeps the weights' "
+    "KL divergence from equal ones below weight_kl; null: by family.",
+    "choices": ["softmax", "exp", "exp_std", "kl"],
+}
+WEIGHT_KL: dict[str, Any] = {
+    "help": "The KL divergence of weights=kl; null: by family.",
+    "unit": "nat",
+    "low": 0.01,
+    "high": 20,
+}
+MULTI_STEP_SHARE: dict[str, Any] = {
+    "help": "Share of the n-step target, instead of Q(s, a), in the advantage: what really followed, less "
+    "what the critics made of it; null: by family.",
+    "low": 0,
+    "high": 1,
+}
 
 
 @dataclass
 class AWACOnline(Schema):
     """What changes when finetuning begins; null takes the family's value, or else keeps the offline one."""
 
-    n_step: int | None = setting(None, "Rewards summed before bootstrapping.", unit="steps", low=1, high=1000)
-    temperature: float | None = setting(None, "Lambda of the advantage weights.", low=1e-6, high=1e6)
-    awac_weight: float | None = setting(None, "Weight of AWAC's actor loss.", low=0, high=1e3)
-    policy_gradient_weight: float | None = setting(
-        None, "Weight of the policy-gradient term.", low=0, high=1e3
-    )
-    better_share: float | None = setting(
-        None, "Share of samples from episodes that are better than the mean one.", low=0, high=1
-    )
-    hindsight_share: float | None = setting(None, "Share of samples with a relabelled goal.", low=0, high=1)
+    n_step: int | None = setting(None, **N_STEP)
+    temperature: float | None = setting(None, **TEMPERATURE)
+    awac_weight: float | None = setting(None, **AWAC_WEIGHT)
+    policy_gradient_weight: float | None = setting(None, **POLICY_GRADIENT_WEIGHT)
+    better_share: float | None = setting(None, **BETTER_SHARE)
+    hindsight_share: float | None = setting(None, **HINDSIGHT_SHARE)
 
 
 @dataclass
 class AWACFamily(Schema):
     """Values for one family of tasks, of the fields that are null."""
 
-    discount: float | None = setting(None, "Gamma.", low=0, high=1)
-    n_step: int | None = setting(None, "Rewards summed before bootstrapping.", unit="steps", low=1, high=1000)
-    better_share: float | None = setting(
-        None, "Share of samples from episodes that are better than the mean one.", low=0, high=1
-    )
-    weights: str | None = setting(None, "Advantage weights.", choices=WEIGHTS)
-    weight_kl: float | None = setting(None, "The KL divergence of weights=kl.", unit="nat", low=0.01, high=20)
-    multi_step_share: float | None = setting(
-        None, "Share of the n-step target, instead of Q(s, a), in the advantage.", low=0, high=1
-    )
-    policy_gradient_weight: float | None = setting(
-        None, "Weight of the policy-gradient term.", low=0, high=1e3
-    )
+    discount: float | None = setting(None, **DISCOUNT)
+    n_step: int | None = setting(None, **N_STEP)
+    better_share: float | None = setting(None, **BETTER_SHARE)
+    weights: str | None = setting(None, **WEIGHTS)
+    weight_kl: float | None = setting(None, **WEIGHT_KL)
+    multi_step_share: float | None = setting(None, **MULTI_STEP_SHARE)
+    policy_gradient_weight: float | None = setting(None, **POLICY_GRADIENT_WEIGHT)
     online: AWACOnline = setting(factory=AWACOnline, help="What changes when finetuning begins.")
 
 
@@ -63,55 +93,27 @@ class AWACConfig(AgentConfig):
     critic_learning_rate: float = setting(3e-4, "Adam's step size for the critics.", low=0, high=1)
     actor_weight_decay: float = setting(1e-4, "Adam's weight decay for the actor.", low=0, high=1)
     batch_size: int = setting(1024, "Transitions per update.", low=1, high=65536)
-    discount: float | None = setting(0.99, "Gamma; null: by family.", low=0, high=1)
+    discount: float | None = setting(0.99, **DISCOUNT)
     target_rate: float = setting(5e-3, "Step of the target critics towards the critics.", low=0, high=1)
-    temperature: float = setting(0.5, "Lambda of the advantage weights.", low=1e-6, high=1e6)
+    temperature: float = setting(0.5, **TEMPERATURE)
     log_std_low: float = setting(-6.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
     log_std_high: float = setting(0.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2)
     # extensions
-    weights: str | None = setting(
-        "softmax",
-        "Advantage weights: the paper's softmax over the batch, exp(A / temperature) clipped, exp(A / "
-        "(temperature * std of A in the batch)) clipped, or a softmax whose temperature keeps the weights' "
-        "KL divergence from equal ones below weight_kl; null: by family.",
-        choices=WEIGHTS,
-    )
+    weights: str | None = setting("softmax", **WEIGHTS)
     weight_clip: float = setting(20.0, "Upper bound of the two exp weights.", low=1, high=1e6)
-    weight_kl: float | None = setting(
-        1.0, "The KL divergence of weights=kl; null: by family.", unit="nat", low=0.01, high=20
-    )
-    multi_step_share: float | None = setting(
-        0.0,
-        "Share of the n-step target, instead of Q(s, a), in the advantage: what really followed, less what "
-        "the critics made of it; null: by family.",
-        low=0,
-        high=1,
-    )
-    awac_weight: float = setting(1.0, "Weight of AWAC's actor loss.", low=0, high=1e3)
-    policy_gradient_weight: float | None = setting(
-        0.0,
-        "Weight of -Q(s, mean) / mean |Q| in the actor's loss (cf. Fujimoto & Gu 2021, TD3+BC); null: by "
-        "family.",
-        low=0,
-        high=1e3,
-    )
+    weight_kl: float | None = setting(1.0, **WEIGHT_KL)
+    multi_step_share: float | None = setting(0.0, **MULTI_STEP_SHARE)
+    awac_weight: float = setting(1.0, **AWAC_WEIGHT)
+    policy_gradient_weight: float | None = setting(0.0, **POLICY_GRADIENT_WEIGHT)
     critics: int = setting(2, "Size of the critic ensemble.", low=1, high=100)
     critic_subset: int = setting(2, "Critics drawn per update for the target's minimum.", low=1, high=100)
     layer_norm: bool = setting(False, "LayerNorm in the critics (Ball et al. 2023).")
     bound_targets: bool = setting(
         False, "Clip targets to what rewards in {-1, 0} can give: [-1 / (1 - discount), 0]."
     )
-    n_step: int | None = setting(
-        1, "Rewards summed before bootstrapping; null: by family.", unit="steps", low=1, high=1000
-    )
-    better_share: float | None = setting(
-        0.0,
-        "Share of samples from episodes that are better than the mean one (cf. Hong et al. 2023); null: by "
-        "family.",
-        low=0,
-        high=1,
-    )
-    hindsight_share: float = setting(0.0, "Share of samples with a relabelled goal.", low=0, high=1)
+    n_step: int | None = setting(1, **N_STEP)
+    better_share: float | None = setting(0.0, **BETTER_SHARE)
+    hindsight_share: float = setting(0.0, **HINDSIGHT_SHARE)
     hindsight_min_move: float = setting(
         0.01, "Relabel only where the achieved goal moves this far.", unit="m", low=0, high=10
     )

@@ -53,9 +53,9 @@ def commands(cell: Cell, data: Path, folder: Path, places: Places) -> list[Comma
     run = folder / "run"
     is_cloning = configuration(cell)["pretrain"]["agent"]["name"] == "bc"
     stages = ["bc" if is_cloning else "offline"]
-    commands = [Command("pretrain", (*CLI, *_pretrain_words(cell, data, run, cell.seed)))]
+    played = [Command("pretrain", (*CLI, *_pretrain_words(cell, data, run, cell.seed)))]
     if cell.finetune is not None:
         stages.append("online")
-        commands.append(Command("finetune", (*CLI, *_finetune_words(cell, run))))
+        played.append(Command("finetune", (*CLI, *_finetune_words(cell, run))))
     measured = (str(run), str(cell.suite.episodes), str(folder / "held_out.json"), *stages)
-    return [*commands, Command("evaluate", (*HELD_OUT, *measured))]
+    return [*played, Command("evaluate", (*HELD_OUT, *measured))]

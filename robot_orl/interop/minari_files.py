@@ -6,7 +6,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Files:
         with opened(self.path / HDF5_FILE) as file:
             yield file
 
-    def episodes(self) -> Iterator[dict[str, Any]]:
+    def episodes(self) -> Generator[dict[str, Any], None, None]:
         """One at a time, as Minari's reader gives them. Raises: DataError: names the damaged one."""
         with self._opened() as file:
             for index in range(self.count):

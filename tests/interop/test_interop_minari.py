@@ -209,6 +209,11 @@ def test_shaped_rewards_become_the_tasks_where_success_is_told(tmp_path: Path) -
     source = format_minari.read(path, Request(task="adroit_door"))
     assert next(source.episodes).reward.tolist() == [-1, 0, -1]
     assert source.provenance["rewards"].startswith("as the task pays")
+    (tmp_path / "untold").mkdir()
+    untold = foreign(tmp_path / "untold", space, np.zeros((4, 39), "f4"), action=action, actions=actions)
+    source = format_minari.read(untold, Request(task="adroit_door"))
+    assert "rewards" not in source.provenance
+    assert next(source.episodes).reward.tolist() == [0, 1, 2.5]
     [other] = format_minari.read(path, Request(control_hz=20)).episodes
     assert set(other.reward.tolist()) != {-1, 0}
 

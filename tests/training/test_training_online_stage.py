@@ -58,6 +58,8 @@ def test_a_run_of_an_earlier_version_goes_on(run: Run, env: Env, replay: Watched
         saved["progress"]["target"] = 400  # it was killed at step 100
         for name in ("environments", "deterministic"):
             del saved["recipe"][name]
+        for name in ("with_goals", "without_goals", "better_share", "multi_step_share", "weight_kl"):
+            del saved["agent_config"][name]
         run.save("online", saved)
     (run.path / "summary.json").unlink()
     tune(run, env, replay, LONG)

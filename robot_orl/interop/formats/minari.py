@@ -9,6 +9,7 @@ Source: https://minari.farama.org, "Dataset Standards"; the package, version 0.5
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ def read(path: Path, request: Request) -> Source:
     )
     if scale.low is not None and scale.high is not None:
         told["action_low"], told["action_high"] = scale.low.tolist(), scale.high.tolist()
-    layout = _Layout(spec, leaves, scale, own, pays_success=names_task(request) and not own)
+    layout = _Layout(spec, leaves, scale, own, names_task(request) and not own and _tells_success(files))
     if layout.pays_success:
-        told["rewards"] = f"{PAID}, where it is told"
+        told["rewards"] = PAID
     return Source(
         spec=spec,
         count=files.count,
@@ -202,7 +203,9 @@ def _episode(
     ends = {key: np.asarray(found[key], bool).reshape(steps) for key in ("terminations", "truncations")}
     success = _success(infos, steps)
     reward = rewards(np.asarray(found["rewards"]).reshape(steps), what)
-    if layout.pays_success and success is not None:
+    if layout.pays_success:
+        if success is None:
+            raise DataError(f"{what} does not tell its success, as the first does: two kinds of rewards")
         reward = success.astype(np.float32) - 1
     episode = imported_episode(
         {key: obs[key] for key in spec.observation},
@@ -226,6 +229,13 @@ def _episode(
 def _per_step(info: Any, steps: int) -> Array:
     """(T, ...): Minari's collector keeps what `reset` said in front of what the T steps said."""
     return np.asarray(info)[-steps:] if steps else np.asarray(info)[:0]
+
+
+def _tells_success(files: Files) -> bool:
+    """Whether the first episode does, of each step; then all must, or two kinds of rewards would be mixed."""
+    with closing(files.episodes()) as episodes, named(f"{files.path}: episode 0"):
+        first = next(episodes)
+        return _success(first.get("infos") or {}, len(first["rewards"])) is not None
 
 
 def _success(infos: Mapping[str, Any], steps: int) -> Array | None:
