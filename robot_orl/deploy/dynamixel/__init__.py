@@ -1,0 +1,1 @@
+"""Dynamixel servos: their control table, and a virtual arm that speaks their protocol."""
