@@ -7,7 +7,8 @@
               while torque  |
               is on         |
 
-Numbers are little endian, negative ones in two's complement. The indirect registers (168 and up) are left out.
+Numbers are little endian, negative ones in two's complement. The indirect registers (168 and up) are left
+out.
 
 Sources, the maker's e-manual: https://emanual.robotis.com/docs/en/dxl/x/xl430-w250/ and
 https://emanual.robotis.com/docs/en/dxl/x/xl330-m288/ (tables, and the sections on each address).
