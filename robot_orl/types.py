@@ -7,7 +7,7 @@ what a learner sees. Arrays are NumPy everywhere outside `nn/` and `agents/`.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,29 @@ class Actor(IntEnum):
     POLICY = 2
     INTERVENTION = 3
     UNKNOWN = 255
+
+
+class Safety(IntFlag):
+    """What the supervisor did in a step, as a bit mask. A bit never changes its meaning; new ones are added.
+
+    The first eight changed the output; the others stopped the robot, and mark the last step before.
+    """
+
+    CLIPPED = 1 << 0
+    RATE_LIMITED = 1 << 1
+    POSITION = 1 << 2
+    SPEED = 1 << 3
+    ACCELERATION = 1 << 4
+    JERK = 1 << 5
+    WORKSPACE = 1 << 6
+    START_RAMP = 1 << 7
+    NON_FINITE = 1 << 8
+    BAD_OBSERVATION = 1 << 9
+    STALE = 1 << 10
+    STALE_POLICY = 1 << 11
+    OUT_OF_BOUNDS = 1 << 12
+    TRACKING = 1 << 13
+    OVERLOAD = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -271,6 +294,22 @@ class RobotObservation:
 
     obs: Observation
     t_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Telemetry:
+    """What J joints report, (J,) each, all of one moment; None: the robot cannot tell.
+
+    positions: measured [rad].  velocities: measured [rad/s].  targets: where they were last sent [rad].
+    currents [A].  temperatures [degrees C].  tool_position: (3,) m in the frame of the base.
+    """
+
+    positions: Array | None = None
+    velocities: Array | None = None
+    targets: Array | None = None
+    currents: Array | None = None
+    temperatures: Array | None = None
+    tool_position: Array | None = None
 
 
 class Robot(Protocol):

@@ -1,0 +1,59 @@
+"""What a robot may offer beyond `types.Robot`, so that more can be checked. Each part is optional."""
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.types import Array, Telemetry
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A robot that says what its motion must keep to.
+
+    limits: of its YAML; once it is connected, tightened by what its servos declare (`tightened_by`).
+    """
+
+    limits: Limits
+
+
+@runtime_checkable
+class Jointed(Protocol):
+    """A robot with J joints whose targets are checked before they are sent: `plan`, check, `command`.
+
+    It is commanded by `command`, so it may leave `send` to those who know nothing of joints.
+    """
+
+    joints: tuple[str, ...]
+
+    def telemetry(self) -> Telemetry:
+        """Of the latest `observe`; reads nothing by itself. `positions` and `targets` are known."""
+
+    def plan(self, action: Array) -> Array:
+        """(A,) in [-1, 1] -> the targets that it asks for, (J,) rad. Moves nothing, changes nothing."""
+
+    def command(self, targets: Array) -> Array:
+        """Move the joints' targets, (J,) rad; returns the action that this was, (A,) float32."""
+
+    def tool_at(self, joints: Array) -> Array | None:
+        """(J,) rad -> where the tool is then, (3,) m in the frame of the base; None: it cannot tell.
+
+        Pure: called for targets that are not sent.
+        """
+
+
+@runtime_checkable
+class Parking(Protocol):
+    """A robot that can lie down by itself.
+
+    should_stop: set by whoever runs it; `home` and `park` end at once, holding, when it answers True.
+    """
+
+    should_stop: Callable[[], bool]
+
+    def park(self) -> None:
+        """Ramp slowly to the declared rest pose, in which the arm is supported, then torque off.
+
+        Without having come to rest there the torque stays on: an arm is never dropped.
+        Raises: RunError: it cannot be commanded.
+        """
