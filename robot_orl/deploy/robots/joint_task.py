@@ -41,5 +41,8 @@ class JointTask(Protocol):
         Raises: UsageError: the task handles an object and `object_position` is None.
         """
 
+    def tool_position(self, positions: Array) -> Array:
+        """(J,) rad -> (3,) m: where the tool is then, in the frame of the arm's base."""
+
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
