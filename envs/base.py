@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from envs.rendering import DEFAULT, Rendering, is_pixels, read_cameras
 from robot_orl.errors import DataError, UsageError, unknown
+from robot_orl.mirror import Mirror
 from robot_orl.types import Array, Signal, Spec
 
 START = "initial_state_dict"  # the reset option's name in gymnasium-robotics
@@ -46,6 +47,7 @@ class SimulatedTask(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
     movable: Mapping[str, tuple[int, ...]] = {}  # see `start_state`
+    mirror: Mirror | None = None  # for tasks that are their own mirror image
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ Source: Plappert et al. 2018, "Multi-Goal Reinforcement Learning: Challenging Ro
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import mujoco
@@ -14,6 +15,7 @@ from gymnasium_robotics.envs.fetch.reach import MujocoFetchReachEnv
 from gymnasium_robotics.envs.fetch.slide import MujocoFetchSlideEnv
 
 from envs.base import SimulatedTask, signals, xyz
+from robot_orl.mirror import mirror_of
 from robot_orl.types import Array, Signal, Spec
 
 _SIMULATIONS = {
@@ -48,6 +50,19 @@ def _observation_signals(has_object: bool) -> tuple[Signal, ...]:
         *xyz("grip_vel", "m/step"),
         *signals((f"{finger}_vel" for finger in _FINGERS), "m/step"),
     )
+
+
+def _in_the_mirror(name: str, plane_y: float) -> tuple[str, float, float]:
+    """A rule for `mirror_of`: left and right changed about the plane y = plane_y [m], which halves the table.
+
+    An axis of rotation in that plane turns the other way, one across it does not. What moves the gripper
+    is a body without arm, so the arm's own asymmetry does not matter.
+    """
+    if "finger_" in name:
+        return ("left" if name.startswith("right") else "right") + name[name.index("_finger") :], 1.0, 0.0
+    across, is_turn = name.endswith("_y"), "_rot_" in name
+    is_place = across and name in ("grip_pos_y", "object_pos_y", "achieved_pos_y", "desired_pos_y")
+    return name, -1.0 if across != is_turn else 1.0, 2 * plane_y if is_place else 0.0
 
 
 class FetchTask(SimulatedTask):
@@ -85,6 +100,7 @@ class FetchTask(SimulatedTask):
         if sim.has_object:
             self.movable = {"object_pos": (0, 1)}
         self._threshold = float(sim.distance_threshold)  # [m]
+        self.mirror = mirror_of(spec, partial(_in_the_mirror, plane_y=float(sim.initial_gripper_xpos[1])))
         self._target_site = sim.model.site("target0").id
         # The coloured bars that mark the mocap body would hide the gripper.
         sim.model.geom_rgba[sim.model.geom_bodyid == sim.model.body("robot0:mocap").id, 3] = 0.0

@@ -7,6 +7,7 @@ import gymnasium
 from hydra.core.config_store import ConfigStore
 
 from robot_orl.errors import UsageError, unknown
+from robot_orl.mirror import Mirror
 from robot_orl.schema import Schema, setting
 from robot_orl.types import Spec, TaskEnv
 
@@ -44,6 +45,11 @@ def task_env(env: gymnasium.Env) -> TaskEnv:
     if missing:
         raise UsageError(f"{type(base).__name__} is not a task of this stack: it has no {', '.join(missing)}")
     return cast(TaskEnv, base)
+
+
+def mirror_of_task(env: gymnasium.Env) -> Mirror | None:
+    """What the task looks like in the mirror; None: it is no mirror image of itself, or does not say so."""
+    return getattr(env.unwrapped, "mirror", None)
 
 
 def spec_of(env: gymnasium.Env) -> Spec:

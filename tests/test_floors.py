@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("robot_orl", "envs", "data_collection")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "schema", "registry", "statistics", "seeds", "interrupt", "progress"),
+    ("errors", "types", "schema", "registry", "statistics", "seeds", "interrupt", "progress", "mirror"),
     ("data", "tasks"),
     ("nn", "deploy"),
     ("agents", "rollout"),
@@ -166,7 +166,7 @@ def test_robot_orl_knows_tasks_and_collectors_only_at_the_command_line() -> None
 
 
 def test_tasks_know_the_words_only() -> None:
-    words = {f"robot_orl.{name}" for name in ("types", "errors", "schema", "registry")}
+    words = {f"robot_orl.{name}" for name in ("types", "errors", "schema", "registry", "mirror")}
     violations = [
         found
         for found in imports()

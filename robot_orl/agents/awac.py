@@ -62,6 +62,8 @@ class AWAC:
             cfg.hindsight_min_move,
             cfg.hindsight_past,
             cfg.better_share,
+            cfg.mirror_share,
+            cfg.goal_tolerance,
         )
 
     def update(self, batch: Batch) -> TensorMetrics:

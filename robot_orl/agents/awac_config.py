@@ -123,6 +123,13 @@ class AWACConfig(AgentConfig):
         low=0,
         high=1,
     )
+    goal_tolerance: float = setting(
+        1.0,
+        "Share of the task's tolerance within which a goal counts as reached while learning: what is "
+        "learned at its border ends beyond it half of the time.",
+        low=0.01,
+        high=1,
+    )
     observation_noise: float = setting(
         0.0,
         "Noise on the features while training, in their standard deviations: against learning few data by "

@@ -45,7 +45,7 @@ class BCConfig(AgentConfig):
 class BC:
     def __init__(self, cfg: BCConfig, spec: Spec, normalizer: Normalizer, seed: int) -> None:
         self.cfg = cfg
-        self.sampling = Sampling(cfg.batch_size)
+        self.sampling = Sampling(cfg.batch_size, mirror_share=cfg.mirror_share)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)

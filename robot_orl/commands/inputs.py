@@ -12,7 +12,7 @@ from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar, console
-from robot_orl.tasks import TaskConfig, spec_of, task_env
+from robot_orl.tasks import TaskConfig, mirror_of_task, spec_of, task_env
 from robot_orl.training.checks.data_checks import check_data, differences, require_finite
 from robot_orl.training.checks.memory import available_memory, require_memory
 from robot_orl.types import Spec
@@ -80,7 +80,7 @@ def load_replay(env: gymnasium.Env[Any, Any], datasets: list[Dataset], stop: Sto
     is set cannot learn from them.  DataError: nothing can be learned from them.
     """
     spec = spec_of(env)
-    replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None)
+    replay = Replay(spec, task_env(env).reward_for if spec.desired_goal else None, mirror_of_task(env))
     for dataset in datasets:
         require_spec(spec, dataset.spec, f"dataset {dataset.path}")
         dataset.check_extent()

@@ -36,7 +36,7 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     if stage.is_complete(work, recipe):
         return None
     progress, run = stage.state.progress, work.run
-    empty = Replay(work.offline.spec, work.offline.reward_for)
+    empty = work.offline.like()
     found = recorded(run.path / STAGE, empty, progress.episodes, work.seed, recipe.deterministic)
     is_trained = stage.is_trained(work, recipe)
     if not is_trained or progress.reached is None:

@@ -10,17 +10,17 @@ A batch of 256 is 20 to 40 us of work, most of it waiting for memory: so what a 
 these arrays (`targets`) lies in one place, and what was achieved is kept apart for hindsight.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from robot_orl.data.sampling.better import Better
 from robot_orl.data.sampling.targets import Targets, grown
+from robot_orl.data.sampling.tolerance import Paid, RewardFor, reward_within
 from robot_orl.errors import DataError
+from robot_orl.mirror import Mirror
 from robot_orl.types import Array, Batch, Episode, Spec
-
-RewardFor = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Sampling:
     hindsight_past: share of those whose goal is one achieved at any time of the episode, before the sample
     as well: future ones alone never show what it costs to leave a goal.
     better_share: share of samples from episodes that are better than the mean one (cf. Hong et al. 2023).
+    mirror_share: share of samples that are shown in the mirror, in tasks that have one.
+    goal_tolerance: share of the task's tolerance within which a goal counts as reached.
     """
 
     batch_size: int
@@ -43,6 +45,8 @@ class Sampling:
     hindsight_min_move: float = 0.01
     hindsight_past: float = 0.0
     better_share: float = 0.0
+    mirror_share: float = 0.0
+    goal_tolerance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,16 @@ class Trajectory:
 
 
 class Replay:
-    """All transitions in RAM. reward_for: the task's rewards for other goals; needed for hindsight."""
+    """All transitions in RAM.
 
-    def __init__(self, spec: Spec, reward_for: RewardFor | None = None) -> None:
+    reward_for: the task's rewards for other goals; needed for hindsight.  mirror: the task's mirror image,
+    which is paid alike; None: it has none.
+    """
+
+    def __init__(self, spec: Spec, reward_for: RewardFor | None = None, mirror: Mirror | None = None) -> None:
         self.spec = spec
         self.reward_for = reward_for
+        self.mirror = mirror
         self.steps = 0
         self.episodes = 0
         self._obs = np.zeros((0, spec.observation_size), np.float32)
@@ -81,7 +90,8 @@ class Replay:
         self._row = np.zeros(0, np.int64)  # where in `_obs` the s of a step lies
         self._first_row = np.zeros(0, np.int64)  # where the first s of its episode lies
         self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
-        self._targets: dict[tuple[int, float], Targets] = {}
+        self._targets: dict[tuple[int, float, float], Targets] = {}
+        self._paid: dict[float, Paid] = {}
         self._better = Better()
 
     def __len__(self) -> int:
@@ -136,19 +146,29 @@ class Replay:
         return self._action[: self.steps]
 
     def rewards(self) -> Array:
-        """(N,) float32"""
+        """(N,) float32, as they were recorded."""
         return self._reward[: self.steps]
 
-    def trajectories(self, numbers: Iterable[int]) -> Iterator[Trajectory]:
-        """Whole episodes by their number, 0 ... episodes - 1 in the order of adding."""
-        row, last_row = self._row[: self.steps], self._last_row[: self.steps]
+    def paid(self, tolerance: float) -> Array:
+        """(N,) float32: what is paid for each step's own goal within that share of the task's tolerance."""
+        if tolerance == 1 or self.reward_for is None:
+            return self.rewards()
+        assert self._achieved is not None
+        if tolerance not in self._paid:
+            self._paid[tolerance] = Paid(self.reward_for, tolerance)
+        desired = self._obs[:, self._desired_columns]
+        return self._paid[tolerance].of(self._achieved, desired, self._row[: self.steps])
+
+    def trajectories(self, numbers: Iterable[int], tolerance: float = 1.0) -> Iterator[Trajectory]:
+        """Whole episodes by number, 0 ... episodes - 1 in the order of adding. tolerance: see `paid`."""
+        row, last_row, reward = self._row[: self.steps], self._last_row[: self.steps], self.paid(tolerance)
         starts = np.flatnonzero(np.diff(last_row, prepend=-1))  # (E,) first step of each
         ends = np.append(starts[1:], self.steps)
         for number in numbers:
             steps = slice(starts[number], ends[number])
             obs = self._obs[row[steps.start] : last_row[steps.start] + 1]
             terminated = bool(self._terminated[steps.stop - 1])
-            yield Trajectory(obs, self._action[steps], self._reward[steps], self._actor[steps], terminated)
+            yield Trajectory(obs, self._action[steps], reward[steps], self._actor[steps], terminated)
 
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
         """A batch of steps, drawn uniformly but for `better_share`. Raises: DataError: there are none."""
@@ -174,13 +194,22 @@ class Replay:
                 from_past = rng.random(len(step)) < sampling.hindsight_past
                 earliest = np.where(from_past, self._first_row.take(step), earliest)
             self._relabel(batch, row, earliest, target["last_row"], sampling, rng)
+        if sampling.mirror_share > 0 and self.mirror is not None:
+            chosen = np.flatnonzero(rng.random(len(step)) < sampling.mirror_share)
+            batch.obs[chosen] = self.mirror.observation(batch.obs[chosen])
+            batch.next_obs[chosen] = self.mirror.observation(batch.next_obs[chosen])
+            batch.action[chosen] = self.mirror.action(batch.action[chosen])
         return batch
 
+    def like(self) -> "Replay":
+        """An empty one of the same task."""
+        return Replay(self.spec, self.reward_for, self.mirror)
+
     def _target_table(self, sampling: Sampling) -> Array:
-        key = (sampling.n_step, sampling.discount)
+        key = (sampling.n_step, sampling.discount, sampling.goal_tolerance)
         if key not in self._targets:
-            self._targets[key] = Targets(*key)
-        columns = (self._row, self._last_row, self._reward, self._terminated)
+            self._targets[key] = Targets(sampling.n_step, sampling.discount)
+        columns = (self._row, self._last_row, self.paid(sampling.goal_tolerance), self._terminated)
         return self._targets[key].of(*(column[: self.steps] for column in columns))
 
     def _relabel(
@@ -205,5 +234,6 @@ class Replay:
         step = np.arange(sampling.n_step)
         path = row[chosen, None] + 1 + step  # (C, n) rows of s' along the n steps
         reached = self._achieved.take(np.minimum(path, last), axis=0)
-        rewards = self.reward_for(reached, np.broadcast_to(goal[:, None], reached.shape))
+        wanted = np.broadcast_to(goal[:, None], reached.shape)
+        rewards = reward_within(self.reward_for, reached, wanted, sampling.goal_tolerance)
         batch.reward[chosen] = (rewards * (path <= last) * sampling.discount**step).sum(axis=1)

@@ -92,10 +92,12 @@ def require_rewards(replay: Replay, agent: Any, path: object) -> None:
     stored = f"the rewards of the data lie in {low:.4g} .. {high:.4g}"
     online = getattr(agent, "online", None)
     share = max(getattr(config, "hindsight_share", None) or 0.0 for config in (agent, online))
-    if share > 0 and replay.reward_for is not None and not _pays_as_task(replay):
+    tolerance = getattr(agent, "goal_tolerance", 1.0)
+    if (share > 0 or tolerance < 1) and replay.reward_for is not None and not _pays_as_task(replay):
         raise UsageError(
             f"{stored} and are not what the task pays for these goals, as agent.hindsight_share={share:g} "
-            f"will do for others: {RELABEL.format(path)} recomputes them, or set agent.hindsight_share=0"
+            f"and agent.goal_tolerance={tolerance:g} do: {RELABEL.format(path)} recomputes them, or set "
+            "agent.hindsight_share=0 agent.goal_tolerance=1"
         )
     if getattr(agent, "bound_targets", False) and (low < -1 or high > 0):
         raise UsageError(

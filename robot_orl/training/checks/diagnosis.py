@@ -35,12 +35,13 @@ def diagnose(run: Run, stage: str, state: TrainingState, data: Replay | Mixture)
     if not hasattr(state.agent, "q_values"):
         return {}
     found: Metrics = {}
+    tolerance = state.agent.sampling.goal_tolerance  # returns as the critics learn them
     if isinstance(data, Mixture):
         size = state.agent.sampling.batch_size
         found["diagnosis/online_share"] = 1 - data.offline_count(size) / size
-        parts = [*_chosen(data.offline, latest=False), *_chosen(data.online, latest=True)]
+        parts = [*_chosen(data.offline, False, tolerance), *_chosen(data.online, True, tolerance)]
     else:
-        parts = _chosen(data, latest=False)
+        parts = _chosen(data, False, tolerance)
     judged = judge(state, parts)
     found |= judged.metrics()
     entry = {
@@ -159,13 +160,13 @@ def _ranks(values: Array) -> Array:
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
-def _chosen(replay: Replay, latest: bool) -> list[Trajectory]:
+def _chosen(replay: Replay, latest: bool, tolerance: float) -> list[Trajectory]:
     """Whole episodes of about STEPS steps: the latest, or the same random ones whenever it is asked."""
     numbers = np.arange(replay.episodes)[::-1]
     if not latest:
         numbers = np.random.default_rng(0).permutation(replay.episodes)
     found, steps = [], 0
-    for part in replay.trajectories(numbers):
+    for part in replay.trajectories(numbers, tolerance):
         found.append(part)
         steps += len(part.action)
         if steps >= STEPS:
