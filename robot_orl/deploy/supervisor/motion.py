@@ -1,0 +1,177 @@
+"""Joint targets as they are asked for -> targets that keep to the limits, one tick after the other.
+
+Per joint, with x the last target and u the change of the last tick, all in rad per tick:
+
+    |u' - u - (u - u before)| <= jerk        softest: each line below may overrule those above
+    |u' - u|                  <= acceleration
+    |u'|                      <= speed
+    x + u' in the range, and slow enough to stop inside of it at that acceleration      hardest
+
+A change inside all of these passes as it is; any other becomes the nearest that is. Because the range is
+approached slowly enough to stop, range, speed and acceleration never contradict each other.
+
+The tool is kept in its box last: where the targets would take it out (or further out), each joint in turn
+gets its change, or a braked one, or stands still, whichever first leaves the tool inside. Standing still
+overrules the acceleration: it is the one thing that is always safe to send.
+
+Plain floats: for the few joints of an arm that is several times faster than arrays.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.types import Array, Safety
+
+ToolAt = Callable[[Array], Array | None]
+_POSITION, _SPEED, _ACCELERATION = int(Safety.POSITION), int(Safety.SPEED), int(Safety.ACCELERATION)
+_JERK, _WORKSPACE, _START_RAMP = int(Safety.JERK), int(Safety.WORKSPACE), int(Safety.START_RAMP)
+
+
+class Box:
+    """Where the tool may be: a box in the frame of the base, cut off at the floor."""
+
+    def __init__(self, limits: Limits) -> None:
+        low = limits.workspace_low_m or [-math.inf] * 3
+        high = limits.workspace_high_m or [math.inf] * 3
+        floor = -math.inf if limits.floor_m is None else limits.floor_m
+        self._sides = list(zip([*low[:2], max(low[2], floor)], high, strict=True))
+        self.is_open = all(math.isinf(bound) for side in self._sides for bound in side)
+
+    def outside(self, tool: Array | None) -> float:
+        """How far the tool, (3,) m, is outside of its nearest side [m]; 0 inside or unknown, inf for NaN."""
+        if tool is None:
+            return 0.0
+        depth = 0.0
+        for value, (low, high) in zip(tool.tolist(), self._sides, strict=True):
+            if not low <= value <= high:
+                depth = max(depth, low - value, value - high) if math.isfinite(value) else math.inf
+        return depth
+
+
+class MotionLimiter:
+    """Remembers the last target and its motion; `begin` before the first tick of an episode.
+
+    tool_at: (J,) rad -> (3,) m, pure; None: the robot has no tool whose place it knows.
+    """
+
+    def __init__(self, limits: Limits, joints: int, dt_s: float, tool_at: ToolAt | None = None) -> None:
+        """Raises: UsageError: the limits are of another number of joints."""
+        self.low: list[float] = limits.of_joints("low_rad", joints).tolist()
+        self.high: list[float] = limits.of_joints("high_rad", joints).tolist()
+        self._speed = (limits.of_joints("max_speed_rad_s", joints) * dt_s).tolist()
+        self._acceleration = (limits.of_joints("max_acceleration_rad_s2", joints) * dt_s**2).tolist()
+        self._jerk = (limits.of_joints("max_jerk_rad_s3", joints) * dt_s**3).tolist()
+        self._start_speed = limits.start_speed_rad_s * dt_s
+        self._start_distance = limits.max_start_distance_rad
+        self._box = Box(limits)
+        self._tool_at = None if self._box.is_open else tool_at
+        self._still = [0.0] * joints
+
+    def begin(self, targets: Array) -> None:
+        """The robot stands still at these targets, (J,) rad."""
+        self._targets: list[float] = targets.tolist()
+        self._change = self._still  # of the last tick
+        self._bend = self._still  # of the change
+        self._ramps: bool | None = None  # known with the first target that is asked for
+        self._outside = self._depth(self._targets)
+
+    def __call__(self, wanted: Array) -> tuple[Array, int]:
+        """Finite targets, (J,) rad -> what may be sent, (J,), and the `Safety` bits of what changed it."""
+        asked = wanted.tolist()
+        bits = ramps = self._ramp_bit(asked)
+        change = []
+        for joint, goal in enumerate(asked):
+            step, found = self._limited(joint, goal, ramps != 0)
+            change.append(step)
+            bits |= found
+        if self._tool_at is not None:
+            change, found = self._kept_in_box(change)
+            bits |= found
+        targets = [self._moved(joint, step) for joint, step in enumerate(change)]
+        change = [new - old for new, old in zip(targets, self._targets, strict=True)]
+        self._bend = [new - old for new, old in zip(change, self._change, strict=True)]
+        self._targets, self._change = targets, change
+        return np.array(targets), bits
+
+    def _ramp_bit(self, asked: list[float]) -> int:
+        """START_RAMP until a first target that lies far off has been reached."""
+        if self._ramps is False or self._start_distance is None:
+            return 0
+        distance = max(abs(goal - x) for goal, x in zip(asked, self._targets, strict=True))
+        self._ramps = distance > self._start_distance
+        return _START_RAMP if self._ramps else 0
+
+    def _limited(self, joint: int, goal: float, ramps: bool) -> tuple[float, int]:
+        """The nearest change of a joint's target that keeps to the joint's limits, and their bits."""
+        x, before, bits = self._targets[joint], self._change[joint], 0
+        low, high, slower = self.low[joint], self.high[joint], self._acceleration[joint]
+        inside = low if goal < low else high if goal > high else goal
+        if inside != goal:
+            bits = _POSITION
+        change = inside - x
+        fastest = self._speed[joint]
+        if ramps:  # the goal stands still, so come to rest at it
+            fastest = min(fastest, self._start_speed)
+            change = math.copysign(min(stoppable(abs(change), slower), fastest), change)
+        middle, jerk = before + self._bend[joint], self._jerk[joint]
+        if abs(change - middle) > jerk:
+            change = middle + math.copysign(jerk, change - middle)
+            bits |= _JERK
+        if abs(change - before) > slower:
+            change = before + math.copysign(slower, change - before)
+            bits |= _ACCELERATION
+        if abs(change) > fastest:
+            change = math.copysign(fastest, change)
+            bits |= _SPEED
+        room = stoppable(high - x, slower) if change > 0 else stoppable(x - low, slower)
+        if abs(change) > room:
+            change = math.copysign(room, change)
+            bits |= _POSITION
+        return change, bits
+
+    def _moved(self, joint: int, change: float) -> float:
+        """The target after a change; rounding must not leave a range that it was in."""
+        x, low, high = self._targets[joint], self.low[joint], self.high[joint]
+        return min(max(x + change, min(low, x)), max(high, x))
+
+    def _kept_in_box(self, change: list[float]) -> tuple[list[float], int]:
+        """The changes with the tool in its box, or no further out of it than it was."""
+        targets = [self._moved(joint, step) for joint, step in enumerate(change)]
+        depth = self._depth(targets)
+        if depth <= self._outside:
+            self._outside = depth
+            return change, 0
+        kept, targets = self._still.copy(), self._targets.copy()
+        for joint, step in enumerate(change):
+            before = self._change[joint]
+            braked = math.copysign(max(0.0, abs(before) - self._acceleration[joint]), before)
+            for attempt in (step, braked):
+                if attempt == 0.0:
+                    continue
+                targets[joint] = self._moved(joint, attempt)
+                depth = self._depth(targets)
+                if depth <= self._outside:
+                    kept[joint], self._outside = attempt, depth
+                    break
+                targets[joint] = self._targets[joint]
+        return kept, _WORKSPACE
+
+    def _depth(self, targets: list[float]) -> float:
+        return 0.0 if self._tool_at is None else self._box.outside(self._tool_at(np.array(targets)))
+
+
+def stoppable(room: float, slower: float) -> float:
+    """The largest change of this tick after which one can come to rest within `room`.
+
+    slower: by how much the change shrinks with every tick from then on. After a change u of n * slower or
+    more come n ticks of u - slower, u - 2 * slower ...: in all (n + 1) * u - slower * n * (n + 1) / 2.
+    """
+    if room <= 0.0:
+        return 0.0
+    if math.isinf(room) or math.isinf(slower):
+        return room
+    n = int((math.sqrt(1.0 + 8.0 * room / slower) - 1.0) / 2.0)
+    return (room + slower * n * (n + 1) / 2.0) / (n + 1)
