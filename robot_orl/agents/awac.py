@@ -7,7 +7,7 @@ A setting's default is the paper's; `configs/agent/awac_paper.yaml` is exactly t
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -50,21 +50,8 @@ class AWAC:
 
     @property
     def sampling(self) -> Sampling:
-        cfg = self.cfg
-        assert cfg.n_step is not None  # `for_task` filled them in
-        assert cfg.discount is not None
-        assert cfg.better_share is not None
-        return Sampling(
-            cfg.batch_size,
-            cfg.n_step,
-            cfg.discount,
-            cfg.hindsight_share,
-            cfg.hindsight_min_move,
-            cfg.hindsight_past,
-            cfg.better_share,
-            cfg.mirror_share,
-            cfg.goal_tolerance,
-        )
+        named = {item.name: getattr(self.cfg, item.name) for item in fields(Sampling)}  # `for_task`: no nulls
+        return Sampling(**named)
 
     def update(self, batch: Batch) -> TensorMetrics:
         return self.compute(self.step, *tensors(batch), *self.draw(len(batch.action)))

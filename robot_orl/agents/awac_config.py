@@ -8,7 +8,7 @@ What depends on the kind of task is null in `configs/agent/awac.yaml` and taken 
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
 
-from robot_orl.agents.base import AgentConfig
+from robot_orl.agents.base import MIRROR_SHARE, AgentConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 from robot_orl.types import Spec
@@ -36,6 +36,13 @@ BETTER_SHARE: dict[str, Any] = {
     "high": 1,
 }
 HINDSIGHT_SHARE: dict[str, Any] = {"help": "Share of samples with a relabelled goal.", "low": 0, "high": 1}
+MIRROR: dict[str, Any] = {**MIRROR_SHARE, "help": MIRROR_SHARE["help"].rstrip(".") + "; null: by family."}
+GOAL_TOLERANCE: dict[str, Any] = {
+    "help": "Share of the task's tolerance within which a goal counts as reached while learning: what is "
+    "learned at its border ends beyond it half of the time; null: by family.",
+    "low": 0.01,
+    "high": 1,
+}
 WEIGHTS: dict[str, Any] = {
     "help": "Advantage weights: the paper's softmax over the batch, exp(A / temperature) clipped, exp(A / "
     "(temperature * std of A in the batch)) clipped, or a softmax whose temperature keeps the weights' "
@@ -75,6 +82,8 @@ class AWACFamily(Schema):
     discount: float | None = setting(None, **DISCOUNT)
     n_step: int | None = setting(None, **N_STEP)
     better_share: float | None = setting(None, **BETTER_SHARE)
+    mirror_share: float | None = setting(None, **MIRROR)
+    goal_tolerance: float | None = setting(None, **GOAL_TOLERANCE)
     weights: str | None = setting(None, **WEIGHTS)
     weight_kl: float | None = setting(None, **WEIGHT_KL)
     multi_step_share: float | None = setting(None, **MULTI_STEP_SHARE)
@@ -123,13 +132,8 @@ class AWACConfig(AgentConfig):
         low=0,
         high=1,
     )
-    goal_tolerance: float = setting(
-        1.0,
-        "Share of the task's tolerance within which a goal counts as reached while learning: what is "
-        "learned at its border ends beyond it half of the time.",
-        low=0.01,
-        high=1,
-    )
+    mirror_share: float | None = setting(0.0, **MIRROR)
+    goal_tolerance: float | None = setting(1.0, **GOAL_TOLERANCE)
     observation_noise: float = setting(
         0.0,
         "Noise on the features while training, in their standard deviations: against learning few data by "

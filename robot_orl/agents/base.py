@@ -14,22 +14,21 @@ from robot_orl.nn.actors import GaussianActor
 from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Compute
 from robot_orl.nn.preprocess import Preprocess
-from robot_orl.schema import Schema, setting
+from robot_orl.schema import Schema
 from robot_orl.types import Array, Batch, Spec
 
 TensorMetrics = dict[str, Tensor]
+# What a setting of this name is, in every agent that has it.
+MIRROR_SHARE: dict[str, Any] = {
+    "help": "Share of samples that are shown in the mirror, in tasks that are their own mirror image.",
+    "low": 0,
+    "high": 1,
+}
 
 
 @dataclass
 class AgentConfig(Schema):
     """Base of every agent's settings."""
-
-    mirror_share: float = setting(
-        0.0,
-        "Share of samples that are shown in the mirror, in tasks that are their own mirror image.",
-        low=0,
-        high=1,
-    )
 
     def for_task(self, spec: Spec) -> Self:
         """With a value for what is left open until the task is known."""

@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robot_orl.agents.base import AgentConfig, Policy, TensorMetrics, load_parts, parts_state, place, tensors
+from robot_orl.agents.base import (
+    MIRROR_SHARE,
+    AgentConfig,
+    Policy,
+    TensorMetrics,
+    load_parts,
+    parts_state,
+    place,
+    tensors,
+)
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
 from robot_orl.errors import UsageError
@@ -32,6 +41,7 @@ class BCConfig(AgentConfig):
     learning_rate: float = setting(1e-3, "Adam's step size.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
     batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)
+    mirror_share: float = setting(0.0, **MIRROR_SHARE)
     actor_average: float = setting(
         5e-3, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
     )

@@ -34,11 +34,23 @@ def configuration(cell: Cell) -> dict[str, Any]:
 
 
 def configuration_for_task(cell: Cell) -> dict[str, Any]:
-    """The configuration with what the agent makes of it for the task: what is for others does not count."""
+    """The configuration with what the agent makes of it for the task: what is for others does not count.
+
+    Nor do settings of the agent that are as the dataclass has them, so that a new one, which is off there,
+    leaves finished cells as they are; whoever changes such a default has to play them anew.
+    """
     learns, spec = configuration(cell), _spec(cell.task.task)
     stages = {name: stage for name, stage in learns.items() if stage is not None}
     agents = {name: config_object(stage["agent"]).for_task(spec) for name, stage in stages.items()}
-    return learns | {name: stage | {"agent": asdict(agents[name])} for name, stage in stages.items()}
+    return learns | {
+        name: stage | {"agent": without_defaults(agents[name])} for name, stage in stages.items()
+    }
+
+
+def without_defaults(agent: Any) -> dict[str, Any]:
+    """The settings of an agent that differ from its dataclass's, and its name."""
+    default = asdict(type(agent)())
+    return {"name": agent.name} | {k: v for k, v in asdict(agent).items() if v != default[k]}
 
 
 @cache  # whoever calls has imported the package that registers the task

@@ -3,8 +3,8 @@
     WORK/data/TASK-SEED-HASH/    data, spent.json, log.txt        shared by every agent
     WORK/cells/CELL-HASH/        run, held_out.json, spent.json, log.txt
 
-The hash is of the resolved configuration, defaults included: a cell whose configuration changed is another
-one and is played anew, in a folder of its own.
+The hash is of the resolved configuration (`own.configuration_for_task`): a cell whose configuration changed
+is another one and is played anew, in a folder of its own.
 """
 
 import shlex

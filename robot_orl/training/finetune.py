@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from robot_orl.data.sampling.mixture import Mixture
-from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.progress import Bar
 from robot_orl.training.checks.diagnosis import diagnose

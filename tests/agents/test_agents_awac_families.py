@@ -10,8 +10,8 @@ from robot_orl.agents.awac_config import AWACConfig, AWACFamily, AWACOnline
 from robot_orl.compose import build
 from robot_orl.errors import UsageError
 
-GOALS = AWACFamily(0.9, 5, 0.0, "exp_std", 1.0, 0.0, 0.0, AWACOnline(n_step=1, awac_weight=2.0))
-NONE = AWACFamily(0.99, 50, 0.9, "kl", 0.25, 0.5, 1.5, AWACOnline(n_step=7, hindsight_share=0.0))
+GOALS = AWACFamily(0.9, 5, 0.0, 0.5, 0.8, "exp_std", 1.0, 0.0, 0.0, AWACOnline(n_step=1, awac_weight=2.0))
+NONE = AWACFamily(0.99, 50, 0.9, 0.0, 1.0, "kl", 0.25, 0.5, 1.5, AWACOnline(n_step=7, hindsight_share=0.0))
 
 
 def config(**settings: object) -> AWACConfig:
