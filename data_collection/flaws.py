@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_collection.scripts.fetch import OPEN
 from robot_orl.types import Array
 
 GAIN_SIGMA = 0.6
@@ -26,6 +25,7 @@ MISJUDGEMENT_M = 0.012
 PAUSES = 3.0
 WANDERINGS = 4.0
 DROPS = 6.0
+OPEN = 1.0  # what the last entry of an action is to open the gripper, in every task that has a script
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,18 @@ class Flaws:
 
 
 class FlawedHand:
-    """Carries out intended actions with an episode's flaws. `rng` gives the tremor and the drifts."""
+    """Carries out intended actions with an episode's flaws. `rng` gives the tremor and the drifts.
 
-    def __init__(self, flaws: Flaws, rng: np.random.Generator) -> None:
+    An action (A,) moves the hand with all entries but its last, which is the gripper's.
+    """
+
+    def __init__(self, flaws: Flaws, rng: np.random.Generator, action_size: int = 4) -> None:
         self.flaws, self.rng = flaws, rng
         self.step, self.carried = 0, 0
         self.open_until = 0  # a drop lasts its steps whether or not the object is still held
-        self.tremor = np.zeros(4)
-        self.last = np.zeros(4)
-        self.drift = np.zeros(4)
+        self.tremor = np.zeros(action_size)
+        self.last = np.zeros(action_size)
+        self.drift = np.zeros(action_size)
 
     def is_pausing(self) -> bool:
         return _inside(self.flaws.pauses, self.step)
@@ -77,20 +80,20 @@ class FlawedHand:
     def pause(self) -> Array:
         """The action of a step without an intention: stand still, keep the fingers as they were."""
         self.step += 1
-        self.last = np.array([0.0, 0.0, 0.0, self.last[3]])
+        self.last = np.append(np.zeros(len(self.last) - 1), self.last[-1])
         return self.last
 
     def execute(self, intended: Array, carrying: bool) -> Array:
-        """The action (4,) in [-1, 1] that comes of `intended` (4,).  carrying: it holds an object."""
+        """The action (A,) in [-1, 1] that comes of `intended` (A,).  carrying: it holds an object."""
         flaws = self.flaws
         if carrying:
             self._start_drops()
         action = np.array(intended, np.float64)
-        action[:3] = np.clip(flaws.gain * action[:3], -flaws.speed, flaws.speed)
+        action[:-1] = np.clip(flaws.gain * action[:-1], -flaws.speed, flaws.speed)
         if _inside(flaws.wanderings, self.step):
             action = self._wander()
         if self.step < self.open_until:
-            action[3] = OPEN
+            action[-1] = OPEN
         action += self._next_tremor()
         self.step += 1
         self.last = np.clip(action, -1.0, 1.0)
@@ -105,13 +108,13 @@ class FlawedHand:
 
     def _wander(self) -> Array:
         if any(self.step == start for start, _ in self.flaws.wanderings) or not self.drift.any():
-            self.drift = self.rng.uniform(-1.0, 1.0, 4)
+            self.drift = self.rng.uniform(-1.0, 1.0, len(self.last))
         return self.drift.copy()
 
     def _next_tremor(self) -> Array:
         """One step of a stationary AR(1) process of standard deviation `tremor`."""
         rho = TREMOR_CORRELATION
-        fresh = self.flaws.tremor * np.sqrt(1.0 - rho**2) * self.rng.standard_normal(4)
+        fresh = self.flaws.tremor * np.sqrt(1.0 - rho**2) * self.rng.standard_normal(len(self.last))
         self.tremor = rho * self.tremor + fresh
         return self.tremor
 

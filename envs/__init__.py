@@ -16,6 +16,7 @@ from robot_orl.errors import unknown
 _FAMILIES = {
     "envs.fetch:FetchTask": ("fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place"),
     "envs.adroit:AdroitTask": ("adroit_door", "adroit_hammer", "adroit_pen", "adroit_relocate"),
+    "envs.arm:ArmTask": ("arm_reach", "arm_push", "arm_lift"),
 }
 
 

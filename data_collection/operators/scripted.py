@@ -1,12 +1,11 @@
 """`operator=scripted`: a script for the task, carried out with mixed skill."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from data_collection.flaws import FlawedHand, Flaws
 from data_collection.scripts import SCRIPTS
-from data_collection.scripts.fetch import FetchView
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
@@ -46,16 +45,16 @@ class ScriptedOperator:
     def begin(self, rng: np.random.Generator) -> float:
         """Draw the episode's skill and flaws; returns the skill. `rng` is used until the next `begin`."""
         skill = float(rng.uniform(self.cfg.skill_low, self.cfg.skill_high))
-        self.script = SCRIPTS[self.spec.task]()
+        self.view, make_script = SCRIPTS[self.spec.task]
+        self.script = make_script()
         self.flaws = Flaws.draw((1.0 - skill) * self.script.flaw_share, rng, self.spec.horizon)
-        self.hand = FlawedHand(self.flaws, rng)
+        self.hand = FlawedHand(self.flaws, rng, self.view.action_size)
         return skill
 
     def action(self, obs: Observation) -> Array:
-        """(4,) float32 in [-1, 1] for an observation of the task."""
+        """(A,) float32 in [-1, 1] for an observation of the task."""
         if self.hand.is_pausing():
             return self.hand.pause().astype(np.float32)
-        view = FetchView.of(obs)
-        believed = replace(view, grip=view.grip + self.flaws.misjudgement)
+        believed = self.view.of(obs).misjudged(self.flaws.misjudgement)
         intended = self.script.action(believed)
         return self.hand.execute(intended, self.script.carrying).astype(np.float32)

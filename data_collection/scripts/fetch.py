@@ -1,6 +1,7 @@
 """What every Fetch script shares: a named view of the observation, and how far an action moves the hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class FetchView:
     fingers: how far each finger is from the centre [m], (2,); about 0.025 each around the block.
     """
 
+    action_size: ClassVar[int] = 4
+
     grip: Array
     object: Array
     goal: Array
@@ -42,6 +45,10 @@ class FetchView:
         velocity = x[20:23] / STEP_S
         # The simulator reports the object's velocity relative to the hand's.
         return cls(x[0:3], x[3:6], goal, x[9:11], velocity, x[14:17] / STEP_S + velocity)
+
+    def misjudged(self, offset: Array) -> "FetchView":
+        """As seen by someone who believes the hand to be `offset` (3,) [m] from where it is."""
+        return replace(self, grip=self.grip + offset)
 
 
 def move(displacement: Array, gripper: float, speed: float = np.inf) -> Array:

@@ -10,7 +10,7 @@ from robot_orl.compose import parse
 
 REACH = ["collect", "task=fetch_reach", "out=made_by_mistake"]
 PRETRAIN = ["pretrain", "data=nowhere", "out=made_by_mistake"]
-TASKS = "adroit_door, adroit_hammer, adroit_pen, adroit_relocate, fetch_pick_and_place, fetch_push"
+TASKS = "adroit_door, adroit_hammer, adroit_pen, adroit_relocate, arm_lift, arm_push, arm_reach, fetch_pick"
 
 
 @pytest.fixture(autouse=True)

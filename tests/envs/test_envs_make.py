@@ -21,6 +21,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 IDS = [
     *("fetch_reach", "fetch_push", "fetch_slide", "fetch_pick_and_place"),
     *("adroit_door", "adroit_hammer", "adroit_pen", "adroit_relocate"),
+    *("arm_reach", "arm_push", "arm_lift"),
 ]
 
 
