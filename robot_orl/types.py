@@ -210,6 +210,7 @@ class Episode:
     where nobody did.  reward: (T,) float32, NaN where unknown.  terminated, truncated: (T,) bool.
     t_ns: when the action was sent [ns, monotonic from the episode's start], (T,) int64; -1 where unknown.
     actor: (T,) uint8, see Actor.
+    safety: (T,) uint16, see Safety; None where no supervisor watched.
     images: per camera (T+1, H, W, 3) uint8; empty where they were not recorded or not asked for.
     """
 
@@ -225,6 +226,7 @@ class Episode:
     sim_state: Array | None
     meta: EpisodeMeta
     images: Mapping[str, Array] = field(default_factory=dict)
+    safety: Array | None = None
 
     def __len__(self) -> int:
         return len(self.action)

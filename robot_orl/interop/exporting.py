@@ -4,15 +4,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from robot_orl.data.store.reader import Dataset
-from robot_orl.types import Episode
+from robot_orl.types import Array, Episode
 
-STEP_FIELDS = {"action_policy": "f4", "action_operator": "f4", "t_ns": "i8", "actor": "u1"}
+STEP_FIELDS = {"action_policy": "f4", "action_operator": "f4", "t_ns": "i8", "actor": "u1", "safety": "u2"}
+OPTIONAL = {"safety"}  # of them
 
 
 def sim_state_size(dataset: Dataset) -> int | None:
     """Of the simulator's state, where every episode in use has one and all are of one size."""
     sizes = {attributes["sim_state_size"] for attributes in _used(dataset)}
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def has_safety(dataset: Dataset) -> bool:
+    """Whether every episode in use tells what a supervisor did."""
+    return all(attributes.get("safety_bits") for attributes in _used(dataset))
+
+
+def step_fields(episode: Episode) -> dict[str, Array]:
+    """Those of an episode."""
+    return {name: rows for name in STEP_FIELDS if (rows := getattr(episode, name)) is not None}
 
 
 def env_kwargs(dataset: Dataset) -> dict[str, Any]:

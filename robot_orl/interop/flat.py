@@ -173,11 +173,13 @@ def _flags(rows: Rows | None, start: int, stop: int, what: str) -> Array:
 
 
 def _known(key: str, rows: Array, what: str) -> Array:
-    """A field of Episode. Raises: DataError: times that are not whole [ns], or an actor of no kind."""
+    """A field of Episode. Raises: DataError: times that are not whole [ns], an actor of no kind, no mask."""
     if key == "t_ns" and rows.dtype.kind not in "iu":
         raise DataError(f"{what} holds {rows.dtype}; expected whole nanoseconds")
     if key == "actor" and not np.isin(rows, list(Actor)).all():
         raise DataError(f"{what} holds {rows[~np.isin(rows, list(Actor))][0]}, which is no actor")
+    if key == "safety" and not (rows.dtype.kind in "iu" and ((rows >= 0) & (rows < 2**16)).all()):
+        raise DataError(f"{what} holds {rows.dtype}; expected masks of 16 bits")
     return rows.astype(STEP_FIELDS[key])
 
 

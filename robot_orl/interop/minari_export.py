@@ -95,9 +95,9 @@ def _infos(episode: Episode) -> dict[str, Any]:
     infos: dict[str, Any] = {}
     if (success := _success(episode)) is not None:
         infos["success"] = list(np.append(False, success))
-    for name, nothing in _UNKNOWN.items():
-        rows = getattr(episode, name)
-        if (np.isnan(rows) if rows.dtype.kind == "f" else rows == nothing).all():
+    for name, rows in exporting.step_fields(episode).items():
+        nothing = _UNKNOWN.get(name, 0)
+        if name in _UNKNOWN and (np.isnan(rows) if rows.dtype.kind == "f" else rows == nothing).all():
             continue
         first = np.full((1, *rows.shape[1:]), nothing, rows.dtype)
         rows = np.concatenate([first, rows])

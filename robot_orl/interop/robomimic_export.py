@@ -11,7 +11,6 @@ import numpy as np
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError
 from robot_orl.interop import exporting, labels
-from robot_orl.interop.exporting import STEP_FIELDS
 from robot_orl.interop.hdf5 import created, write_text
 from robot_orl.types import Array, Episode, EpisodeMeta
 
@@ -74,8 +73,9 @@ def _write_demo(group: Any, episode: Episode, state: Array | None) -> None:
 
 
 def _write_own(group: Any, episode: Episode, state: Array | None) -> None:
-    for name in (*STEP_FIELDS, "terminated", "truncated"):
-        group[name] = getattr(episode, name)
+    ends = {"terminated": episode.terminated, "truncated": episode.truncated}
+    for name, rows in (exporting.step_fields(episode) | ends).items():
+        group[name] = rows
     if state is not None:
         group["last_state"] = state[-1:]
     write_text(group, "meta", labels.meta_text(episode.meta))

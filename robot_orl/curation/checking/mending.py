@@ -231,6 +231,7 @@ class Mending:
             "created": created,
             "sealed": False,
             "sim_state_size": None if state is None else state.row[0],
+            **({"safety_bits": layout.SAFETY_BITS} if layout.SAFETY in scan.fields else {}),
             "config": {"replaces": [scan.name], "note": "attributes were lost by damage"},
             "env_kwargs": {},
         }

@@ -190,7 +190,7 @@ def _take_attributes(scan: Scan, document: Mapping[str, Any], spec: Spec | None)
         ):
             raise DataError("it does not say how many episodes it has")
         own = Spec.from_dict(attributes["spec"])
-        fields = layout.fields_of(own, attributes["sim_state_size"])
+        fields = layout.fields_of(own, attributes["sim_state_size"], bool(attributes.get("safety_bits")))
         if not isinstance(attributes["nodes"], dict):
             raise DataError("it has no checksums of its arrays")
     except (DataError, *MALFORMED) as error:
@@ -249,7 +249,7 @@ def _guess_fields(scan: Scan, document: Mapping[str, Any] | None, spec: Spec | N
             if candidate is None:
                 continue
             try:
-                fields = layout.fields_of(candidate, size)
+                fields = layout.fields_of(candidate, size, layout.SAFETY in names)
             except DataError:
                 continue
             if not scan.fields or set(fields) == names:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from robot_orl.data.store.journal import UNKNOWN_SUCCESS, Journal, row_dtype, row_fields, to_episode
-from robot_orl.data.store.layout import IMAGES
+from robot_orl.data.store.layout import IMAGES, SAFETY
 from robot_orl.errors import DataError
 from robot_orl.types import Array, Episode, EpisodeMeta, Observation, Proposal, Spec
 
@@ -14,10 +14,12 @@ class EpisodeBuffer:
     """Preallocated rows for one episode, as `journal` draws them; `append` costs some microseconds.
 
     capacity: steps that fit before the rows must double; the task's horizon by default.
+    has_safety: what a supervisor did is kept, too.
     """
 
-    def __init__(self, spec: Spec, capacity: int | None = None) -> None:
+    def __init__(self, spec: Spec, capacity: int | None = None, has_safety: bool = False) -> None:
         self.spec = spec
+        self._has_safety = has_safety
         self._capacity = max(1, capacity or spec.horizon)
         self._length = 0
         self._journal: Journal | None = None
@@ -29,7 +31,7 @@ class EpisodeBuffer:
         if self._shape == (sim_state_size, images):
             return
         self._shape = sim_state_size, images
-        self._fields = row_fields(self.spec, sim_state_size, images)
+        self._fields = row_fields(self.spec, sim_state_size, images, self._has_safety)
         self._use(np.zeros(self._capacity + 1, row_dtype(self._fields)))
 
     def _use(self, rows: Array) -> None:
@@ -49,6 +51,7 @@ class EpisodeBuffer:
         self._truncated = rows["steps/truncated"]
         self._t_ns = rows["steps/t_ns"]
         self._actor = rows["steps/actor"]
+        self._safety = rows[SAFETY] if self._has_safety else None
         self._success = rows["success"]
 
     def __len__(self) -> int:
@@ -95,13 +98,14 @@ class EpisodeBuffer:
         executed: Array | None = None,
         images: Mapping[str, Array] | None = None,
         success: bool | None = None,
+        safety: int = 0,
     ) -> None:
         """Add one step; once this returns, the journal has it.
 
         reward: None: not known, kept as NaN.  t_ns: when the action was sent [ns from the episode's
         start].  sim_state: (S,) after the step.  executed: (A,) what was really sent, where that is
         not the proposed action.  images: a frame per camera after the step, where the episode began with
-        them.  success: after the step, for the journal; None: not known.
+        them.  success: after the step, for the journal; None: not known.  safety: bits of `Safety`.
         Raises: DataError: a frame is missing or not as the spec says; the steps before are kept.
         """
         frames = images or {}
@@ -120,6 +124,8 @@ class EpisodeBuffer:
         self._truncated[i] = truncated
         self._t_ns[i] = t_ns
         self._actor[i] = proposal.actor
+        if self._safety is not None:
+            self._safety[i] = safety
         self._success[i] = UNKNOWN_SUCCESS if success is None else success
         for key, rows in self._obs.items():
             rows[i] = next_obs[key]
@@ -131,6 +137,11 @@ class EpisodeBuffer:
         if self._journal is not None:
             size = self._row_bytes
             self._journal.append(self._bytes[i * size : (i + 1) * size])
+
+    def mark(self, safety: int) -> None:
+        """Add bits of `Safety` to the last step, if there is one; its journal keeps what it had."""
+        if self._safety is not None and self._length:
+            self._safety[self._length] |= safety
 
     def finish(self, meta: EpisodeMeta) -> Episode:
         """The collected steps as an Episode of its own (copies); the buffer is empty afterwards.

@@ -3,7 +3,7 @@
     <root>/journal/<utc>_<source>_<session>_<number>.steps
 
     {"format": ..., "uid": ..., "spec": ..., "meta": ..., "crc32c": ...}\\n      when the episode is prepared
-    {"sim_state_size": S, "images": true, "row": [...], "crc32c": ...}\\n        when it begins
+    {"sim_state_size": S, "images": true, "safety": true, "row": [...], ...}\\n  when it begins
     row 0   what was seen at the start; nothing had been done
     row 1   step 0: what was done, and what was seen after it
     row T   step T-1
@@ -62,9 +62,11 @@ def folder_of(root: Path | Url | str) -> Path:
     return state / "robot_orl" / f"{name}-{sha256(str(found).encode()).hexdigest()[:8]}" / FOLDER
 
 
-def row_fields(spec: Spec, sim_state_size: int | None, images: bool) -> dict[str, Field]:
+def row_fields(
+    spec: Spec, sim_state_size: int | None, images: bool, has_safety: bool = False
+) -> dict[str, Field]:
     """The fields of a segment that a row holds; without frames where they are not recorded."""
-    fields = layout.fields_of(spec, sim_state_size)
+    fields = layout.fields_of(spec, sim_state_size, has_safety)
     return {name: field for name, field in fields.items() if images or not field.is_image}
 
 
@@ -116,6 +118,7 @@ class Journal:
         start = {
             "sim_state_size": None if state is None else state.row[0],
             "images": any(name.startswith(IMAGES) for name in fields),
+            "safety": layout.SAFETY in fields,
             "row_bytes": dtype.itemsize,
             "row": [
                 {"name": name, "dtype": found.base.str, "shape": found.shape, "offset": offset}

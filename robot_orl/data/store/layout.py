@@ -7,6 +7,7 @@ root/segments/<utc>_<source>_<id>/  a Zarr v3 group; one writer at a time, known
   obs/images/<camera> (N+E, H, W, 3) u1
   sim/state   (N+E, S)   f8         only where a simulator is behind the robot
   steps/...   (N, ...)              action, reward, ends, time, actor
+  steps/safety (N,)     u2          only where a supervisor watched; bits as in attrs: safety_bits
   episodes.jsonl                    the commit log: an episode exists once its line is complete
   lock                              the writer's process, held by flock while it writes
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from robot_orl.data.store.place import Location, Place
 from robot_orl.errors import DataError
-from robot_orl.types import Array, Episode, EpisodeMeta, Spec
+from robot_orl.types import Array, Episode, EpisodeMeta, Safety, Spec
 
 FORMAT = "robot_orl dataset"
 FORMAT_VERSION = 2  # 1: without images, uid, actors, realised rate and relabelled rewards; read as it is
@@ -38,6 +39,8 @@ CHUNK_ROWS = 8192
 CHUNK_BYTES = 2**21  # wide rows get fewer: an append rewrites the last chunk, and 10 MB of it cost 9 ms
 ROW_BYTES = 2**28  # more than any camera's frame: a file that declares wider rows is not believed
 IMAGES = "obs/images/"
+SAFETY = "steps/safety"
+SAFETY_BITS = [(bit.name or "").lower() for bit in Safety]  # from the lowest
 
 _STEP_FIELDS: dict[str, str] = {
     "action": "float32",
@@ -91,9 +94,10 @@ class Field:
         return slice(start, start + length)
 
 
-def fields_of(spec: Spec, sim_state_size: int | None) -> dict[str, Field]:
+def fields_of(spec: Spec, sim_state_size: int | None, has_safety: bool = False) -> dict[str, Field]:
     """Every array of a segment by name, in the order in which they are written.
 
+    has_safety: its episodes tell what a supervisor did.
     Raises: DataError: a name cannot be that of an array, or a row is wider than any robot's.
     """
     for key in (*spec.observation, *spec.cameras):
@@ -109,6 +113,8 @@ def fields_of(spec: Spec, sim_state_size: int | None) -> dict[str, Field]:
     for name, dtype in _STEP_FIELDS.items():
         row = (spec.action_size,) if name.startswith("action") else ()
         found.append(Field(f"steps/{name}", row, dtype, False))
+    if has_safety:
+        found.append(Field(SAFETY, (), "uint16", False))
     for field in found:
         if not 0 <= math.prod(field.row) * np.dtype(field.dtype).itemsize <= ROW_BYTES:
             raise DataError(
@@ -133,6 +139,8 @@ def to_columns(episode: Episode, fields: Mapping[str, Field]) -> dict[str, Array
     columns |= {f"steps/{name}": getattr(episode, name) for name in _STEP_FIELDS}
     if episode.sim_state is not None:
         columns["sim/state"] = episode.sim_state
+    if episode.safety is not None:
+        columns[SAFETY] = episode.safety
     if columns.keys() != fields.keys():
         raise DataError(f"episode has arrays {', '.join(columns)}; this segment has: {', '.join(fields)}")
     if len(episode) == 0:
@@ -162,6 +170,7 @@ def from_columns(columns: Mapping[str, Array], meta: EpisodeMeta) -> Episode:
         sim_state=columns.get("sim/state"),
         meta=meta,
         images=images,
+        safety=columns.get(SAFETY),
         **steps,
     )
 

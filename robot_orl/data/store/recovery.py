@@ -251,7 +251,8 @@ def _read(file: BinaryIO) -> _Content:
         if not line.endswith(b"\n") and not file.read(1):
             return _Content(header, {}, nothing, None)  # killed before the episode began
         start = _parse(line)
-        found = row_fields(Spec.from_dict(header["spec"]), start["sim_state_size"], start["images"])
+        what = start["sim_state_size"], start["images"], start.get("safety", False)
+        found = row_fields(Spec.from_dict(header["spec"]), *what)
         dtype = row_dtype(found)
         if dtype.itemsize != start["row_bytes"]:
             raise ValueError("its rows are of another size than its spec says")

@@ -144,7 +144,8 @@ def _check_attributes(metadata: Location, attributes: Any) -> None:
 def fields(segment: Segment, spec: Spec, sim_state: bool, images: bool) -> list[Field]:
     """The arrays of a segment; without the simulator's states unless they are wanted and there."""
     size = segment.attributes["sim_state_size"] if sim_state else None
-    return [item for item in layout.fields_of(spec, size).values() if images or not item.is_image]
+    found = layout.fields_of(spec, size, bool(segment.attributes.get("safety_bits")))
+    return [item for item in found.values() if images or not item.is_image]
 
 
 def verified(rows: Array, segment: Segment, item: Field, record: EpisodeRecord) -> Array:

@@ -86,6 +86,9 @@ class SegmentWriter:
         group: list[Prepared] = []
         size = 0
         for episode, uid in episodes:
+            if group and self._needs_another(episode):
+                yield from self._commit(group)
+                group, size = [], 0
             group.append(self._prepared(episode, uid))
             size += sum(rows.nbytes for rows in group[-1].columns.values())
             if size >= GROUP_BYTES or len(group) >= GROUP_EPISODES:
@@ -98,14 +101,21 @@ class SegmentWriter:
         if self._is_closed:
             raise RunError(f"writer of {self.root} is closed")
         _check_meta(episode.meta)
+        if self._needs_another(episode):
+            self._seal()
+            self._fields = None
         if self._fields is None:
             sim_state_size = None if episode.sim_state is None else episode.sim_state.shape[-1]
-            fields = layout.fields_of(self.spec, sim_state_size)
+            fields = layout.fields_of(self.spec, sim_state_size, episode.safety is not None)
             columns = layout.to_columns(episode, fields)
             self._fields = fields
         else:
             columns = layout.to_columns(episode, self._fields)
         return Prepared(episode, columns, uid or uuid4().hex)
+
+    def _needs_another(self, episode: Episode) -> bool:
+        """Whether it cannot lie in the segment under way, of which only one of both was supervised."""
+        return self._fields is not None and (layout.SAFETY in self._fields) != (episode.safety is not None)
 
     def _commit(self, group: list[Prepared]) -> list[EpisodeRecord]:
         try:
@@ -125,6 +135,9 @@ class SegmentWriter:
     def close(self) -> None:
         """Seal the segment: complete, and nobody will write it again."""
         self._is_closed = True
+        self._seal()
+
+    def _seal(self) -> None:
         segment, self._segment = self._segment, None
         if segment is None:
             return
@@ -177,6 +190,7 @@ class SegmentWriter:
             "created": moment,
             "sealed": False,
             "sim_state_size": fields["sim/state"].row[0] if "sim/state" in fields else None,
+            **({"safety_bits": layout.SAFETY_BITS} if layout.SAFETY in fields else {}),
             **self._attributes,
         }
         try:

@@ -26,7 +26,7 @@ from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import exporting, labels
 from robot_orl.interop.base import PAID, Request, Source, made_spec, names_task, task_spec
 from robot_orl.interop.checks import clipped_values
-from robot_orl.interop.exporting import STEP_FIELDS
+from robot_orl.interop.exporting import OPTIONAL, STEP_FIELDS
 from robot_orl.interop.flat import WHOLE, Flat, split_at
 from robot_orl.interop.hdf5 import Appended, Column, children, created, opened, text, texts, write_text
 from robot_orl.types import Array, Episode, EpisodeMeta, Spec
@@ -149,7 +149,8 @@ def _own(path: Path, file: Any, total: int, action: tuple[int, ...]) -> _Own:
     if found.ndim != 1 or not len(found) or found[-1] != total or (np.diff(found, prepend=0) <= 0).any():
         raise DataError(f"{what}: 'ends' are not those of {total} rows")
     metas = texts(group, "episodes", len(found))
-    rows = {name: action if name.startswith("action") else () for name in STEP_FIELDS}
+    held = [name for name in STEP_FIELDS if name not in OPTIONAL or f"infos/{name}" in file]
+    rows = {name: action if name.startswith("action") else () for name in held}
     state = Column(file, "infos/sim_state").expect(total) if "infos/sim_state" in file else None
     return _Own(
         spec=labels.spec_from(text(group.get("spec")) or "", f"{what}: 'spec'"),
@@ -190,6 +191,8 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
         rows["rewards"] = Appended(file, "rewards", (), "f4")
         rows |= {name: Appended(file, name, (), "?") for name in ("terminals", "timeouts")}
         for name, dtype in STEP_FIELDS.items():
+            if name == "safety" and not exporting.has_safety(dataset):
+                continue
             row = (spec.action_size,) if name.startswith("action") else ()
             rows[f"infos/{name}"] = Appended(file, f"infos/{name}", row, dtype)
         if size is not None:

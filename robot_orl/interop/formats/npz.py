@@ -209,7 +209,7 @@ def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
         arrays |= {f"{IMAGES}{camera}": rows for camera, rows in episode.images.items()}
         arrays |= {"actions": episode.action, "rewards": episode.reward}
         arrays |= {"terminals": episode.terminated, "truncations": episode.truncated}
-        arrays |= {name: getattr(episode, name) for name in STEP_FIELDS}
+        arrays |= exporting.step_fields(episode)
         if size is not None and episode.sim_state is not None:
             arrays["sim_state"] = episode.sim_state
         arrays |= {"meta": np.array(labels.meta_text(episode.meta)), "spec": np.array(spec)}

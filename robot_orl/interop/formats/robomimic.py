@@ -25,7 +25,7 @@ from robot_orl.errors import DataError
 from robot_orl.interop import labels
 from robot_orl.interop.base import Request, Source, made_spec, task_spec
 from robot_orl.interop.checks import Held, clipped_values
-from robot_orl.interop.exporting import STEP_FIELDS
+from robot_orl.interop.exporting import OPTIONAL, STEP_FIELDS
 from robot_orl.interop.flat import Flat
 from robot_orl.interop.hdf5 import Column, opened, text
 from robot_orl.interop.robomimic_export import NOTED, OPERATOR, OWN, SUCCESS, noted, write
@@ -99,7 +99,8 @@ class _File:
         if OWN not in self.file:
             return {}
         group = group_of(self.path, self.file, f"{OWN}/{name}")
-        rows = {key: action if key.startswith("action") else () for key in STEP_FIELDS}
+        held = [key for key in STEP_FIELDS if key not in OPTIONAL or key in group]
+        rows = {key: action if key.startswith("action") else () for key in held}
         rows |= {"terminated": (), "truncated": ()}
         found = {key: Column(group, key).expect(length, row) for key, row in rows.items()}
         return found | (

@@ -19,7 +19,7 @@ from robot_orl.data.store.layout import crc32c, to_json
 from robot_orl.errors import DataError
 from robot_orl.interop.labels import meta_from, meta_text, spec_from
 from robot_orl.interop.lerobot.layout import OWN_FILE
-from robot_orl.interop.lerobot.tables import batches
+from robot_orl.interop.lerobot.tables import batches, open_table
 from robot_orl.types import Array, Episode, Spec
 
 FORMAT = "robot_orl in LeRobotDataset"
@@ -39,8 +39,10 @@ _SCHEMA = pa.schema(
         ("action_policy", pa.list_(pa.float32())),  # (T * A,); null: nobody proposed anything
         ("action_operator", pa.list_(pa.float32())),
         ("sim_state", pa.list_(pa.float64())),  # ((T + 1) * S,); null: no simulator
+        ("safety", pa.list_(pa.uint16())),  # (T,); null: no supervisor
     ]
 )
+_ADDED = {"safety"}  # which earlier exports do not have
 
 
 def frames_checksum(state: Array, action: Array) -> int:
@@ -58,6 +60,7 @@ def to_table(episode: Episode, index: int, state: Array) -> pa.Table:
         "meta": meta_text(episode.meta),
         "last_observation": state[-1],
         "sim_state": None if episode.sim_state is None else episode.sim_state.reshape(-1),
+        "safety": episode.safety,
     }
     row |= {name: getattr(episode, name) for name in _STEPS}
     for name in _PROPOSALS:
@@ -120,8 +123,11 @@ class OwnRows:
     def _all(self, files: list[Path]) -> Iterator[Mapping[str, Any]]:
         """Lists as arrays: as Python's numbers, some NaNs would come back as others."""
         for file in files:
-            for batch in batches(file, _SCHEMA.names, rows=1):
-                cells = {name: batch.column(name)[0] for name in _SCHEMA.names}
+            with open_table(file, ()) as table:
+                there = set(table.schema_arrow.names)
+            names = [name for name in _SCHEMA.names if name not in _ADDED or name in there]
+            for batch in batches(file, names, rows=1):
+                cells = {name: batch.column(name)[0] for name in names}
                 yield {name: _value(cell) for name, cell in cells.items()}
 
     def restore(
@@ -154,6 +160,9 @@ class OwnRows:
             sim_state = row["sim_state"]
             if sim_state is not None:
                 sim_state = np.asarray(sim_state, np.float64).reshape(steps + 1, -1)
+            safety = row.get("safety")
+            if safety is not None:
+                safety = np.asarray(safety, np.uint16).reshape(steps)
         except (TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{self._what} is damaged at episode {index}: {error}") from error
         return Episode(
@@ -163,5 +172,6 @@ class OwnRows:
             sim_state=sim_state,
             meta=meta_from(row["meta"], f"{self._what}: episode {index}"),
             images=images,
+            safety=safety,
             **columns,
         )
