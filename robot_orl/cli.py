@@ -22,8 +22,10 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   evaluate   measure a policy on the fixed evaluation seeds
   export     write a policy as a bundle that runs without PyTorch
   deploy     run a bundle on a robot in a real-time loop
+  virtual-arm  an arm that is not there, at a serial port that is
   dataset    look at, check, mend, select, label and convert datasets: dataset TOOL PATH ...
   import     bring in data of another format: import source=d4rl path=FILE out=DIR
+  camera     print boards, calibrate a camera and see where an object is: camera TOOL ...
   report     write one HTML page about a run
   demo       the whole path on one task
   benchmark  tasks x agents x seeds: a table and a figure
@@ -74,14 +76,14 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"robot-orl {__version__}")
         return 0
-    if command == "dataset":
-        return _dataset(rest)
+    if command in ("dataset", "camera"):
+        return _tools(command, rest)
     if command == "import":
         return _plain(command, "robot_orl.commands.import_episodes", rest)
     from robot_orl.config import COMMANDS
 
     if command not in COMMANDS:
-        raise unknown("command", command, [*COMMANDS, "dataset", "import"])
+        raise unknown("command", command, [*COMMANDS, "dataset", "camera", "import"])
     return _command(command, rest)
 
 
@@ -107,7 +109,7 @@ def _command(command: str, words: list[str]) -> int:
 
         print(OmegaConf.to_yaml(OmegaConf.structured(_config(command, words))), end="")
         return 0
-    run: Callable[[Any], None] = import_module(f"robot_orl.commands.{command}").run
+    run: Callable[[Any], None] = import_module(f"robot_orl.commands.{command.replace('-', '_')}").run
     if is_multirun:
         _multirun(command, words, run)
         return 0
@@ -190,19 +192,18 @@ def _plain(name: str, module: str, words: list[str]) -> int:
     return 0
 
 
-def _dataset(words: list[str]) -> int:
-    """`dataset TOOL ...`: the tools are the modules of `robot_orl.commands.dataset`."""
-    from robot_orl.commands import dataset
-
-    tools = sorted(module.name for module in iter_modules(dataset.__path__))
+def _tools(group: str, words: list[str]) -> int:
+    """`dataset TOOL ...`, `camera TOOL ...`: the tools are the modules of `robot_orl.commands.GROUP`."""
+    package = import_module(f"robot_orl.commands.{group}")
+    modules = {module.name.replace("_", "-"): module.name for module in iter_modules(package.__path__)}
     if not words or words[0] in ("-h", "--help"):
         from robot_orl.help import tools_help
 
-        print(tools_help(tools))
+        print(tools_help(group, modules))
         return 0 if words else 2
-    if words[0] not in tools:
-        raise unknown("dataset tool", words[0], tools)
-    return _plain(f"dataset {words[0]}", f"robot_orl.commands.dataset.{words[0]}", words[1:])
+    if words[0] not in modules:
+        raise unknown(f"{group} tool", words[0], sorted(modules))
+    return _plain(f"{group} {words[0]}", f"{package.__name__}.{modules[words[0]]}", words[1:])
 
 
 if __name__ == "__main__":

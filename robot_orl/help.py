@@ -6,7 +6,7 @@
 import math
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from importlib import import_module
 from inspect import cleandoc
@@ -36,15 +36,20 @@ def tool_help(name: str, schema: type[Schema]) -> str:
     return "\n".join([*lines, *(line for item in flags for line in _entry("  " + flag(item.name), item))])
 
 
-def tools_help(tools: list[str]) -> str:
-    """The tools of `robot-orl dataset`, one line each."""
-    lines = ["usage: robot-orl dataset TOOL PATH ... key=value ...", ""]
-    for name in tools:
-        schema = import_module(f"robot_orl.commands.dataset.{name}").Config
+def tools_help(group: str, modules: Mapping[str, str]) -> str:
+    """The tools of `robot-orl GROUP`, one line each. modules: by the name of the tool."""
+    takes = " PATH ..." if group == "dataset" else ""
+    lines = [f"usage: robot-orl {group} TOOL{takes} key=value ...", ""]
+    for name, module in sorted(modules.items()):
+        schema = import_module(f"robot_orl.commands.{group}.{module}").Config
         said = textwrap.wrap(cleandoc(schema.__doc__ or "").splitlines()[0], width() - 13)
         lines += [f"  {name:<10} {said[0]}", *(" " * 13 + line for line in said[1:])]
-    lines += ["", "`robot-orl dataset TOOL --help` shows the fields of a tool; `filter --help` tells"]
-    lines += ["the query language of where=, too."]
+    lines += ["", f"`robot-orl {group} TOOL --help` shows the fields of a tool"]
+    if group == "dataset":
+        lines[-1] += "; `filter --help` tells"
+        lines += ["the query language of where=, too."]
+    else:
+        lines[-1] += "."
     return "\n".join(lines)
 
 

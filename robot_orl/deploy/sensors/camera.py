@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,16 @@ class Camera:
             time.sleep(POLL_S)
         return frame
 
+    def next(self, timeout_s: float = 10.0) -> Frame:
+        """The first frame taken from now on. Raises: RunError: none comes."""
+        now_ns = time.monotonic_ns()
+        while (frame := self.wait(timeout_s)).t_ns < now_ns:
+            status = self.status()
+            if status.state in ("dead", "ended") or time.monotonic_ns() - now_ns > timeout_s * NS_PER_S:
+                raise RunError(status.message or f"no new frame from '{self.cfg.source}'")
+            time.sleep(POLL_S)
+        return frame
+
     def close(self) -> None:
         """End the process and free the memory. Works in any state, more than once."""
         self._end_process()
@@ -151,3 +162,15 @@ class Camera:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def live_frames(cfg: CameraConfig, duration_s: float) -> Iterator[tuple[str, Array]]:
+    """Frames of a camera as they come, with a name, (H, W, 3) uint8; those between two calls are left out.
+
+    Raises: RunError: there is no camera, or it went away.
+    """
+    end_ns = time.monotonic_ns() + round(duration_s * NS_PER_S)
+    with Camera(cfg) as camera:
+        while time.monotonic_ns() < end_ns:
+            frame = camera.next()
+            yield f"frame {frame.number}", frame.image

@@ -11,7 +11,7 @@ from robot_orl.types import Array
 KIND = "hand-eye"
 MADE_BY = "robot-orl camera hand-eye"
 MOUNTS = ("fixed", "tool")
-VIEWS_KIND = "views of a marker"
+VIEWS_KIND, VIEWS_FILE = "views of a marker", "views.yaml"
 
 
 @dataclass(frozen=True)

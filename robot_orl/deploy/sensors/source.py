@@ -154,7 +154,7 @@ class Player:
             frame = self._frames.read()
         if frame is None:
             return None
-        return cv2.cvtColor(require_size(frame, self._cfg), cv2.COLOR_BGR2RGB), t_ns
+        return require_size(frame, self._cfg), t_ns
 
     def close(self) -> None:
         self._frames.close()

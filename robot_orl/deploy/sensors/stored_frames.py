@@ -17,7 +17,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 class Frames(Protocol):
-    """Stored frames, blue first as OpenCV reads them."""
+    """Stored frames, (H, W, 3) uint8, red first."""
 
     def read(self) -> Array | None:
         """The next one, or None at the end. Raises: RunError: it cannot be read."""
@@ -38,7 +38,7 @@ class VideoFile:
 
     def read(self) -> Array | None:
         is_read, frame = self._capture.read()
-        return frame if is_read else None
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_read else None
 
     def skip(self) -> None:
         self._capture.grab()
@@ -83,16 +83,16 @@ def image_files(path: str | Path) -> list[Path]:
 
 
 def read_image(path: str | Path) -> Array:
-    """(H, W, 3) uint8, blue first. Raises: RunError: it is gone or no image."""
+    """(H, W, 3) uint8, red first. Raises: RunError: it is gone or no image."""
     with suppress(OSError):
         raw = np.fromfile(path, np.uint8)
         if len(raw) and (image := cv2.imdecode(raw, cv2.IMREAD_COLOR)) is not None:
-            return image
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     raise RunError(f"'{path}' is not an image that can be read")
 
 
 def all_frames(source: str) -> Iterator[tuple[str, Array]]:
-    """Every frame of a file or folder, blue first, with its name; nothing is paced or dropped."""
+    """Every frame of a file or folder, red first, with its name; nothing is paced or dropped."""
     if os.path.isdir(source):
         for file in image_files(source):
             yield file.name, read_image(file)

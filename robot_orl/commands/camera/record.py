@@ -1,0 +1,82 @@
+"""`robot-orl camera record`: frames into a folder, for calibration."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from robot_orl.commands.tables import out
+from robot_orl.deploy.sensors.camera import Camera
+from robot_orl.deploy.sensors.hand_eye import VIEWS_FILE, VIEWS_KIND
+from robot_orl.deploy.sensors.source import CameraConfig
+from robot_orl.deploy.sensors.transforms import from_quaternion, pose_to_yaml
+from robot_orl.deploy.sensors.yaml_file import write_yaml
+from robot_orl.errors import RunError, UsageError
+from robot_orl.schema import Schema, setting
+
+
+@dataclass
+class Config(Schema):
+    """Save a frame for every line on stdin, until it ends: press Enter, then Ctrl-D.
+
+    A line may say where the tool is in the base's frame: seven numbers, x y z [m] and a quaternion, w first.
+    Those frames are listed with their poses in views.yaml, which `camera hand-eye` takes. The tool must
+    stand still while a frame is taken.
+    """
+
+    source: str = setting(help="A USB camera (0, /dev/v4l/by-id/...), a video or a folder of images.")
+    out: str = setting(help="A new folder.")
+    width: int = setting(640, "Of a frame.", unit="pixels", low=16, high=3840)
+    height: int = setting(480, "Of a frame.", unit="pixels", low=16, high=2160)
+    fps: float = setting(30.0, "Frames per second.", unit="Hz", low=0.1, high=1000)
+
+
+def run(cfg: Config) -> None:
+    folder = Path(cfg.out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"out={cfg.out} is there already; choose a new folder")
+    views: list[dict[str, Any]] = []
+    count = 0
+    with Camera(CameraConfig(cfg.source, cfg.width, cfg.height, cfg.fps, loop=True)) as camera:
+        camera.wait()
+        folder.mkdir(parents=True, exist_ok=True)
+        for pose in _poses():
+            name = f"{count:04d}.png"
+            _save(camera, folder / name)
+            count += 1
+            if pose is not None:
+                views.append({"image": name, **pose_to_yaml(pose)})
+                write_yaml(folder / VIEWS_FILE, VIEWS_KIND, {"views": views})
+            out.print(f"{folder / name}" + ("" if pose is None else f", tool at {_told(pose)} m"))
+    out.print(f"{cfg.out}: {count} frames, {len(views)} with a pose of the tool")
+
+
+def _poses() -> Iterator[Any]:
+    """For every line of stdin the pose that it says, or None."""
+    for number, line in enumerate(sys.stdin, 1):
+        words = line.split()
+        if not words:
+            yield None
+            continue
+        try:
+            values = np.array(words, np.float64)
+        except ValueError:
+            values = np.full(0, np.nan)
+        if values.shape != (7,) or not np.isfinite(values).all() or not values[3:].any():
+            raise UsageError(f"line {number} is not seven numbers: x y z and a quaternion, w first")
+        yield from_quaternion(values[:3], values[3:])
+
+
+def _save(camera: Camera, path: Path) -> None:
+    """The next frame, not one taken before it was asked for."""
+    frame = camera.next()
+    if not cv2.imwrite(str(path), cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)):
+        raise RunError(f"cannot write {path}")
+
+
+def _told(pose: Any) -> str:
+    return ", ".join(f"{x:.3f}" for x in pose[:3, 3])
