@@ -36,24 +36,28 @@ def _reach_start(rng: np.random.Generator) -> dict[str, Array]:
 
 def _push_start(rng: np.random.Generator) -> dict[str, Array]:
     """The goal lies 5 to 10 cm from the cube, where the arm can push it to."""
-    cube = _around_the_base(rng, (0.13, 0.19), 0.7)
+    cube = _around_the_base(rng, (0.12, 0.18), 0.7)
     while True:
         distance, heading = rng.uniform(0.05, 0.1), rng.uniform(-np.pi, np.pi)
         goal = cube + distance * np.array([np.cos(heading), np.sin(heading)])
-        if 0.12 < np.hypot(*goal) < 0.2 and abs(np.arctan2(goal[1], goal[0])) < 0.8:
-            return {"goal": np.append(goal, CUBE_M), "object_pos": cube, "object_yaw": _yaw(rng, cube)}
+        if 0.12 < np.hypot(*goal) < 0.18 and abs(np.arctan2(goal[1], goal[0])) < 0.8:
+            return {"goal": np.append(goal, CUBE_M), "object_pos": cube, "object_turn": _turn(rng, cube)}
 
 
 def _lift_start(rng: np.random.Generator) -> dict[str, Array]:
     """The goal lies in the air, up to 4 cm aside of the cube."""
     cube = _around_the_base(rng, (0.13, 0.19), 0.7)
     goal = np.append(cube + rng.uniform(-0.03, 0.03, 2), rng.uniform(0.06, 0.1))
-    return {"goal": goal, "object_pos": cube, "object_yaw": _yaw(rng, cube)}
+    return {"goal": goal, "object_pos": cube, "object_turn": _turn(rng, cube)}
 
 
-def _yaw(rng: np.random.Generator, cube: Array) -> Array:
-    """(1,) rad: the cube faces the base, give or take, since what it is turned by is not observed."""
-    return np.array([np.arctan2(cube[1], cube[0]) + rng.uniform(-0.2, 0.2)])
+def _turn(rng: np.random.Generator, cube: Array) -> Array:
+    """(2,) w and z of the quaternion of a cube that faces the base, give or take 0.2 rad.
+
+    Not more, since how it is turned is not observed.
+    """
+    half = 0.5 * (np.arctan2(cube[1], cube[0]) + rng.uniform(-0.2, 0.2))
+    return np.array([np.cos(half), np.sin(half)])
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class ArmTask(SimulatedTask):
     """Bring the tool (reach) or the cube (push, lift) to a goal.
 
     action: how far the targets of the joints move, 1 is STEP_RAD; see `next_targets`.
-    A start is the goal [m], the joints [rad] and where the cube lies, x and y [m] and its turn [rad].
+    A start is the goal [m], the joints [rad] and where the cube lies, x and y [m], and how,
+    w and z of its quaternion.
     Nothing of the cube but its place is observed: that is what a camera can tell a real arm.
     """
 
@@ -168,9 +173,8 @@ class ArmTask(SimulatedTask):
         qpos = self._sim.data.qpos
         start = {"goal": self._sim.goal, "joint_pos": qpos[: len(JOINTS)]}
         if self._sim.has_object:
-            w, x, y, z = qpos[-4:]
             start["object_pos"] = qpos[len(JOINTS) :][:2]
-            start["object_yaw"] = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+            start["object_turn"] = qpos[[-4, -1]]
         if self._randomise:
             start["physics_factors"] = self._sim.factors
         return start
@@ -183,8 +187,8 @@ class ArmTask(SimulatedTask):
         self._sim.factors = state.get("physics_factors", np.ones_like(self._sim.factors))
         pose = None
         if self._sim.has_object:
-            half = 0.5 * state["object_yaw"][0]
-            pose = np.array([*state["object_pos"], CUBE_M, np.cos(half), 0.0, 0.0, np.sin(half)])
+            w, z = state["object_turn"]
+            pose = np.array([*state["object_pos"], CUBE_M, w, 0.0, 0.0, z])
         return self._sim.begin(state["joint_pos"], pose)
 
     def _is_near(self, achieved: Array, desired: Array) -> Array:

@@ -11,9 +11,10 @@ TILT_RAD = 1.2  # how far the fingers point down
 CLEARANCE_M = 0.05  # tool above the cube before it descends
 BESIDE_M = 0.004  # the jaw that does not move comes down this far beside the cube
 ALIGNED_M = 0.006  # sideways error at which the open jaws fit around the cube
+FUNNEL = 4.0  # how much higher the tool stays on its way down for each metre that it is off its line
 GRASP_HEIGHT_M = -0.002  # of the tool over the cube's centre as the jaws close
 OPEN_RAD = 1.0  # gripper's position at which the jaws are far enough apart
-HELD_M = 0.022  # cube farther than this from the tool: it is not between the jaws
+HELD_M = 0.025  # cube farther than this from the tool: it is not between the jaws
 PRESSING_RAD = 0.15  # lead of the shut gripper's target: it presses on something
 STRIDE_M, SLOW_M = 0.03, 0.015  # see Hand.move
 
@@ -48,7 +49,9 @@ class ArmLift:
         if self.phase is Phase.APPROACH:
             return self._move(view, to_grasp + [0.0, 0.0, CLEARANCE_M], self._opening(view), STRIDE_M)
         if self.phase is Phase.DESCEND:
-            return self._move(view, to_grasp, self._opening(view), STRIDE_M)
+            sideways_m = float(np.hypot(to_grasp[0], to_grasp[1]))
+            height = FUNNEL * max(0.0, sideways_m - ALIGNED_M / 2)  # aside of the cube it would land on it
+            return self._move(view, to_grasp + [0.0, 0.0, height], self._opening(view), STRIDE_M)
         if self.phase is Phase.GRASP:
             return self._move(view, np.zeros(3), SHUT, SLOW_M)
         return self._move(view, view.goal - view.object, SHUT, STRIDE_M)
@@ -66,7 +69,7 @@ class ArmLift:
         if self.phase is Phase.DESCEND:
             if sideways > 3 * ALIGNED_M:
                 return Phase.APPROACH
-            if to_grasp[2] > -0.004:
+            if to_grasp[2] > -0.004 and sideways < ALIGNED_M:
                 return Phase.GRASP
         if self.phase in (Phase.GRASP, Phase.CARRY) and np.linalg.norm(to_cube) > HELD_M:
             return Phase.APPROACH

@@ -8,9 +8,11 @@ from data_collection.scripts.arm import SHUT, ArmView, Hand
 from robot_orl.types import Array
 
 TILT_RAD = 1.2  # how far the fingers point down
-STAND_OFF_M = 0.045  # from the cube's centre to where the fingertips come down
+PULL_TILT_RAD = 0.6  # and more of it to bring the cube nearer: leaning fingers would ride up on its edge
+STAND_OFF_M = 0.04  # from the cube's centre to where the fingertips come down
 TRAVEL_HEIGHT_M = 0.055  # fingertips above the cube's centre while they go around
 PUSH_HEIGHT_M = 0.0  # fingertips over the cube's centre as they push
+BEHIND_M = 0.01  # error of that place from which they go down and push
 THERE_M = 0.006  # cube this close to the goal (success is 0.025): stop
 AGAIN_M = 0.015  # cube that ended up farther than this: push again
 OFF_LINE_M = 0.015  # fingertips this far beside the line cube-goal slide past the corner: go behind again
@@ -47,17 +49,23 @@ class ArmPush:
         beside[2] = 0.0
         self.phase = self._next_phase(distance, to_behind, beside, offset, direction)
 
-        if self.phase is Phase.DONE:
-            return self._move(view, np.zeros(3), STRIDE_M)
-        if self.phase is Phase.GO_BEHIND:
-            return self._move(view, self._around(to_behind, offset), STRIDE_M)
-        if self.phase is Phase.DESCEND:
-            return self._move(view, to_behind, STRIDE_M)
-        level = np.array([0.0, 0.0, PUSH_HEIGHT_M - offset[2]])
-        return self._move(view, to_goal - LINE_GAIN * beside + level, PUSH_M)
+        outward = view.object[:2] / max(np.hypot(*view.object[:2]), 1e-6)
+        tilt = TILT_RAD + PULL_TILT_RAD * max(0.0, float(-direction[:2] @ outward))
+        displacement, stride = self._displacement(to_goal, to_behind, beside, offset)
+        return self.hand.move(view, displacement, SHUT, tilt, stride)
 
-    def _move(self, view: ArmView, displacement: Array, stride: float) -> Array:
-        return self.hand.move(view, displacement, SHUT, TILT_RAD, stride)
+    def _displacement(
+        self, to_goal: Array, to_behind: Array, beside: Array, offset: Array
+    ) -> tuple[Array, float]:
+        """Where the fingertips are to go from where they are, (3,) [m], and their stride [m]."""
+        if self.phase is Phase.DONE:
+            return np.zeros(3), STRIDE_M
+        if self.phase is Phase.GO_BEHIND:
+            return self._around(to_behind, offset), STRIDE_M
+        if self.phase is Phase.DESCEND:
+            return to_behind, STRIDE_M
+        level = np.array([0.0, 0.0, PUSH_HEIGHT_M - offset[2]])
+        return to_goal - LINE_GAIN * beside + level, PUSH_M
 
     def _next_phase(
         self, distance: float, to_behind: Array, beside: Array, offset: Array, direction: Array
@@ -66,9 +74,10 @@ class ArmPush:
             return Phase.DONE
         if self.phase is Phase.DONE:
             return Phase.GO_BEHIND
-        if self.phase is Phase.GO_BEHIND and np.hypot(*to_behind[:2]) < 0.01:
+        sideways = float(np.hypot(to_behind[0], to_behind[1]))
+        if self.phase is Phase.GO_BEHIND and sideways < BEHIND_M:
             return Phase.DESCEND
-        if self.phase is Phase.DESCEND and abs(to_behind[2]) < 0.006:
+        if self.phase is Phase.DESCEND and abs(to_behind[2]) < 0.006 and sideways < BEHIND_M:
             return Phase.PUSH
         if self.phase is Phase.PUSH and (np.linalg.norm(beside) > OFF_LINE_M or offset @ direction > 0):
             return Phase.GO_BEHIND
