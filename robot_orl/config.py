@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from robot_orl.deploy.dynamixel.faults import FaultsConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 from robot_orl.seeds import MAX_RUN_SEED
@@ -223,6 +224,27 @@ class DeployConfig(Schema):
 
 
 @dataclass
+class VirtualArmConfig(Schema):
+    """A virtual arm: servos that speak their real protocol at a serial port, moved by MuJoCo in real time."""
+
+    port: str = setting(help="Path of the port, such as /tmp/arm; made here and removed at the end.")
+    task: TaskConfig = setting(factory=TaskConfig, help="The arm's world; see below.")
+    seed: int = setting(0, "Where things lie in it at the start.", low=0, high=MAX_RUN_SEED)
+    baud: int = setting(
+        1_000_000, "Rate that the servos are set to.", unit="bit/s", low=9_600, high=4_500_000
+    )
+    assembly: int = setting(
+        0, "Which pair of hands screwed it together: offsets and directions.", low=0, high=MAX_RUN_SEED
+    )
+    offset_ticks: int = setting(
+        400, "Servos are mounted at most so far off; 0: by the book.", unit="ticks", low=0, high=2_048
+    )
+    wire_time: bool = setting(True, "Answers take the time that they take on the wire.")
+    duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
+    faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
+
+
+@dataclass
 class ReportConfig(Schema):
     """Write one self-contained HTML page about a run."""
 
@@ -273,6 +295,7 @@ COMMANDS: dict[str, type[Schema]] = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "deploy": DeployConfig,
+    "virtual-arm": VirtualArmConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
     "benchmark": BenchmarkConfig,
