@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from robot_orl.data.store import BackgroundWriter, SegmentWriter
 from robot_orl.deploy.bundle import POLICY, WEIGHTS, Bundle, write_manifest
 from robot_orl.deploy.loop import run
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import RealClock, TimingLog, summarise
 from robot_orl.types import Array, Outcome, RobotObservation, Signal, Spec
 

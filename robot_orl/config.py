@@ -220,7 +220,21 @@ class DeployConfig(Schema):
     record: str | None = setting(None, "Dataset folder for the deployed episodes; null records nothing.")
     out: str | None = setting(None, "Where the figures go; null: deploy.json in the bundle's folder.")
     seed: int = setting(0, "Seed of the start states.", low=0, high=MAX_RUN_SEED)
+    estop_file: str | None = setting(None, "The robot stops at once when this file appears.")
+    dead_man_s: float | None = setting(
+        None,
+        "Without the space bar held, or dead_man_file touched, for this long the robot stops at once.",
+        unit="s",
+        low=0.05,
+        high=60,
+    )
+    dead_man_file: str | None = setting(None, "Touched again and again instead of the space bar held.")
     priority: int = setting(20, "Real-time priority asked for (SCHED_FIFO); 0 asks for none.", low=0, high=99)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dead_man_file is not None and self.dead_man_s is None:
+            raise UsageError("dead_man_file= needs dead_man_s=, the time for which a touch holds")
 
 
 @dataclass

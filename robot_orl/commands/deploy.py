@@ -2,7 +2,7 @@
 
 import json
 import os
-import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from robot_orl.data.store.recovery import recover
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
-from robot_orl.deploy.loop import stop_on_signals
+from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
 from robot_orl.progress import DetachedBar
@@ -28,6 +28,8 @@ from robot_orl.seeds import deployment_seed
 from robot_orl.tasks import TaskConfig
 from robot_orl.types import Robot
 
+DEAD_MAN_POLL_S = 0.02
+
 
 def run(cfg: DeployConfig) -> None:
     bundle = Bundle.load(cfg.bundle)
@@ -35,9 +37,12 @@ def run(cfg: DeployConfig) -> None:
     file = figures_file(cfg)
     if not _is_writable(file):
         raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
-    stop = threading.Event()
+    stop = StopRequest(cfg.dead_man_s)
+    keys = terminal()
     with stop_on_signals(stop):  # until all is on the disk: a second Ctrl-C must not cost the record
-        figures, failure = _control(cfg, bundle, robot, stop)
+        with stop_sources(stop, keys, cfg.estop_file, cfg.dead_man_file):
+            _await_dead_man(cfg, stop, keys)
+            figures, failure = _control(cfg, bundle, robot, stop)
         _write(file, figures)
     print_deployment(figures)
     if figures["journal"]:
@@ -47,6 +52,22 @@ def run(cfg: DeployConfig) -> None:
         raise RunError(f"deployment stopped by a fault: {figures['fault'] or failure}")
     if figures["stopped_by"] == "interrupt":
         raise Interrupted("interrupted; the robot was stopped and what was recorded is kept")
+    if figures["stopped_by"] == "emergency":
+        raise Interrupted(
+            f"emergency stop, {figures['stop_reason']}; the robot holds where it is, the record is kept"
+        )
+
+
+def _await_dead_man(cfg: DeployConfig, stop: StopRequest, keys: int | None) -> None:
+    """Nothing moves before the dead-man input is held. Says what stops the robot."""
+    by_space = cfg.dead_man_s is not None and cfg.dead_man_file is None
+    if keys is not None:
+        out.print("any other key stops the robot" if by_space else "any key stops the robot")
+    if not stop.is_held:
+        what = "hold the space bar" if by_space else f"touch {cfg.dead_man_file} again and again"
+        out.print(f"{what}: the robot moves only meanwhile")
+    while not stop.is_held and not stop.is_set(time.monotonic_ns()):
+        time.sleep(DEAD_MAN_POLL_S)
 
 
 def figures_file(cfg: DeployConfig) -> Path:
@@ -55,7 +76,7 @@ def figures_file(cfg: DeployConfig) -> Path:
 
 
 def _control(
-    cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: threading.Event
+    cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest
 ) -> tuple[dict[str, Any], str | None]:
     """The figures, and why episodes could not be recorded, or None."""
     writer, first = _recording(cfg, bundle, robot)

@@ -6,7 +6,7 @@ from pathlib import Path
 from robot_orl.commands.inputs import require_spec
 from robot_orl.commands.tables import out
 from robot_orl.config import ExportConfig
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.export import export
 from robot_orl.training.runs.run import Run
@@ -20,7 +20,9 @@ def run(cfg: ExportConfig) -> None:
         state = unpack(saved)
         name = stage if cfg.which == "last" else f"{cfg.which} of {stage}"
         require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{name}' of run {cfg.run}")
-        limits = Limits(cfg.max_action_delta, cfg.max_observation_age_s)
+        limits = Limits(
+            max_action_delta=cfg.max_action_delta, max_observation_age_s=cfg.max_observation_age_s
+        )
         export(state, Path(cfg.out), folder.task, saved["fingerprint"], limits)
         asked = asdict(cfg) | {"stage": stage}  # what is the latest may change
         folder.update_summary({"bundle": str(Path(cfg.out).resolve()), "export": asked})

@@ -105,10 +105,25 @@ def print_deployment(figures: dict[str, Any]) -> None:
             ("period error [us]", _percentiles(figures["period_error_us"])),
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
-            ("interventions", ", ".join(f"{name} {count}" for name, count in figures["safety"].items())),
-            ("stopped by", figures["fault"] or figures["stopped_by"]),
+            ("interventions", _nonzero(figures["safety"])),
+            *([("tightened", _tightened(figures["tightened"]))] if figures["tightened"] else []),
+            ("stopped by", figures["fault"] or figures["stop_reason"] or figures["stopped_by"]),
         ]
     )
+
+
+def _nonzero(counts: dict[str, int]) -> str:
+    """Ticks in which the supervisor stepped in, by what it did."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "none"
+
+
+def _tightened(limits: dict[str, Any]) -> str:
+    """The robot's limits that the bundle made tighter."""
+    return ", ".join(f"{name} {_limit(own)} -> {_limit(now)}" for name, (own, now) in limits.items())
+
+
+def _limit(value: Any) -> str:
+    return "none" if value in (None, []) else str(value)
 
 
 def _percentiles(found: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.deploy.policy import OnnxPolicy
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import DataError, UsageError
 from robot_orl.types import Array, Signal, Spec
 

@@ -1,26 +1,27 @@
 """The control loop: the life of an action, tick by tick, and a safe stop whatever happens.
 
-    tick -> observe -> stale? -> policy -> filter -> send -> log
+    tick -> observe -> [supervisor] -> policy -> [supervisor] -> (targets -> [supervisor]) -> send -> log
 
-Whatever ends the run, the robot is stopped first; only then is the rest recorded and reported.
+The supervisor decides what may be sent, and when nothing may; a robot that reports its joints has the
+targets of an action checked, too. Whatever ends the run, the robot is stopped first; only then is the rest
+recorded, the robot parked, and all of it reported.
 """
 
 import gc
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 from robot_orl.deploy.bundle import Bundle, check_robot
 from robot_orl.deploy.realtime import RealtimeStatus, realtime_setup
 from robot_orl.deploy.recorder import EpisodeWriter, Recorder
 from robot_orl.deploy.report import DeployReport
-from robot_orl.deploy.safety import ActionFilter, StalenessGuard
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
+from robot_orl.deploy.supervisor.states import Event, State
+from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
+from robot_orl.deploy.supervisor.supervisor import VETOES, Supervisor
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker, TimingLog
 from robot_orl.errors import UsageError
-from robot_orl.interrupt import taken_signals
-from robot_orl.types import Robot
+from robot_orl.types import Array, Robot
 
 Progress = Callable[[int, int], None]
 
@@ -35,14 +36,14 @@ def run(
     seed: int = 0,
     realtime_priority: int | None = None,
     on_tick: Progress | None = None,
-    stop: threading.Event | None = None,
+    stop: StopRequest | None = None,
 ) -> DeployReport:
     """Run the bundle's policy on the robot for `duration_s` of control time; homing is not counted.
 
     seed: of the first homing; each later one takes the next.  writer: takes the finished episodes.
     realtime_priority: SCHED_FIFO priority to ask for, or None.  on_tick: called after each tick with the
-    slots done and to do; must be quick.  stop: set it to end the run, as SIGINT, SIGTERM and
-    SIGHUP do.
+    slots done and to do; must be quick.  stop: set it to end the run, as SIGINT, SIGTERM, SIGHUP and,
+    as an emergency, SIGUSR1 do.
     Faults of robot, policy or recording do not raise; `DeployReport.fault` names them.
     Raises: UsageError: the robot does not fit the bundle.  RunError: it cannot be connected.
     """
@@ -50,32 +51,9 @@ def run(
     slots = round(duration_s * bundle.spec.control_hz)
     if slots < 1:
         raise UsageError(f"duration_s={duration_s} is shorter than a tick at {bundle.spec.control_hz:g} Hz")
-    clock, stop = clock or RealClock(), stop or threading.Event()
+    clock, stop = clock or RealClock(), stop or StopRequest()
     with stop_on_signals(stop), realtime_setup(realtime_priority) as realtime:
-        return _Deployment(robot, bundle, clock, writer, seed, slots).run(stop, on_tick, realtime)
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP set `stop` instead of raising in the middle of a command to the robot."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only, so none can interrupt us here
-        return
-
-    is_requested = False
-
-    def request(number: int, frame: FrameType | None) -> None:
-        nonlocal is_requested
-        if not is_requested:  # a signal may come while `set` holds its lock, which a second call waits for
-            is_requested = True
-            stop.set()
-
-    before = {number: signal.signal(number, request) for number in taken_signals()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
+        return _Deployment(robot, bundle, clock, writer, seed, slots, stop).run(on_tick, realtime)
 
 
 class _Deployment:
@@ -89,35 +67,44 @@ class _Deployment:
         writer: EpisodeWriter | None,
         seed: int,
         slots: int,
+        stop: StopRequest,
     ) -> None:
         period_ns = round(NS_PER_S / bundle.spec.control_hz)
-        self.robot, self.bundle, self.clock, self.slots = robot, bundle, clock, slots
+        self.robot, self.bundle, self.clock, self.slots, self.stop = robot, bundle, clock, slots, stop
+        self.joints = robot if isinstance(robot, Jointed) else None
         self.ticker = Ticker(period_ns, clock)
         self.timing = TimingLog(period_ns, 2 * slots + 1)  # each sent action may be an episode's last
-        self.filter = ActionFilter(bundle.limits, bundle.spec)
-        self.guard = StalenessGuard(bundle.limits.max_observation_age_s)
         self.recorder = Recorder(robot.spec, bundle.policy_hash, writer)
         self.next_seed = seed
         self.ticks = 0
         self.homing_ns = 0
-        self.faults: list[str] = []
+        self.homed = 0
+        self.asked_before = 0  # requests to stop that do not end what the robot does now
 
-    def run(self, stop: threading.Event, on_tick: Progress | None, realtime: RealtimeStatus) -> DeployReport:
+    def run(self, on_tick: Progress | None, realtime: RealtimeStatus) -> DeployReport:
         begin_ns = self.clock.now_ns()
-        stopped_by = "fault"
         try:
+            if isinstance(self.robot, Parking):
+                self.robot.should_stop = self._should_stop
             self.robot.connect()
+            self.supervisor, tightened = self._supervisor()
         except BaseException:
             self.robot.close()
             raise
+        stopped_by = "fault"
         try:
-            stopped_by = self._control(stop, on_tick)
+            self.supervisor.handle(Event.CONNECTED)
+            stopped_by = self._control(on_tick)
         except Exception as error:
-            self.faults.append(_named(error))
+            self.supervisor.handle(Event.FAULT, _named(error))
         finally:  # also for what is no Exception, such as a second Ctrl-C elsewhere
-            self._attempt(self.robot.stop)
+            self.supervisor.handle(Event.STOP)
+            self._attempt(self._halt)
         self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
+        parked = self._park()
         self._attempt(self.robot.close)
+        self.supervisor.handle(Event.DISCONNECTED)
+        faults = self.supervisor.faults
         return DeployReport(
             robot=self.robot.name,
             bundle=str(self.bundle.path),
@@ -130,79 +117,135 @@ class _Deployment:
             timing=self.timing,
             clock=self.clock.method,
             realtime=realtime,
-            safety={
-                **self.filter.counts,
-                "stale": self.guard.stale,
-                "bad_observation": self.guard.non_finite,
-            },
+            safety=self.supervisor.counts,
+            limits=self.supervisor.limits.to_dict(),
+            tightened=tightened,
             tally=self.recorder.tally,
             homing_s=self.homing_ns / NS_PER_S,
             wall_s=(self.clock.now_ns() - begin_ns) / NS_PER_S,
-            stopped_by="fault" if self.faults else stopped_by,
-            fault="; then ".join(self.faults) or None,
+            stopped_by="fault" if faults else stopped_by,
+            stop_reason=self.stop.reason,
+            fault="; then ".join(faults) or None,
+            parked=parked,
         )
 
-    def _control(self, stop: threading.Event, on_tick: Progress | None) -> str:
-        """Tick until the time is up or someone asks to stop; returns which."""
-        if not stop.is_set():
+    def _supervisor(self) -> tuple[Supervisor, dict[str, tuple[object, object]]]:
+        """And the limits that the bundle tightened: (the robot's, in force). The robot is connected."""
+        own = self.robot.limits if isinstance(self.robot, Limited) else Limits()
+        limits = own.tightened_by(self.bundle.limits)
+        if self.joints is None:
+            return Supervisor(limits, self.bundle.spec), own.changes_to(limits)
+        names, tool_at = self.joints.joints, self.joints.tool_at
+        return Supervisor(limits, self.bundle.spec, names, tool_at=tool_at), own.changes_to(limits)
+
+    def _control(self, on_tick: Progress | None) -> str:
+        """Tick until the time is up, someone asks to stop or the supervisor refuses; returns which."""
+        if not self._should_stop():
             self._home()
-        while not stop.is_set():
+        while not self._should_stop():
             now_ns = self.ticker.wait()
-            if stop.is_set():
+            if self._should_stop():
                 break
             self.timing.tick(now_ns)
             # One tick more than actions: it takes the observation that completes the last step.
-            if not self._tick(now_ns, act=self._slots_passed() < self.slots):
-                return "duration"
+            ended = self._tick(now_ns, act=self._slots_passed() < self.slots)
+            if ended:
+                return ended
             if on_tick is not None:
                 on_tick(min(self._slots_passed(), self.slots), self.slots)
-        return "interrupt"
+        return "emergency" if self.stop.is_emergency else "interrupt"
 
-    def _tick(self, now_ns: int, act: bool) -> bool:
-        """Observe and, unless the episode or the time is over, act. Returns whether to go on."""
+    def _tick(self, now_ns: int, act: bool) -> str | None:
+        """Observe and, unless the episode or the time is over, act. Returns why not to go on, or None."""
         observed = self.robot.observe()
-        self.guard.check(observed.t_ns, self.clock.now_ns())
+        telemetry = self.joints.telemetry() if self.joints is not None else None
         flat = self.bundle.spec.flatten(observed.obs)
-        self.guard.check_values(flat, self.bundle.spec)
+        if self.supervisor.observed(flat, observed.t_ns, self.clock.now_ns(), telemetry) is None:
+            return "fault"
         ended = self.recorder.observed(observed.obs, self.robot.outcome(), now_ns)
         if ended:
             self.recorder.finish(ended, whole=True)
         if not act:
-            return False
+            return "duration"
         if ended:
             self._home()
-            return True
-        before_ns = self.clock.now_ns()
-        proposed = self.bundle.policy(flat)
-        self.timing.inference(self.clock.now_ns() - before_ns)
-        allowed = self.filter(proposed)
-        sent_ns = self.clock.now_ns()
-        executed = self.robot.send(allowed)
-        self.recorder.sent(proposed, executed, sent_ns)
+            return None
+        if not self._act(flat):
+            return "fault"
         self.timing.work(self.clock.now_ns() - now_ns)
         self.ticks += 1
+        return None
+
+    def _act(self, flat: Array) -> bool:
+        """Ask the policy, and send what may be sent. Returns whether anything was."""
+        if self.supervisor.state is State.READY:
+            self.supervisor.handle(Event.RUN)
+        asked_ns = self.clock.now_ns()
+        proposed = self.bundle.policy(flat)
+        now_ns = self.clock.now_ns()
+        self.timing.inference(now_ns - asked_ns)
+        action = self.supervisor.action(proposed, asked_ns, now_ns)
+        if action is None:
+            return False
+        if self.joints is None:
+            sent_ns = self.clock.now_ns()
+            executed = self.robot.send(action)
+        else:
+            targets = self.supervisor.targets(self.joints.plan(action))
+            if targets is None:
+                return False
+            sent_ns = self.clock.now_ns()
+            executed = self.joints.command(targets)
+        self.recorder.sent(proposed, executed, sent_ns, self.supervisor.safety)
         return True
 
     def _slots_passed(self) -> int:
         return self.ticks + self.ticker.missed
 
+    def _should_stop(self) -> bool:
+        """Whether whatever the robot does now is to end; it asks this itself while it homes and parks."""
+        is_asked = self.stop.is_set(self.clock.now_ns())
+        return is_asked and (self.stop.is_emergency or self.stop.count > self.asked_before)
+
     def _home(self) -> None:
         """Begin an episode. This takes the time it takes; the ticks are anchored anew afterwards."""
         begin_ns = self.clock.now_ns()
         gc.collect()  # the collector is off while ticking
+        self.supervisor.handle(Event.HOME)
+        self.homed += 1
         self.robot.home(self.next_seed)
         self.recorder.home(self.next_seed)
-        self.filter.begin()
+        self.supervisor.handle(Event.HOMED)
         self.next_seed += 1
         self.timing.restart()
         self.homing_ns += self.ticker.start() - begin_ns
+
+    def _halt(self) -> None:
+        self.robot.stop()
+        self.supervisor.handle(Event.HALTED)
+        self.recorder.vetoed(self.supervisor.safety & VETOES)
+
+    def _park(self) -> bool | None:
+        """Lie down, unless it was an emergency: then nothing moves any more. Returns whether it did."""
+        if not isinstance(self.robot, Parking) or not self.homed:
+            return None
+        if self.stop.is_emergency or self.supervisor.state not in (State.STOPPED, State.FAULT):
+            return False
+        self.asked_before = self.stop.count
+        try:
+            self.robot.park()
+        except Exception as error:
+            if not self._should_stop():
+                self.supervisor.handle(Event.FAULT, f"not parked: {_named(error)}")
+            return False
+        return True
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Something that must be tried whatever happened before; a failure is added to the report."""
         try:
             action()
         except Exception as error:
-            self.faults.append(_named(error))
+            self.supervisor.handle(Event.FAULT, _named(error))
 
 
 def _named(error: Exception) -> str:

@@ -34,6 +34,7 @@ class _Pending:
     proposed: Array
     executed: Array
     sent_ns: int
+    safety: int
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Recorder:
         self._spec = spec
         self._policy_hash = policy_hash
         self._writer = writer
-        self._buffer = EpisodeBuffer(spec, spec.horizon)
+        self._buffer = EpisodeBuffer(spec, spec.horizon, has_safety=True)
         self._seed: int | None = None
 
     def home(self, seed: int) -> None:
@@ -105,6 +106,7 @@ class Recorder:
             outcome.sim_state,
             sent.executed,
             success=outcome.success,
+            safety=sent.safety,
         )
         self._success = outcome.success
         if outcome.success is not None:
@@ -113,9 +115,16 @@ class Recorder:
             return "terminated"
         return "horizon" if truncated else None
 
-    def sent(self, proposed: Array, executed: Array, sent_ns: int) -> None:
-        """An action was sent: what the policy proposed, (A,), and what was executed, (A,)."""
-        self._pending = _Pending(proposed, executed, sent_ns)
+    def sent(self, proposed: Array, executed: Array, sent_ns: int, safety: int) -> None:
+        """An action was sent: what the policy proposed, (A,), and what was executed, (A,).
+
+        safety: what the supervisor changed, bits of `Safety`.
+        """
+        self._pending = _Pending(proposed, executed, sent_ns, safety)
+
+    def vetoed(self, safety: int) -> None:
+        """The supervisor refused to go on: the last complete step tells why."""
+        self._buffer.mark(safety)
 
     def finish(self, end_reason: str, whole: bool) -> None:
         """End the episode; a part of one is stored as well, an empty one is not.

@@ -13,8 +13,9 @@ from robot_orl.statistics import wilson_interval
 
 @dataclass(frozen=True)
 class DeployReport:
-    """stopped_by: duration, interrupt or fault.  fault: its name and sentence, or None.
-
+    """stopped_by: duration, interrupt, emergency or fault.  stop_reason: who or what asked to stop, or None.
+    fault: its name and sentence, or None.  parked: None: the robot does not park by itself, or had not moved.
+    limits: in force; tightened: those that were the bundle's, as (the robot's, in force).
     slots: control periods that passed; ticks: those in which an action was sent; the rest was missed.
     """
 
@@ -30,11 +31,15 @@ class DeployReport:
     clock: str
     realtime: RealtimeStatus
     safety: dict[str, int]
+    limits: dict[str, Any]
+    tightened: dict[str, tuple[Any, Any]]
     tally: Tally
     homing_s: float
     wall_s: float
     stopped_by: str
+    stop_reason: str | None
     fault: str | None
+    parked: bool | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -46,7 +51,9 @@ class DeployReport:
             "bundle": self.bundle,
             "policy_hash": self.policy_hash,
             "stopped_by": self.stopped_by,
+            "stop_reason": self.stop_reason,
             "fault": self.fault,
+            "parked": self.parked,
             "control_hz": self.control_hz,
             "period_ms": 1e3 / self.control_hz,
             "slots": self.slots,
@@ -62,6 +69,8 @@ class DeployReport:
             "clock": self.clock,
             "realtime": self.realtime.to_dict(),
             "safety": self.safety,
+            "limits": self.limits,
+            "tightened": {name: list(pair) for name, pair in self.tightened.items()},
             "episodes": {
                 "whole": tally.whole,
                 "cut_short": tally.cut_short,

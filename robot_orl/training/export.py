@@ -11,7 +11,7 @@ from torch import nn
 
 from robot_orl.agents.base import act
 from robot_orl.deploy.bundle import MANIFEST, POLICY, WEIGHTS, write_manifest
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError, UsageError
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.state import TrainingState

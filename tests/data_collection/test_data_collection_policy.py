@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from data_collection.operators.policy import PolicyConfig, PolicyOperator
 from robot_orl.deploy.bundle import write_manifest
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import UsageError
 from robot_orl.types import Signal, Spec
 

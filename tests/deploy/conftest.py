@@ -7,7 +7,7 @@ import pytest
 from deploy_toys import FakeClock, MakeBundle, ToyRobot, write_bundle
 
 from robot_orl.deploy.bundle import Bundle
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.types import Array, Signal, Spec
 
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from robot_orl.deploy.bundle import Bundle, write_manifest
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.types import Array, Episode, EpisodeMeta, Outcome, RobotObservation, Spec
 
 MakeBundle = Callable[..., Bundle]

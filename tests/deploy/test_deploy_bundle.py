@@ -13,7 +13,7 @@ import pytest
 from deploy_toys import linear_policy, write_bundle
 
 from robot_orl.deploy.bundle import Bundle, check_robot, write_manifest
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import DataError, UsageError
 from robot_orl.types import Signal, Spec
 

@@ -20,7 +20,7 @@ from robot_orl.config import ExportConfig
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.robots.sim import SimRobot
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Array
 
@@ -56,9 +56,7 @@ def test_a_fault_at_the_first_tick_is_told_like_any_other(make_bundle: MakeBundl
     bundle = make_bundle(spec, Limits(max_observation_age_s=0.01)).path  # a quarter of a period
     assert main(words(bundle, "duration_s=1", "robot.freeze_after_s=0")) == 1
     out, err = capsys.readouterr()
-    assert err.startswith(
-        "robot-orl: deployment stopped by a fault: StaleObservation: the newest observation is "
-    )
+    assert err.startswith("robot-orl: deployment stopped by a fault: stale: the newest observation is ")
     assert len(err.splitlines()) == 1
     table = shown(out)
     assert (table["period error [us]"], table["inference [us]"]) == ("none", "none")
@@ -137,11 +135,14 @@ def test_the_figures_hold_what_was_asked_for(bundle: Path, tmp_path: Path) -> No
     assert main(words(bundle, "duration_s=0.08", f"record={record}", "seed=7")) == 0
     assert told(bundle)["config"] == {
         "bundle": str(bundle),
-        "robot": {"name": "sim", "max_action_delta": 2.0, "freeze_after_s": None},
+        "robot": {"name": "sim", "limits": vars(Limits()), "freeze_after_s": None},
         "duration_s": 0.08,
         "record": record,
         "out": None,
         "seed": 7,
+        "estop_file": None,
+        "dead_man_s": None,
+        "dead_man_file": None,
         "priority": 0,
     }
 
@@ -221,9 +222,11 @@ def test_a_closed_terminal_stops_the_robot_and_keeps_the_figures(bundle: Path) -
 
 
 def test_the_limits_of_an_export_are_those_of_a_bundle() -> None:
-    """Same names, defaults and ranges, which are written down twice."""
+    """Those of them that export offers: same defaults and ranges, which are written down twice."""
     offered = {item.name: item for item in fields(ExportConfig)}
-    for item in fields(Limits):
+    both = [item for item in fields(Limits) if item.name in offered]
+    assert [item.name for item in both] == ["max_action_delta", "max_observation_age_s"]
+    for item in both:
         for what in ("low", "high", "unit"):
             assert offered[item.name].metadata[what] == item.metadata[what]
         assert offered[item.name].default == item.default

@@ -6,6 +6,7 @@ from deploy_toys import FakeClock, Kept, MakeBundle
 import envs  # noqa: F401  registers the tasks
 from robot_orl.deploy.loop import run
 from robot_orl.deploy.robots.sim import SimConfig, SimRobot
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError, UsageError
 from robot_orl.registry import factory
 from robot_orl.tasks import TaskConfig, make_env
@@ -70,18 +71,29 @@ def test_the_freeze_drill_ends_in_a_stale_stop(clock: FakeClock, make_bundle: Ma
     report = run(sim, make_bundle(sim.spec), duration_s=9, clock=clock)
     # the step of 0.48 s is the last that is seen; 0.24 s later it is within 250 ms, 0.28 s later not
     assert report.fault is not None
-    assert report.fault.startswith("StaleObservation: the newest observation is 280.0 ms old")
+    assert report.fault.startswith("stale: the newest observation is 280.0 ms old")
     assert report.ticks == 18
     with pytest.raises(RunError, match="is stopped"):
         sim.send(np.zeros(4, np.float32))
 
 
-def test_the_robot_says_what_it_executed_after_its_own_limits(clock: FakeClock) -> None:
-    sim = SimRobot(SimConfig(max_action_delta=0.25), REACH, clock)
+def test_the_robot_says_what_it_executed_in_its_own_range(sim: SimRobot) -> None:
     sim.connect()
     sim.home(0)
-    assert sim.send(np.array([5, -5, 0, 0])).tolist() == [1, -1, 0, 0]
-    assert sim.send(np.array([0, -1, 1, 0.125])).tolist() == [0.75, -1, 0.25, 0.125]
+    assert sim.send(np.array([5, -5, 0, 0.125])).tolist() == [1, -1, 0, 0.125]
+
+
+def test_the_limits_of_its_yaml_hold_whatever_the_bundle_says(
+    clock: FakeClock, make_bundle: MakeBundle
+) -> None:
+    sim = SimRobot(SimConfig(limits=Limits(max_action_delta=0.125)), REACH, clock)
+    bundle = make_bundle(sim.spec, Limits(max_action_delta=1.0, max_observation_age_s=0.2))
+    episodes = Kept()
+    report = run(sim, bundle, duration_s=2.0, clock=clock, writer=episodes).to_dict()
+    assert (np.abs(np.diff(episodes[0].action, axis=0)) <= 0.125 + 1e-6).all()
+    assert report["limits"]["max_action_delta"] == 0.125
+    assert report["tightened"] == {"max_observation_age_s": [0.25, 0.2]}
+    assert report["parked"]
 
 
 def test_stop_and_close_work_from_any_state_and_more_than_once(sim: SimRobot) -> None:

@@ -13,7 +13,7 @@ from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.policy import OnnxPolicy
-from robot_orl.deploy.safety import Limits
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import UsageError
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.export import export, to_onnx

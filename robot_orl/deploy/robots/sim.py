@@ -1,10 +1,12 @@
 """`robot=sim`: any task as a robot, behind the protocol that hardware uses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
 
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.errors import RunError
 from robot_orl.registry import register
@@ -18,12 +20,7 @@ class SimConfig(Schema):
     """A simulated task in real time."""
 
     name: str = setting("sim", "name of this robot in the report")
-    max_action_delta: float = setting(
-        2.0,
-        "largest change of an action signal per tick that the robot executes; 2 = no limit",
-        low=0,
-        high=2,
-    )
+    limits: Limits = setting(factory=Limits, help="what its motion keeps to; a bundle may tighten it")
     freeze_after_s: float | None = setting(
         None, "drill: observations stop being renewed after this time", unit="s", low=0
     )
@@ -43,6 +40,8 @@ class SimRobot:
         """Raises: UsageError: no such task. Whoever calls has imported what registers it."""
         self.cfg = cfg
         self.name = cfg.name
+        self.limits = cfg.limits
+        self.should_stop: Callable[[], bool] = lambda: False  # it stands still between two commands
         self._clock = clock or RealClock()
         self._env: gymnasium.Env = make_env(task)
         self._task = task_env(self._env)
@@ -51,7 +50,7 @@ class SimRobot:
         self._holding = True  # nothing moves before `home` and after `stop`
         self._latest: RobotObservation | None = None
         self._outcome = Outcome()
-        self._executed: Array | None = None
+        self._has_moved = False
 
     def connect(self) -> None:
         self._connected_ns = self._clock.now_ns()
@@ -63,25 +62,22 @@ class SimRobot:
         obs, _ = self._env.reset(seed=seed)
         self._renew(obs)
         self._outcome = Outcome(sim_state=self._task.get_sim_state())
-        self._executed = None
+        self._has_moved = False
         self._holding = False
 
     def observe(self) -> RobotObservation:
         if self._latest is None:
             raise RunError(f"{self.name}: home before observe")
-        if self._executed is None:
+        if not self._has_moved:
             self._renew(self._latest.obs)
         return self._latest
 
     def send(self, action: Array) -> Array:
-        """Step the task; returns the action after the robot's own range and rate limits, (A,) float32."""
+        """Step the task; returns the action in the robot's own range, (A,) float32."""
         if self._holding:
             raise RunError(f"{self.name}: is stopped; home it first")
         executed = np.clip(np.asarray(action, np.float32), -1, 1)
-        if self._executed is not None:
-            delta = np.float32(self.cfg.max_action_delta)
-            executed = np.clip(executed, self._executed - delta, self._executed + delta)
-        self._executed = executed
+        self._has_moved = True
         obs, reward, terminated, truncated, info = self._env.step(executed)
         self._renew(obs)
         self._outcome = Outcome(
@@ -99,6 +95,10 @@ class SimRobot:
     def stop(self) -> None:
         """Hold: the simulation stands still until the next `home`."""
         self._holding = True
+
+    def park(self) -> None:
+        """Nothing can fall in a simulation that stands still."""
+        self.stop()
 
     def close(self) -> None:
         self.stop()

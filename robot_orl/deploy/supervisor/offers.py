@@ -54,6 +54,6 @@ class Parking(Protocol):
     def park(self) -> None:
         """Ramp slowly to the declared rest pose, in which the arm is supported, then torque off.
 
-        Without having come to rest there the torque stays on: an arm is never dropped.
-        Raises: RunError: it cannot be commanded.
+        Without having come to rest there the torque stays on, after `close` as well: an arm is never dropped.
+        Raises: RunError: it holds where it is: it cannot be commanded, or `should_stop` answered True.
         """

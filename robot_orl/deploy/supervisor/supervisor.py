@@ -20,6 +20,8 @@ from robot_orl.deploy.supervisor.motion import MotionLimiter, ToolAt
 from robot_orl.deploy.supervisor.states import Event, Machine, State
 from robot_orl.types import Array, Safety, Spec, Telemetry
 
+VETOES = sum(bit for bit in Safety if bit >= Safety.NON_FINITE)
+
 
 class Supervisor:
     """The checks of one robot, and its state.
