@@ -21,7 +21,7 @@ CONTROL_HZ = 50.0
 START_NOISE_RAD = 0.02  # a real arm does not come home to the same tick each time
 CUBE_M = 0.015  # half its edge: the height of its centre on the bench
 _OPTIONS = ("randomise", "backlash", "torque_limit", "width", "height", "camera", "cameras")
-_CAMERA = {"lookat": (0.13, 0.0, 0.08), "distance": 0.6, "azimuth": 140.0, "elevation": -24.0}
+_CAMERA = {"lookat": (0.11, 0.0, 0.075), "distance": 0.52, "azimuth": 145.0, "elevation": -26.0}
 
 
 def _around_the_base(rng: np.random.Generator, radius: tuple[float, float], angle: float) -> Array:
