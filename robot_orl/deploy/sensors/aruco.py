@@ -20,8 +20,11 @@ from robot_orl.deploy.sensors.transforms import angle_between, inverse, rigid, r
 from robot_orl.errors import UsageError, unknown
 from robot_orl.types import Array
 
+_PREFIX = "DICT_"
 DICTIONARIES = tuple(
-    sorted(name.removeprefix("DICT_") for name in dir(cv2.aruco) if name.startswith("DICT_"))
+    sorted(
+        name.removeprefix(_PREFIX) for name in dir(cv2.aruco) if name.startswith(_PREFIX) and name.isupper()
+    )
 )
 AMBIGUOUS_RATIO = 2.0  # of the errors of the second best and the best pose
 SAME_POSE_RAD = np.radians(3.0)
@@ -72,7 +75,7 @@ def dictionary_of(name: str) -> Any:
     """OpenCV's marker dictionary. Raises: UsageError: names the valid ones."""
     if name not in DICTIONARIES:
         raise unknown("marker dictionary", name, DICTIONARIES)
-    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{name}"))
+    return cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, _PREFIX + name))
 
 
 def make_detector(dictionary: Any) -> Any:

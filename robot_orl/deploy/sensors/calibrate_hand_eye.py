@@ -146,7 +146,11 @@ def _refine(
             damping *= 10
             if damping > 1e9:
                 break
-    spread = np.linalg.inv(normal) * (now @ now) / max(len(now) - 12, 1)
+    # The arm's error moves all corners of a view together, so views are independent, corners are not.
+    pulls = np.einsum("vnk,vn->vk", jacobian.reshape(len(views), -1, 12), now.reshape(len(views), -1))
+    inverse_normal = np.linalg.inv(normal)
+    freedom = len(views) / max(len(views) - 2, 1)
+    spread = inverse_normal @ (pulls.T @ pulls) @ inverse_normal * freedom
     return camera, other, now, np.sqrt(np.diag(spread)[:6])
 
 

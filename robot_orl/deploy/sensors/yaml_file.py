@@ -11,10 +11,22 @@ import yaml
 from robot_orl.errors import DataError, RunError, printable
 
 
+class _Dumper(yaml.SafeDumper):
+    """A mapping over several lines, a list of numbers in one."""
+
+
+def _list(dumper: _Dumper, value: list[Any]) -> yaml.Node:
+    is_plain = not any(isinstance(element, (dict, list)) for element in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=is_plain)
+
+
+_Dumper.add_representer(list, _list)
+
+
 def write_yaml(path: str | Path, kind: str, content: Mapping[str, Any]) -> None:
     """kind: what the file is, such as 'camera intrinsics'. Raises: RunError: it cannot be written."""
     path = Path(path)
-    text = yaml.safe_dump({"kind": kind} | dict(content), sort_keys=False, default_flow_style=None, width=100)
+    text = yaml.dump({"kind": kind} | dict(content), Dumper=_Dumper, sort_keys=False, width=100)
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
