@@ -125,7 +125,7 @@ class Bus:
     def sync_read(self, servos: Sequence[int], address: int, size: int) -> dict[int, Block]:
         """`size` bytes from `address` on of every servo: one question, an answer each, in their order.
 
-        Raises: BadPacket: names those whose answers did not come or were broken.
+        Raises: BadPacket: names the first whose answer did not come or was broken.
         """
 
         blocks: dict[int, Block] = {}
@@ -137,8 +137,8 @@ class Bus:
 
         is_sound = self._transact(exchange)
         if len(blocks) < len(servos):
-            silent = ", ".join(self.who(servo) for servo in servos if servo not in blocks)
-            raise self._bad(f"no good answer from {silent}", "timeout" if is_sound else "corrupt")
+            silent = next(servo for servo in servos if servo not in blocks)  # those behind it wait for it
+            raise self._bad(f"no good answer from {self.who(silent)}", "timeout" if is_sound else "corrupt")
         self.counts["good"] += 1
         return blocks
 

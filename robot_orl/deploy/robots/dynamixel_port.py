@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -121,12 +122,20 @@ def _open_error(name: str, error: Exception) -> RunError | UsageError:
     return PortLost(f"{name} cannot be opened: {text}")
 
 
+def choose_port(name: str | None) -> str:
+    """The one that was asked for, or else the only one there is. Raises: UsageError: none, or several."""
+    if name is not None:
+        return name
+    found = ports()
+    if len(found) != 1:
+        raise UsageError(f"which port? {_ports_there(found)}")
+    return found[0].split(" (")[0]
+
+
 def ports() -> list[str]:
-    """The serial ports of this machine that have a device behind them, in words."""
-    found = [port for port in list_ports.comports() if port.description != "n/a" or port.vid is not None]
-    return sorted(
-        f"{port.device} ({port.description})" if port.description != "n/a" else port.device for port in found
-    )
+    """The serial ports of this machine that have a device behind them, with what it calls itself."""
+    found = [port for port in list_ports.comports() if port.vid is not None]
+    return sorted(f"{port.device} ({port.description})" for port in found)
 
 
 def _ports_there(found: Sequence[str]) -> str:
@@ -150,4 +159,4 @@ def latency_hint(name: str, sysfs: Path = Path("/sys")) -> str | None:
 
 def is_pseudo_terminal(name: str) -> bool:
     """Whether a program and no adapter is behind the port, such as the virtual arm."""
-    return os.path.realpath(name).startswith("/dev/pts/")
+    return re.fullmatch(r"/dev/(pts/\d+|ttys\d+)", os.path.realpath(name)) is not None  # Linux, macOS

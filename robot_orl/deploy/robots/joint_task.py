@@ -1,7 +1,14 @@
 """What a task offers so that a real arm can be its body: `env.unwrapped` of such a task is a JointTask."""
 
-from typing import Protocol
+from contextlib import suppress
+from typing import Protocol, cast
 
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import load_env_creator
+
+from robot_orl.errors import UsageError
+from robot_orl.tasks import TaskConfig, make_env
 from robot_orl.types import Array
 
 
@@ -46,3 +53,56 @@ class JointTask(Protocol):
 
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
+
+
+_MEMBERS = (
+    "joints",
+    "home_pose",
+    "joint_range",
+    "next_targets",
+    "observation_of",
+    "tool_position",
+    "sample_goal",
+)
+
+
+def joint_task(env: gymnasium.Env, robot: str) -> JointTask:
+    """The task as the model of the world behind a real arm.
+
+    Raises: UsageError: it is none, or handles an object, whose place nobody tells; names the tasks that fit.
+    """
+    task = cast(JointTask, env.unwrapped)
+    spec = env.unwrapped.task_spec  # type: ignore[attr-defined]
+    if any(not hasattr(task, name) for name in _MEMBERS):
+        problem = "does not say what an action does to the joints of an arm"
+    elif not _needs_joints_only(task):
+        problem = "handles an object, and no sensor of this robot tells where it is"
+    else:
+        return task
+    fitting = ", ".join(_fitting_tasks()) or "none"
+    raise UsageError(f"robot {robot} cannot run {spec.task}: it {problem}; tasks that fit: {fitting}")
+
+
+def _needs_joints_only(task: JointTask) -> bool:
+    pose = np.asarray(task.home_pose, float)
+    try:
+        task.observation_of(pose, np.zeros_like(pose), pose, task.sample_goal(0))
+    except UsageError:
+        return False
+    return True
+
+
+def _fitting_tasks() -> list[str]:
+    """Of the registered ones; only those are made whose class looks like it."""
+    names = []
+    for name, spec in sorted(gymnasium.registry.items()):
+        if spec.version is not None or not isinstance(spec.entry_point, str):
+            continue
+        with suppress(ImportError, AttributeError):  # somebody's task, and not installed
+            if not hasattr(load_env_creator(spec.entry_point), "observation_of"):
+                continue
+            env = make_env(TaskConfig(name))
+            if _needs_joints_only(cast(JointTask, env.unwrapped)):
+                names.append(name)
+            env.close()
+    return names

@@ -1,0 +1,313 @@
+"""An arm of servos in angles: what its joints report, and where they are sent. Knows no task.
+
+What goes wrong on the bus, and what is done about it here:
+
+    an answer is lost, late or broken     asked for once more; then it is the caller's `BadPacket`
+    a reading jumps where no joint can    as a broken answer
+    a packet with goals is lost           nothing: the next one follows; counted when the goals are read
+    a servo has a hardware error          `HardwareFault` in words, from the alert bit of any answer
+    a servo started anew, without torque  `TorqueLost`
+    the servos' watchdog tripped          `WatchdogTripped`: they stopped by themselves
+    the port is gone                      `PortLost`; each further call tries to open it again, and an arm
+                                          that is found holding holds where it is
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from robot_orl.deploy.calibration import Calibration, angles_of, ticks_of
+from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN, XL330_M288, Register
+from robot_orl.deploy.robots.dynamixel_bus import BadPacket, Block, Bus
+from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ServoConfig
+from robot_orl.deploy.robots.dynamixel_port import PortLost
+from robot_orl.deploy.robots.dynamixel_setup import (
+    HardwareFault,
+    clear_errors,
+    find_servos,
+    in_words,
+    model_of,
+    read_tables,
+    set_up,
+)
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.deploy.timing import NS_PER_S, Clock
+from robot_orl.errors import RunError, UsageError
+from robot_orl.types import Array
+
+_X = XL330_M288.registers  # all X servos have them at the same addresses; XL430s the load for the current
+STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two blocks begin that are read
+END = _X["present_temperature"].end
+WATCHDOG_UNIT_S = 0.02
+TRIPPED = -1
+FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
+JUMP_MARGIN_RAD = 0.2
+OUTSIDE_RAD = 0.35  # so far beyond its range a joint means that the calibration is another arm's
+
+
+class WatchdogTripped(RunError):
+    """The servos heard nothing for too long and stopped by themselves."""
+
+
+class TorqueLost(RunError):
+    """A servo started anew: it holds nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """(J,) each. positions [rad].  velocities [rad/s].  currents [A], an estimate from the load where a
+    servo measures none.  temperatures [degrees C].  t_ns: when it was asked for."""
+
+    positions: Array
+    velocities: Array
+    currents: Array
+    temperatures: Array
+    t_ns: int
+
+
+class ServoArm:
+    """The servos of a configuration. counts: what happened, by name. state: the latest; None before one."""
+
+    def __init__(self, cfg: DynamixelConfig, port: str, calibration: Calibration, clock: Clock) -> None:
+        self.cfg = cfg
+        self.joints = tuple(cfg.servos)
+        self.state: JointState | None = None
+        self.is_torque_on = False
+        self.reconnections = 0
+        self._servos = dict(cfg.servos)
+        self._ids = [servo.id for servo in cfg.servos.values()]
+        self._calibration = calibration
+        self._range = calibration.ranges()
+        self._clock = clock
+        self._bus = Bus(port, cfg.baud, {servo: joint for joint, servo in cfg.ids.items()}, cfg.reply_s)
+        self._turns = np.zeros(len(self._ids), np.int64)  # whole turns that a servo counts beside its range
+        self._armed = 0  # value of register bus_watchdog
+        self._goals: dict[int, int] = {}  # by id, as last sent
+        self._reads = 0
+        self._temperature_limits: list[float] = []
+        self._excused: set[int] = set()  # ids whose hardware error is known
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {**self._bus.counts, "reconnected": self.reconnections}
+
+    @property
+    def limp(self) -> list[bool]:
+        """(J,) whether a joint has a hardware error, so that nothing may be expected of it."""
+        return [servo in self._excused for servo in self._ids]
+
+    def connect(self) -> None:
+        """Find the servos, set them up and read where they are. Nothing moves; what holds, holds on.
+
+        Raises: UsageError: no such port.  RunError: in words, what is wrong.
+        """
+        self._bus.open()
+        try:
+            find_servos(self._bus, self._servos)
+            clear_errors(self._bus, self._servos, self.cfg.reboot)
+            self.is_torque_on = set_up(self._bus, self._servos, self._calibration.joints, self.cfg.let_go)
+            self._begin()
+        except BaseException:
+            self._bus.close()
+            raise
+
+    def _begin(self) -> None:
+        """After a connection: whole turns, goals, and that the arm is where it can be."""
+        self._armed = 0
+        tables = read_tables(self._bus, self._servos)
+        raws = [table.raw(_X["present_position"]) for table in tables.values()]
+        calibrated = self._calibration.joints.values()
+        self._turns = np.array([c.turns_of(raw) for c, raw in zip(calibrated, raws, strict=True)], np.int64)
+        self._goals = {servo: tables[j].raw(_X["goal_position"]) for j, servo in self.cfg.ids.items()}
+        self._temperature_limits = [float(table.raw(_X["temperature_limit"])) for table in tables.values()]
+        self.state = None
+        state = self._bus.retrying(self._read_state)
+        beyond = np.maximum(self._range[:, 0] - state.positions, state.positions - self._range[:, 1])
+        worst = int(np.argmax(beyond))
+        if beyond[worst] > OUTSIDE_RAD:
+            low, high = self._range[worst]
+            raise RunError(
+                f"{self.joints[worst]} is at {state.positions[worst]:.2f} rad, its calibration says "
+                f"{low:.2f} .. {high:.2f}: is it this arm's? run `robot-orl calibrate`"
+            )
+        self.state = state
+
+    def goals(self) -> Array:
+        """(J,) rad: where the servos were last sent."""
+        return self._angles(np.array([self._goals[servo] for servo in self._ids]))
+
+    def read(self) -> JointState:
+        """Ask the joints how they are, and once more if the answer is bad; at times also how the servos are.
+
+        Raises: BadPacket, PortLost: no answer.  HardwareFault, TorqueLost, WatchdogTripped.
+        """
+        self._reopen()
+        self._reads += 1
+        is_checkup = self._reads % self.cfg.health_every == 0
+        try:
+            self.state = self._read_state(is_checkup)
+        except BadPacket:
+            self._bus.counts["asked_again"] += 1
+            self.state = self._read_state(is_checkup)
+        return self.state
+
+    def goto(self, targets: Array) -> Array:
+        """Send every joint to its target, (J,) rad, within its calibrated range; returns what was sent.
+
+        Raises: RunError: they are not finite, nothing was sent.  PortLost.
+        """
+        if not np.isfinite(targets).all():
+            raise RunError(f"the targets are not finite: {np.asarray(targets).tolist()}")
+        allowed = np.clip(targets, self._range[:, 0], self._range[:, 1])
+        self._reopen()
+        self._goals = self._raws(allowed)
+        self._bus.sync_write(_X["goal_position"], self._goals)
+        return allowed
+
+    def torque_on(self) -> None:
+        """Every joint holds where it is. Goals first: a servo drives to its goal when the torque comes on."""
+        self.state = self._bus.retrying(self._read_state)
+        self._goals = self._raws(self.state.positions)
+        self._write_each(_X["goal_position"], self._goals)
+        self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 1))
+        self.is_torque_on = True
+
+    def torque_off(self) -> None:
+        self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 0))
+        self.is_torque_on = False
+
+    def declared_limits(self) -> Limits:
+        """What the servos themselves say that they bear."""
+        return Limits(max_temperature_c=self._temperature_limits)
+
+    def set_up(self) -> None:
+        """Every register as configured; the watchdog off: one that tripped refuses goals, forgets profiles.
+
+        Raises: TorqueLost: a servo that held before holds no longer.  RunError: one did not take a value.
+        """
+        live = {joint: servo for joint, servo in self._servos.items() if servo.id not in self._excused}
+        is_on = set_up(self._bus, live, self._calibration.joints, let_go=False)
+        self._armed = 0
+        if self.is_torque_on and not is_on:
+            raise TorqueLost("the servos started anew and hold nothing: check their power")
+
+    def set_watchdog(self, is_armed: bool) -> None:
+        """Armed: the servos stop by themselves where they hear nothing, and `read` sees to that.
+
+        One packet that no servo answers: if it was lost, `read` says so, or the servos stop where they hold.
+        """
+        raw = max(1, round(self.cfg.watchdog_s / WATCHDOG_UNIT_S)) if is_armed and self.cfg.watchdog_s else 0
+        if raw != self._armed:
+            self._bus.sync_write(_X["bus_watchdog"], dict.fromkeys(self._ids, raw))
+            self._armed = raw
+
+    def excuse_failing(self) -> None:
+        """Go on without the joints that have a hardware error now, so that the others can be laid down."""
+        status = _X["hardware_error_status"]
+        tables = read_tables(self._bus, self._servos)
+        self._excused = {servo for joint, servo in self.cfg.ids.items() if tables[joint].raw(status)}
+
+    def close(self) -> None:
+        """Works from any state; the servos are left as they are."""
+        self._bus.close()
+        self.state = None
+
+    # --- beneath --------------------------------------------------------------------------------------
+
+    def _reopen(self) -> None:
+        """After the port was lost. Raises: PortLost: it is not back.  TorqueLost."""
+        if self._bus.is_open:
+            return
+        try:
+            self._bus.open()
+        except UsageError as error:  # wrong usage only where it never worked
+            raise PortLost(str(error)) from error
+        try:
+            self.set_up()
+            self._begin()
+            if self.is_torque_on:
+                assert self.state is not None
+                self._goals = self._raws(self.state.positions)
+                self._write_each(_X["goal_position"], self._goals)
+        except BaseException:
+            self._bus.close()
+            raise
+        self.reconnections += 1
+
+    def _read_state(self, is_checkup: bool = False) -> JointState:
+        asked_ns = self._clock.now_ns()
+        start = (HEALTH if is_checkup else STATE).address
+        blocks = self._bus.sync_read(self._ids, start, END - start)
+        self._check_alerts(blocks)
+        if is_checkup:
+            self._check_up(blocks)
+        columns = np.array([_measured(self._servos[j], blocks[i]) for j, i in self.cfg.ids.items()])
+        ticks, velocities, currents, temperatures = columns.T
+        state = JointState(self._angles(ticks), velocities, currents, temperatures, asked_ns)
+        self._check_jump(state)
+        return state
+
+    def _check_jump(self, state: JointState) -> None:
+        """A checksum of 16 bits lets one broken packet in 65,536 through."""
+        if self.state is None:
+            return
+        reach = FASTEST_RAD_S * (state.t_ns - self.state.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+        jumps = np.abs(state.positions - self.state.positions)
+        if (jumps > reach).any():
+            self._bus.counts["implausible"] += 1
+            joint = self.joints[int(np.argmax(jumps))]
+            raise BadPacket(
+                f"{joint} reports a jump of {jumps.max():.2f} rad, which no joint can make", "corrupt"
+            )
+
+    def _check_alerts(self, blocks: Mapping[int, Block]) -> None:
+        for servo in self._ids:
+            if blocks[servo].has_alert and servo not in self._excused:
+                status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
+                told = f"{self._bus.who(servo)}: {in_words(status)}; then restart it with robot.reboot=true"
+                raise HardwareFault(told)
+
+    def _check_up(self, blocks: Mapping[int, Block]) -> None:
+        """What the servos' watchdogs and goals say."""
+        for servo in self._ids:
+            watchdog, goal = (blocks[servo].raw(_X[name]) for name in ("bus_watchdog", "goal_position"))
+            self._bus.counts["lost_goals"] += goal != self._goals[servo]
+            if servo in self._excused or watchdog == self._armed:
+                continue
+            who = self._bus.who(servo)
+            if watchdog == TRIPPED:
+                raise WatchdogTripped(
+                    f"{who} heard nothing for {self.cfg.watchdog_s:g} s and stopped by itself"
+                )
+            if self._armed:
+                raise TorqueLost(f"{who} started anew and holds nothing: check its power")
+
+    def _angles(self, ticks: Array) -> Array:
+        angles: Array = angles_of(ticks - TICKS_PER_TURN * self._turns)
+        return angles
+
+    def _raws(self, angles: Array) -> dict[int, int]:
+        """Goals by id."""
+        ticks = ticks_of(angles) + TICKS_PER_TURN * self._turns
+        return dict(zip(self._ids, ticks.tolist(), strict=True))
+
+    def _write_each(self, register: Register, raws: Mapping[int, int]) -> None:
+        """One by one, each acknowledged."""
+        for servo, raw in raws.items():
+            self._bus.retrying(partial(self._bus.write, servo, register, raw))
+
+
+def _measured(servo: ServoConfig, block: Block) -> tuple[float, float, float, float]:
+    """Position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
+    model = model_of(servo)
+    registers = model.registers
+    name = "present_current" if "present_current" in registers else "present_load"
+    current = registers[name].from_raw(block.raw(registers[name]))
+    return (
+        block.raw(registers["present_position"]),
+        registers["present_velocity"].from_raw(block.raw(registers["present_velocity"])),
+        current if name == "present_current" else current * model.stall_current,
+        block.raw(registers["present_temperature"]),
+    )

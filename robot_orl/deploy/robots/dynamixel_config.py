@@ -1,0 +1,124 @@
+"""What a bus of Dynamixel servos is told: its servo table, limits and times. See configs/robot/koch.yaml."""
+
+from dataclasses import dataclass
+
+from robot_orl.deploy.dynamixel.registers import MODELS
+from robot_orl.deploy.robots.dynamixel_port import BAUD_RATES
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.errors import UsageError
+from robot_orl.schema import Schema, setting
+
+MODES = {"position": 3, "extended_position": 4, "current_based_position": 5}
+"""Values of register operating_mode; in all of them goals are positions."""
+
+
+@dataclass
+class ServoConfig(Schema):
+    """One servo: who it is, and how stiff and strong."""
+
+    id: int = setting(1, "on the bus", low=0, high=252)
+    model: str = setting("XL330-M288", "its type", choices=[model.name for model in MODELS.values()])
+    mode: str = setting(
+        "extended_position",
+        "current_based_position keeps to current_limit_a, which only some models can; position stops at "
+        "the servo's own limits, but ignores homing offsets of over a quarter turn",
+        choices=list(MODES),
+    )
+    p_gain: int = setting(800, "of the position loop, as in the servo's register", low=0, high=16_383)
+    i_gain: int = setting(0, "of the position loop", low=0, high=16_383)
+    d_gain: int = setting(0, "of the position loop", low=0, high=16_383)
+    current_limit_a: float | None = setting(
+        None, "most that it draws in mode current_based_position", unit="A", low=0.01, high=5
+    )
+    pwm_limit: float = setting(1.0, "share of the supply voltage that it may use", low=0.05, high=1)
+    profile_speed_rad_s: float = setting(
+        0.0, "the servo itself moves no faster towards a goal; 0: it does not limit", unit="rad/s", low=0
+    )
+    profile_acceleration_rad_s2: float = setting(
+        0.0, "likewise its acceleration; 0: it does not limit", unit="rad/s^2", low=0
+    )
+    reversed: bool = setting(False, "it is mounted the other way round; used by `robot-orl calibrate`")
+
+
+@dataclass
+class DynamixelConfig(Schema):
+    """An arm of Dynamixel servos on one serial port, Protocol 2.0."""
+
+    name: str = setting("dynamixel", "")
+    arm: str = setting("arm", "name of this arm in reports and in its calibration")
+    port: str | None = setting(None, "serial port such as /dev/ttyUSB0; null: the only one that there is")
+    baud: int = setting(1_000_000, f"one of {', '.join(map(str, BAUD_RATES))}", unit="bit/s")
+    calibration: str | None = setting(
+        None,
+        "file made by `robot-orl calibrate`; null: as mounted in the model, allowed for virtual arms only",
+    )
+    servos: dict[str, ServoConfig] = setting(
+        factory=dict, help="by joint, in the order of the task's joints: {id, model, mode, gains, limits}"
+    )
+    limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
+    move_speed_rad_s: float = setting(
+        0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5
+    )
+    reached_rad: float = setting(
+        0.12, "a joint this near to the end of a move has arrived", unit="rad", low=0.005, high=1
+    )
+    blocked_rad: float = setting(
+        0.35, "a joint that falls this far behind in a move ends it", unit="rad", low=0.01, high=3
+    )
+    rest_pose: dict[str, float] = setting(
+        factory=dict, help="rad by joint: where the arm lies by itself, so that the torque may go off"
+    )
+    watchdog_s: float = setting(
+        0.2,
+        "without a packet for this long the servos stop by themselves while the policy runs; 0: never",
+        unit="s",
+        low=0,
+        high=2.54,
+    )
+    reply_s: float = setting(
+        0.006, "how much longer than its time on the wire an answer may take", unit="s", low=0.001, high=1
+    )
+    max_bad_ticks: int = setting(5, "so many ticks in a row without an answer are a fault", low=1, high=1000)
+    health_every: int = setting(
+        10,
+        "every so many ticks the servos' watchdog and goals are read as well; takes 2 ms more at 1 Mbit/s",
+        low=1,
+        high=10_000,
+    )
+    reconnect_s: float = setting(
+        3.0, "how long to wait for a port that vanished before the arm is parked", unit="s", low=0, high=60
+    )
+    reboot: bool = setting(False, "restart servos that have a hardware error; they let go of their joints")
+    let_go: bool = setting(
+        False, "may switch the torque off to set servos up at the start; somebody supports the arm"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.baud not in BAUD_RATES:
+            raise UsageError(f"baud={self.baud} is not one of: {', '.join(map(str, BAUD_RATES))}")
+        ids = [servo.id for servo in self.servos.values()]
+        if len(set(ids)) < len(ids):
+            raise UsageError(f"servos: the ids {', '.join(map(str, ids))} are not all different")
+        for joint, servo in self.servos.items():
+            self._check_servo(joint, servo)
+        if self.rest_pose and set(self.rest_pose) != set(self.servos):
+            raise UsageError(
+                f"rest_pose has {', '.join(self.rest_pose)}; it needs each of {', '.join(self.servos)}"
+            )
+
+    @staticmethod
+    def _check_servo(joint: str, servo: ServoConfig) -> None:
+        model = next(model for model in MODELS.values() if model.name == servo.model)
+        has_current = "goal_current" in model.registers
+        if not has_current and (servo.mode == "current_based_position" or servo.current_limit_a):
+            raise UsageError(f"servos.{joint}: an {servo.model} does not measure its current")
+        if servo.current_limit_a and servo.mode != "current_based_position":
+            raise UsageError(
+                f"servos.{joint}: current_limit_a needs mode: current_based_position; {servo.mode} ignores it"
+            )
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """By joint."""
+        return {joint: servo.id for joint, servo in self.servos.items()}
