@@ -238,6 +238,10 @@ class ArmTask(SimulatedTask):
             "desired_goal": np.array(goal, np.float32),
         }
 
+    def tool_position(self, positions: Array) -> Array:
+        """(3,) m: where the tool is with the joints at `positions`, (6,) rad."""
+        return self._kinematics.tool_position(positions)
+
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
         return self._draw(seeding.np_random(seed)[0])["goal"]
