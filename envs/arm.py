@@ -114,18 +114,18 @@ class ArmTask(SimulatedTask):
     ) -> None:
         """Args:
         randomise: each episode draws the servos' gains and friction, the object's mass and friction within
-            this share of the model's, [0, 1).
-        backlash: play of each gear [rad].  torque_limit: share of the servos' stall torque, as their current
-            limit sets it, (0, 1].
+            this share of the model's, [0, 0.9].
+        backlash: play of each gear, [0, 0.1] rad; maker's figure for such gears: about 0.006.
+        torque_limit: share of the servos' stall torque, as their current limit sets it, [0.1, 1].
 
         Raises: UsageError: a bad option.
         """
         for name in options:
             if name not in (*_OPTIONS, "render_mode"):
                 raise unknown("task option", name, _OPTIONS)
-        _check("randomise", randomise, 0.0 <= randomise < 1.0, "in [0, 1)")
-        _check("backlash", backlash, 0.0 <= backlash <= 0.1, "in [0, 0.1] rad")
-        _check("torque_limit", torque_limit, 0.0 < torque_limit <= 1.0, "in (0, 1]")
+        _check("randomise", randomise, 0.0, 0.9)
+        _check("backlash", backlash, 0.0, 0.1)
+        _check("torque_limit", torque_limit, 0.1, 1.0)
         self._variant = _VARIANTS[task]
         sim = ArmSimulation(ASSETS / self._variant.scene, 1.0 / CONTROL_HZ, backlash, torque_limit)
         self._randomise = randomise
@@ -247,6 +247,7 @@ class ArmTask(SimulatedTask):
         return self._draw(seeding.np_random(seed)[0])["goal"]
 
 
-def _check(option: str, value: float, is_valid: bool, valid: str) -> None:
-    if not is_valid:
-        raise UsageError(f"{option}={value!r} is not {valid}")
+def _check(option: str, value: Any, low: float, high: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:
+        raise UsageError(f"{option}={value!r} is not a number in [{low:g}, {high:g}]")
