@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from robot_orl.config import COMMANDS
 from robot_orl.errors import UsageError, unknown
-from robot_orl.registry import PACKAGES, discover, schema_of
+from robot_orl.registry import PACKAGES, discover, not_found, schema_of, third_party
 from robot_orl.schema import own_first
 
 GROUPS_OF = {
@@ -38,7 +38,8 @@ def config_folder() -> Path:
 
 def choices(group: str) -> list[str]:
     """The valid values of `group=`."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    files = [path.stem for path in (config_folder() / group).glob("*.yaml")]
+    return sorted({*files, *third_party(group)})
 
 
 def parse(words: list[str]) -> list[Override]:
@@ -104,7 +105,7 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
             discover(group)
     for override in groups:
         if override.value() not in choices(override.key_or_group):
-            raise unknown(override.key_or_group, override.value(), choices(override.key_or_group))
+            raise not_found(override.key_or_group, override.value(), choices(override.key_or_group))
     if command == "collect" and not any(o.key_or_group == "task" for o in groups):
         raise UsageError(f"collect needs task=..., one of: {', '.join(choices('task'))}")
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
