@@ -89,7 +89,7 @@ def test_an_unknown_choice_is_answered_with_the_valid_ones(
         ),
         ([*PRETRAIN, "agent.online.tempratur=1"], "no field of agent.online 'tempratur'; did you mean 'temp"),
         ([*PRETRAIN, "hydra.verbose=true"], "no field of pretrain 'hydra'; valid: agent, data, where, out"),
-        (["deploy", "bundle=x", "robot.port=3"], "no field of robot 'port'; valid: name, max_action_delta"),
+        (["deploy", "bundle=x", "robot.port=3"], "no field of robot 'port'; valid: name, limits"),
         ([*REACH, "=3"], "no field of collect ''; valid: "),
         ([*REACH, "operator.name=random"], "operator.name cannot be set; choose with operator=..."),
         ([*REACH, "task.name=fetch_push"], "task.name cannot be set; choose with task=..."),
