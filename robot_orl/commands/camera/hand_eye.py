@@ -8,7 +8,7 @@ import numpy as np
 
 from robot_orl.commands.tables import out, print_rows
 from robot_orl.deploy.sensors.aruco import DICTIONARIES, Marker, MarkerTracker
-from robot_orl.deploy.sensors.calibrate_hand_eye import HandEyeView, solve
+from robot_orl.deploy.sensors.calibrate_hand_eye import ArmError, HandEyeView, solve
 from robot_orl.deploy.sensors.hand_eye import MOUNTS, HandEye, HandEyeQuality, load_views
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
 from robot_orl.deploy.sensors.stored_frames import read_image
@@ -35,6 +35,10 @@ class Config(Schema):
     marker: int = setting(0, "Number of the marker.", low=0)
     size_mm: float = setting(40.0, "Edge of the marker's black square.", unit="mm", low=1, high=1000)
     dictionary: str = setting("4X4_50", "Family of the marker.", choices=DICTIONARIES)
+    arm_mm: float = setting(
+        1.0, "How exact the tool's place is, one standard deviation per axis.", unit="mm", low=0.001, high=100
+    )
+    arm_deg: float = setting(0.3, "How exact its rotation is.", unit="deg", low=0.001, high=30)
     max_error_px: float = setting(
         1.0, "A view that explains the marker's corners worse is left out.", unit="pixels", low=0.05, high=10
     )
@@ -42,6 +46,7 @@ class Config(Schema):
 
 def run(cfg: Config) -> None:
     lens = Intrinsics.load(cfg.intrinsics)
+    arm = ArmError(cfg.arm_mm / 1e3, float(np.radians(cfg.arm_deg)))
     marker = Marker(cfg.marker, cfg.size_mm / 1e3, np.eye(4))
     listed = load_views(cfg.views)
     views, left_out = [], []
@@ -59,7 +64,7 @@ def run(cfg: Config) -> None:
             continue
         square = corners[cfg.marker]
         views.append(HandEyeView(str(image), pose_base_tool, seen.pose_camera_object, square))
-    found, other, quality = solve(views, cfg.mount, marker, lens)
+    found, other, quality = solve(views, cfg.mount, marker, lens, arm)
     found.save(cfg.out, other, quality)
     print_rows(_rows(found, quality, left_out))
     out.print(f"written to {cfg.out}")

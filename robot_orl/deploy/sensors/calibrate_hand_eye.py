@@ -4,11 +4,12 @@
     tool:  the camera is on the tool, the marker lies still       pose_tool_base Y = X pose_camera_marker
 
 In both, X is the camera's pose and Y the marker's: in base and tool, or in tool and base. They are found in
-closed form (Park and Martin 1994) and then refined on what was measured, the marker's corners in the
-frames. OpenCV has the former, but its 5.0.0 wheels do not reach it from Python (opencv/opencv#29565).
+closed form (Park and Martin 1994) and then where all views fit best, each weighed by how exact its marker
+and the arm are. OpenCV has the former, but its 5.0.0 wheels do not reach it from Python
+(opencv/opencv#29565).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -32,7 +33,8 @@ LEAST_VIEWS, GOOD_VIEWS = 5, 15
 LEAST_SECOND_AXIS = 0.1  # of the rotations' spread along their first axis
 GOOD_TURN_DEG = 60.0
 GOOD_SIGMA_MM = 2.0
-ITERATIONS = 50
+CORNER_ERROR_PX = 0.1  # of a corner, standard deviation per coordinate
+ITERATIONS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,20 @@ class HandEyeView:
     corners: Array
 
 
+@dataclass(frozen=True)
+class ArmError:
+    """How exact the tool's poses are, standard deviation per axis: of a small arm of servos about so."""
+
+    m: float = 0.001
+    rad: float = 0.005
+
+
 def solve(
-    views: Sequence[HandEyeView], mount: str, marker: Marker, lens: Intrinsics
+    views: Sequence[HandEyeView],
+    mount: str,
+    marker: Marker,
+    lens: Intrinsics,
+    arm: ArmError = ArmError(),
 ) -> tuple[HandEye, Array, HandEyeQuality]:
     """The camera's pose, the marker's on the other side (4, 4), and how good they are.
 
@@ -54,30 +68,39 @@ def solve(
     """
     if len(views) < LEAST_VIEWS:
         raise DataError(f"{len(views)} views show the marker; at least {LEAST_VIEWS} are needed")
-    arms = [v.pose_base_tool if mount == "fixed" else inverse(v.pose_base_tool) for v in views]
-    second_axis = _second_axis(arms)
+    arms = [_arm(view, mount) for view in views]
+    turns = np.array([rotation_vector(inverse(a) @ b) for a, b in combinations(arms, 2)])
+    spread = np.linalg.svd(turns, compute_uv=False)
+    second_axis = float(spread[1] / spread[0]) if spread[0] > 0 else 0.0
     if second_axis < LEAST_SECOND_AXIS:
         raise DataError(
             "between the views the tool turned about one axis only, which leaves the camera's place "
             "open; turn the wrist about another axis too"
         )
-    camera, other = closed_form(arms, [v.pose_camera_marker for v in views])
-    camera, other, errors, sigma = _refine(camera, other, arms, views, marker, lens)
-    offsets = [
-        np.linalg.norm((arm @ other - camera @ v.pose_camera_marker)[:3, 3])
-        for arm, v in zip(arms, views, strict=True)
-    ]
+    start = closed_form(arms, [v.pose_camera_marker for v in views])
+    weights = [_weight(view, *start, mount, marker, lens, arm) for view in views]
+    camera, other, sigma = _refine(*start, views, mount, weights)
+    seen = [inverse(camera) @ a @ other for a in arms]
+    offsets = [np.linalg.norm((p - v.pose_camera_marker)[:3, 3]) for p, v in zip(seen, views, strict=True)]
+    corners = np.array([_project(p, marker.corners(), lens) for p in seen])
+    distances = np.linalg.norm(corners - [v.corners for v in views], axis=-1)
     quality = HandEyeQuality(
         views=len(views),
-        rms_px=round(float(np.sqrt(np.mean(errors**2) * 2)), 4),
+        rms_px=round(float(np.sqrt(np.mean(distances**2))), 4),
         offset_mm=round(float(np.sqrt(np.mean(np.square(offsets)))) * 1e3, 3),
-        sigma_mm=round(float(np.linalg.norm(sigma[3:6])) * 1e3, 3),
+        sigma_mm=round(float(np.linalg.norm(sigma[3:])) * 1e3, 3),
         sigma_deg=round(float(np.degrees(np.linalg.norm(sigma[:3]))), 4),
-        turn_deg=round(float(np.degrees(_largest_turn(arms))), 1),
-        second_axis=round(float(second_axis), 3),
+        turn_deg=round(float(np.degrees(np.linalg.norm(turns, axis=1).max())), 1),
+        second_axis=round(second_axis, 3),
         advice=(),
     )
     return HandEye(mount, camera), other, replace(quality, advice=tuple(_advice(quality)))
+
+
+def _arm(view: HandEyeView, mount: str, slip: Array | None = None) -> Array:
+    """The pose on the robot's side of the equation; slip: of the tool, rotation [rad] and translation [m]."""
+    tool = view.pose_base_tool if slip is None else view.pose_base_tool @ rigid(slip[:3], slip[3:])
+    return tool if mount == "fixed" else inverse(tool)
 
 
 def closed_form(arms: Sequence[Array], sights: Sequence[Array]) -> tuple[Array, Array]:
@@ -107,66 +130,72 @@ def closed_form(arms: Sequence[Array], sights: Sequence[Array]) -> tuple[Array, 
     return camera, other
 
 
-def _refine(
+def _difference(view: HandEyeView, camera: Array, arm: Array, other: Array) -> Array:
+    """From the marker as it was seen to where both poses put it: rotation [rad] and translation [m], (6,)."""
+    pose = inverse(view.pose_camera_marker) @ inverse(camera) @ arm @ other
+    return np.concatenate([rotation_vector(pose), pose[:3, 3]])
+
+
+def _weight(
+    view: HandEyeView,
     camera: Array,
     other: Array,
-    arms: Sequence[Array],
-    views: Sequence[HandEyeView],
+    mount: str,
     marker: Marker,
     lens: Intrinsics,
-) -> tuple[Array, Array, Array, Array]:
-    """Both poses where the squared error of the corners is least (Levenberg-Marquardt), the errors (n,) [px]
-    and the standard deviations of the camera's rotation [rad] and place [m], (6,)."""
-    points = marker.corners()
-    pixels = np.concatenate([view.corners.ravel() for view in views])
+    arm: ArmError,
+) -> Array:
+    """What makes the differences of a view independent and of variance 1, (6, 6).
 
-    def poses(step: Array) -> tuple[Array, Array]:
-        return camera @ rigid(step[:3], step[3:6]), other @ rigid(step[6:9], step[9:])
+    A view is as exact as its corners and the arm are: the former tell a marker's place across well, along
+    the line of sight badly; how the latter's error shows depends on where the marker is.
+    """
 
-    def errors(step: Array) -> Array:
-        found, there = poses(step)
-        seen = [inverse(found) @ arm @ there for arm in arms]
-        corners = [_project(pose, points, lens) for pose in seen]
-        return np.concatenate(corners).ravel() - pixels
+    def corners(step: Array) -> Array:
+        pose = view.pose_camera_marker @ rigid(step[:3], step[3:])
+        return _project(pose, marker.corners(), lens).ravel()
 
-    zero, small = np.zeros(12), 1e-6
-    damping, now = 1e-3, errors(np.zeros(12))
+    def slipped(slip: Array) -> Array:
+        return _difference(view, camera, _arm(view, mount, slip), other)
+
+    by_corners = _derivative(corners, 6)
+    by_arm = _derivative(slipped, 6) * np.array([arm.rad] * 3 + [arm.m] * 3)
+    spread = CORNER_ERROR_PX**2 * np.linalg.inv(by_corners.T @ by_corners) + by_arm @ by_arm.T
+    return np.linalg.inv(np.linalg.cholesky(spread))
+
+
+def _derivative(function: Callable[[Array], Array], size: int) -> Array:
+    """(n, size), at zero."""
+    small = 1e-6
+    at = [(function(small * e) - function(-small * e)) / (2 * small) for e in np.eye(size)]
+    return np.column_stack(at)
+
+
+def _refine(
+    camera: Array, other: Array, views: Sequence[HandEyeView], mount: str, weights: Sequence[Array]
+) -> tuple[Array, Array, Array]:
+    """Both poses where the weighted differences are least in squares (Gauss and Newton), and the standard
+    deviations of the camera's rotation [rad] and place [m], (6,)."""
+    arms = [_arm(view, mount) for view in views]
     for _ in range(ITERATIONS):
-        jacobian = np.column_stack([(errors(zero + small * e) - now) / small for e in np.eye(12)])
-        normal = jacobian.T @ jacobian
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -jacobian.T @ now)
-        after = errors(step)
-        if after @ after < now @ now:
-            gain = 1 - (after @ after) / (now @ now)
-            camera, other = poses(step)
-            now, damping = after, damping / 5
-            if gain < 1e-9:
-                break
-        else:
-            damping *= 10
-            if damping > 1e9:
-                break
-    # The arm's error moves all corners of a view together, so views are independent, corners are not.
-    pulls = np.einsum("vnk,vn->vk", jacobian.reshape(len(views), -1, 12), now.reshape(len(views), -1))
-    inverse_normal = np.linalg.inv(normal)
-    freedom = len(views) / max(len(views) - 2, 1)
-    spread = inverse_normal @ (pulls.T @ pulls) @ inverse_normal * freedom
-    return camera, other, now, np.sqrt(np.diag(spread)[:6])
+
+        def errors(step: Array, camera: Array = camera, other: Array = other) -> Array:
+            moved = camera @ rigid(step[:3], step[3:6]), other @ rigid(step[6:9], step[9:])
+            each = zip(weights, views, arms, strict=True)
+            return np.concatenate([w @ _difference(v, moved[0], a, moved[1]) for w, v, a in each])
+
+        now, jacobian = errors(np.zeros(12)), _derivative(errors, 12)
+        step = np.linalg.lstsq(jacobian, -now, rcond=None)[0]
+        camera, other = camera @ rigid(step[:3], step[3:6]), other @ rigid(step[6:9], step[9:])
+        if np.abs(step).max() < 1e-10:
+            break
+    spread = np.linalg.inv(jacobian.T @ jacobian) * (now @ now) / (6 * len(views) - 12)
+    return camera, other, np.sqrt(np.diag(spread)[:6])
 
 
 def _project(pose: Array, points: Array, lens: Intrinsics) -> Array:
     found, _ = cv2.projectPoints(points, rotation_vector(pose), pose[:3, 3], lens.matrix, lens.distortion)
     return found.reshape(-1, 2)
-
-
-def _second_axis(arms: Sequence[Array]) -> float:
-    turns = [rotation_vector(inverse(a) @ b) for a, b in combinations(arms, 2)]
-    sizes = np.linalg.svd(np.array(turns), compute_uv=False)
-    return float(sizes[1] / sizes[0]) if sizes[0] > 0 else 0.0
-
-
-def _largest_turn(arms: Sequence[Array]) -> float:
-    return max(float(np.linalg.norm(rotation_vector(inverse(a) @ b))) for a, b in combinations(arms, 2))
 
 
 def _advice(quality: HandEyeQuality) -> list[str]:

@@ -115,14 +115,25 @@ def calibrate(views: Sequence[View], board: Board, width: int, height: int) -> t
 def _fit(
     views: Sequence[View], board: Board, size: tuple[int, int]
 ) -> tuple[float, Array, Array, Sequence[Array], Array, Array]:
-    """rms [px], matrix (3, 3), lens (5,), rotation vectors, standard deviations, error per view [px]."""
+    """rms [px], matrix (3, 3), lens (5,), rotation vectors, standard deviations, error per view [px].
+
+    k3 is 0 unless it is worth its place (Schwarz 1978): where it only follows the noise it bends the corners
+    of the frame, where no board was seen, by pixels.
+    """
     points = board.points()
-    try:
-        rms, matrix, lens, turns, _, sigma, _, errors = cv2.calibrateCameraExtended(
-            [points[view.corners] for view in views], [view.pixels for view in views], size, None, None
-        )  # type: ignore[call-overload]
-    except cv2.error as error:
-        raise DataError("the views do not determine the camera; tilt the board and move it around") from error
+    seen = [points[view.corners] for view in views], [view.pixels for view in views]
+    fits = []
+    for flags in (cv2.CALIB_FIX_K3, 0):
+        try:
+            fit = cv2.calibrateCameraExtended(*seen, size, None, None, flags=flags)  # type: ignore[call-overload]
+        except cv2.error as error:
+            raise DataError(
+                "the views do not determine the camera; tilt the board, move it around"
+            ) from error
+        fits.append(fit)
+    count = 2 * sum(len(view.corners) for view in views)
+    is_worth_it = 2 * count * np.log(fits[0][0] / fits[1][0]) > np.log(count)
+    rms, matrix, lens, turns, _, sigma, _, errors = fits[int(is_worth_it)]
     return rms, matrix, np.ravel(lens)[:5], turns, np.ravel(sigma), np.ravel(errors)
 
 

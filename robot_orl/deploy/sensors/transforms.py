@@ -26,8 +26,14 @@ def inverse(pose: Array) -> Array:
 
 
 def rotation_vector(pose: Array) -> Array:
-    """(3,) rad; its length is the angle, at most pi."""
-    return cv2.Rodrigues(np.ascontiguousarray(pose[:3, :3]))[0].ravel()
+    """(3,) rad; its length is the angle, at most pi. `cv2.Rodrigues` calls anything below 1e-5 rad zero."""
+    rotation = pose[:3, :3]
+    skew = (rotation - rotation.T) / 2
+    axis = np.array([skew[2, 1], skew[0, 2], skew[1, 0]])
+    sine, cosine = float(np.linalg.norm(axis)), (np.trace(rotation) - 1) / 2
+    if sine < 1e-4:
+        return axis if cosine > 0 else cv2.Rodrigues(np.ascontiguousarray(rotation))[0].ravel()
+    return axis * (np.arctan2(sine, cosine) / sine)
 
 
 def angle_between(a: Array, b: Array) -> float:
@@ -78,8 +84,7 @@ def pose_from_yaml(raw: Any, where: str) -> Array:
             raise DataError(f"{where}: no '{name}' of {size} numbers") from None
         if values[name].shape != (size,) or not np.isfinite(values[name]).all():
             raise DataError(f"{where}: '{name}' is not {size} finite numbers")
-    if abs(np.linalg.norm(values["quaternion_wxyz"]) - 1) > 0.01:
-        raise DataError(
-            f"{where}: 'quaternion_wxyz' has length {np.linalg.norm(values['quaternion_wxyz']):.3g}"
-        )
+    length = float(np.linalg.norm(values["quaternion_wxyz"]))
+    if abs(length - 1) > 0.01:
+        raise DataError(f"{where}: 'quaternion_wxyz' has length {length:.3g}, not 1")
     return from_quaternion(**values)
