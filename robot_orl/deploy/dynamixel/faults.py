@@ -71,8 +71,6 @@ class Event:
         problem = UsageError(f"fault '{text}' is not TIME:WHAT[:ID[:DURATION]], such as 5:overheating:3")
         if not 2 <= len(parts) <= 4:
             raise problem
-        if parts[1] not in EVENTS:
-            raise unknown("fault", parts[1], EVENTS)
         try:
             at_s = float(parts[0])
             id = int(parts[2]) if len(parts) > 2 and parts[2] else None
@@ -81,6 +79,8 @@ class Event:
             raise problem from None
         if not 0 <= at_s < math.inf or not 0 <= (duration_s or 0) < math.inf:
             raise problem
+        if parts[1] not in EVENTS:
+            raise unknown("fault", parts[1], EVENTS)
         if id is None and parts[1] not in WITHOUT_ID:
             raise UsageError(f"fault '{text}' needs the id of a servo: {parts[0]}:{parts[1]}:ID")
         if id is not None and not 0 <= id <= MAX_ID:

@@ -16,12 +16,13 @@ def delay_ns(servo: VirtualServo) -> int:
 def answer(servo: VirtualServo, packet: Packet, now_ns: int) -> tuple[int, bytes] | None:
     """Carry out an instruction; the delay [ns] and the status, None: the servo keeps silent."""
     id, delay, level = servo.id, delay_ns(servo), servo.table["status_return_level"]
+    alert = servo.status_error()  # as it was asked, though it may reboot now
     if packet.is_intact:
         number, data = execute(servo, packet, now_ns)
     else:
         number, data = ErrorNumber.CRC, b""
     needed = _LEVELS.get(packet.instruction, 2)
-    return (delay, status_packet(id, servo.status_error(number), data)) if level >= needed else None
+    return (delay, status_packet(id, alert | number, data)) if level >= needed else None
 
 
 def execute(

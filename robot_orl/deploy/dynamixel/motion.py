@@ -18,6 +18,8 @@ from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN
 VELOCITY_TICKS = 0.229 * TICKS_PER_TURN / 60
 ACCELERATION_TICKS = 214.577 * TICKS_PER_TURN / 3_600
 
+CLOSE_TICKS = 1e-6  # of rounding
+
 
 @dataclass(frozen=True)
 class Shaft:
@@ -71,7 +73,7 @@ class Profile:
 
     @property
     def is_ongoing(self) -> bool:
-        return self.position != self.goal
+        return self.position != self.goal or self.velocity != 0
 
     def hold(self, position: float) -> None:
         """Stand there."""
@@ -101,17 +103,20 @@ class Profile:
     def step(self, dt: float) -> None:
         """Go on by `dt` seconds."""
         distance = self.goal - self.position
-        if self.kind == self.STEP or not distance:
+        if self.kind == self.STEP:
             self.position, self.velocity = self.goal, 0.0
             return
-        wanted = math.copysign(self._speed, distance)
-        if self._acceleration:
-            stoppable = math.sqrt(2 * self._acceleration * abs(distance))
+        change = self._acceleration * dt
+        if not change:
+            velocity = math.copysign(self._speed, distance)
+        else:
+            # The fastest from which steps of `change` still stop at the goal.
+            stoppable = math.sqrt(change**2 / 4 + 2 * self._acceleration * abs(distance)) - change / 2
             wanted = math.copysign(min(self._speed, stoppable), distance)
-            change = self._acceleration * dt
-            wanted = min(max(wanted, self.velocity - change), self.velocity + change)
-        self.velocity = wanted
-        if abs(distance) <= max(wanted * dt * math.copysign(1, distance), 0.5 * bool(self._acceleration)):
+            velocity = min(max(wanted, self.velocity - change), self.velocity + change)
+        is_slow = not change or abs(velocity) <= 2 * change
+        if is_slow and abs(distance) <= max(velocity * math.copysign(dt, distance), CLOSE_TICKS):
             self.position, self.velocity = self.goal, 0.0
         else:
-            self.position += wanted * dt
+            self.position += velocity * dt
+            self.velocity = velocity

@@ -1,0 +1,348 @@
+"""A virtual arm with a port of its own, as the maker's SDK and the operating system see it."""
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mujoco
+import pytest
+import serial
+from dynamixel_sdk import (
+    COMM_RX_CORRUPT,
+    COMM_RX_TIMEOUT,
+    COMM_SUCCESS,
+    GroupSyncRead,
+    GroupSyncWrite,
+    PacketHandler,
+    PortHandler,
+)
+
+from robot_orl.deploy.dynamixel.arm import VirtualArm, make_servos
+from robot_orl.deploy.dynamixel.bus import VirtualBus
+from robot_orl.deploy.dynamixel.faults import Event, FaultsConfig, LineFaults
+from robot_orl.deploy.dynamixel.mechanics import KOCH, Mechanics, Mount, assembled
+from robot_orl.deploy.dynamixel.motor import Drive
+from robot_orl.deploy.dynamixel.port import PseudoTerminal
+from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
+from robot_orl.deploy.timing import RealClock
+from robot_orl.errors import UsageError
+
+TORQUE, GOAL, POSITION, ERROR_STATUS, DELAY = 64, 116, 132, 70, 9
+# Two joints about vertical axes: `pan` free of gravity, `lift` about a horizontal one.
+XML = """
+<mujoco>
+  <option timestep="0.002"/>
+  <worldbody>
+    <body>
+      <joint name="pan" axis="0 0 1" damping="0.2" armature="0.01"/>
+      <geom type="box" size="0.1 0.01 0.01" mass="0.1"/>
+    </body>
+    <body pos="0 1 0">
+      <joint name="lift" axis="0 1 0" damping="0.05" armature="0.003"/>
+      <geom type="box" size="0.1 0.01 0.01" pos="-0.1 0 0" mass="0.05"/>
+    </body>
+  </worldbody>
+  <actuator>
+    <position name="lift" joint="lift" kp="3" forcerange="-0.4 0.4"/>
+    <position name="pan" joint="pan" kp="5" kv="0.1"/>
+  </actuator>
+</mujoco>
+"""
+MOUNTS = (
+    Mount("pan", 1, XL430_W250, direction=-1, offset=100),
+    Mount("lift", 2, XL330_M288, offset=-50),
+)
+
+
+def make_mechanics() -> Mechanics:
+    model = mujoco.MjModel.from_xml_string(XML)
+    return Mechanics(model, mujoco.MjData(model), MOUNTS)
+
+
+@contextmanager
+def running(link: Path, faults: FaultsConfig | None = None) -> Iterator[VirtualArm]:
+    """A virtual arm in a thread, at `link`."""
+    faults = faults or FaultsConfig()
+    mechanics = make_mechanics()
+    bus = VirtualBus(make_servos(mechanics, 1_000_000, 0), LineFaults(faults))
+    events = [Event.parse(text) for text in faults.events]
+    arm = VirtualArm(mechanics, bus, PseudoTerminal(link), RealClock(), events)
+    stop = threading.Event()
+    thread = threading.Thread(target=arm.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        wait_for(link.is_symlink)
+        yield arm
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def sdk_at(link: Path) -> Iterator[tuple[PortHandler, PacketHandler]]:
+    port = PortHandler(str(link))
+    assert port.openPort()
+    assert port.setBaudRate(1_000_000)
+    try:
+        yield port, PacketHandler(2.0)
+    finally:
+        port.closePort()
+
+
+def wait_for(condition: Callable[[], bool], at_most_s: float = 20.0) -> None:
+    end = time.monotonic() + at_most_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+# --- joints and motors -----------------------------------------------------------------------------------
+
+
+def test_ticks_and_angles_by_hand() -> None:
+    """A quarter turn is 1024 ticks; mounted the other way round it counts down."""
+    pan = MOUNTS[0]
+    assert pan.ticks(0.0) == 2148
+    assert pan.ticks(3.141592653589793 / 2) == pytest.approx(2148 - 1024)
+    assert pan.angle(pan.ticks(0.3)) == pytest.approx(0.3)
+
+
+def test_arms_are_assembled_differently_and_repeatably() -> None:
+    assert assembled(KOCH, 0, 0) == KOCH
+    assert assembled(KOCH, 1, 400) == assembled(KOCH, 1, 400) != assembled(KOCH, 2, 400)
+    assert all(abs(mount.offset) <= 400 for seed in range(20) for mount in assembled(KOCH, seed, 400))
+
+
+def test_a_drive_reaches_its_target_and_no_further_than_its_torque_allows() -> None:
+    mechanics = make_mechanics()
+    assert mechanics.max_torques == [1.5, 0.4]  # the model's limit, else the motor's stall torque
+    for _ in range(1_000):
+        mechanics.drive(0, Drive(MOUNTS[0].ticks(0.5), torque_limit=1.5, stiffness=5.0))
+        mechanics.step()
+    assert mechanics.data.joint("pan").qpos[0] == pytest.approx(0.5, abs=0.01)
+    assert mechanics.shaft(0).position == pytest.approx(MOUNTS[0].ticks(0.5), abs=7)
+    mechanics.drive(0, Drive(MOUNTS[0].ticks(3.0), torque_limit=0.1, stiffness=5.0))
+    mechanics.step()
+    assert mechanics.data.joint("pan").qfrc_actuator[0] == pytest.approx(0.1)
+    assert mechanics.shaft(0).torque == pytest.approx(-0.1)  # its servo is mounted the other way round
+
+
+def test_without_torque_gravity_has_its_way() -> None:
+    mechanics = make_mechanics()
+    for _ in range(500):
+        mechanics.drive(1, Drive(MOUNTS[1].ticks(0.0)))
+        mechanics.step()
+    assert mechanics.data.joint("lift").qpos[0] < -0.5
+
+
+def test_a_torque_acts_on_the_joint() -> None:
+    mechanics = make_mechanics()
+    mechanics.drive(0, Drive(0.0, torque=0.2))
+    mechanics.step()
+    mechanics.step()
+    assert mechanics.shaft(0).torque == pytest.approx(0.2)
+    assert mechanics.data.joint("pan").qvel[0] < 0
+
+
+def test_a_model_without_the_joints_is_refused() -> None:
+    model = mujoco.MjModel.from_xml_string(XML)
+    with pytest.raises(UsageError, match="has no joint 'shoulder_pan'"):
+        Mechanics(model, mujoco.MjData(model), KOCH)
+
+
+# --- the port --------------------------------------------------------------------------------------------
+
+
+def test_a_link_left_behind_is_replaced_and_the_own_one_removed(tmp_path: Path) -> None:
+    link = tmp_path / "arm"
+    link.symlink_to("/dev/pts/12345")
+    port = PseudoTerminal(link)
+    port.open()
+    assert os.readlink(link) == port.target != "/dev/pts/12345"
+    port.close()
+    port.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_somebody_elses_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "tty").symlink_to("/dev/ttyUSB0")
+    for name in ("file", "link", "tty"):
+        with pytest.raises(UsageError, match="is no virtual arm's link; choose another port="):
+            PseudoTerminal(tmp_path / name).open()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "tty"]
+    with pytest.raises(UsageError, match="there is no folder"):
+        PseudoTerminal(tmp_path / "nowhere" / "arm").open()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the claim is Linux's")
+def test_two_arms_do_not_share_a_port(tmp_path: Path) -> None:
+    one, two = PseudoTerminal(tmp_path / "arm"), PseudoTerminal(tmp_path / "arm")
+    one.open()
+    with pytest.raises(UsageError, match="another virtual arm is at"):
+        two.open()
+    assert os.readlink(tmp_path / "arm") == one.target
+    one.close()
+    two.open()
+    two.close()
+
+
+def test_a_link_that_somebody_took_over_is_not_removed(tmp_path: Path) -> None:
+    port = PseudoTerminal(tmp_path / "arm")
+    port.open()
+    (tmp_path / "arm").unlink()
+    (tmp_path / "arm").write_text("mine")
+    port.close()
+    assert (tmp_path / "arm").read_text() == "mine"
+
+
+def test_bytes_go_through_unchanged_and_the_rate_is_seen(tmp_path: Path) -> None:
+    port = PseudoTerminal(tmp_path / "arm")
+    port.open()
+    every = bytes(range(256))
+    with serial.Serial(str(tmp_path / "arm"), 57_600, timeout=5) as other:
+        assert port.baud == 57_600
+        other.write(every)
+        descriptor = port.fileno()
+        assert descriptor is not None
+        assert select.select([descriptor], [], [], 5)[0]
+        assert port.read() == every
+        assert port.read() == b""
+        port.write(every)
+        assert other.read(256) == every
+        other.baudrate = 1_000_000
+        assert port.baud == 1_000_000
+    port.write(every)  # nobody is there
+    port.close()
+
+
+def test_a_hang_up_is_an_error_on_the_other_end(tmp_path: Path) -> None:
+    port = PseudoTerminal(tmp_path / "arm")
+    port.open()
+    other = os.open(tmp_path / "arm", os.O_RDWR | os.O_NOCTTY)
+    port.unplug()
+    assert not os.path.lexists(tmp_path / "arm")
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        os.write(other, b"x")
+    assert (port.read(), port.baud, port.fileno()) == (b"", None, None)
+    port.open()
+    assert os.readlink(tmp_path / "arm") == port.target
+    os.close(other)
+    port.close()
+
+
+# --- the maker's SDK, unmodified -------------------------------------------------------------------------
+
+
+def test_the_makers_sdk_pings_reads_and_writes(tmp_path: Path) -> None:
+    with running(tmp_path / "arm"), sdk_at(tmp_path / "arm") as (port, sdk):
+        assert sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0)
+        assert sdk.ping(port, 2) == (1200, COMM_SUCCESS, 0)
+        assert sdk.ping(port, 3)[1] == COMM_RX_TIMEOUT
+        assert sdk.read4ByteTxRx(port, 1, POSITION) == (2148, COMM_SUCCESS, 0)
+        assert sdk.write1ByteTxRx(port, 1, TORQUE, 1) == (COMM_SUCCESS, 0)
+        assert sdk.write1ByteTxRx(port, 1, DELAY, 0) == (COMM_SUCCESS, 7)  # Access Error
+        assert sdk.write4ByteTxRx(port, 1, GOAL, 4096) == (COMM_SUCCESS, 6)  # Data Limit Error
+        assert sdk.reboot(port, 1) == (COMM_SUCCESS, 0)
+        assert sdk.ping(port, 1)[1] == COMM_RX_TIMEOUT  # it is booting
+
+
+def test_the_makers_sdk_moves_the_arm_by_sync_writes_and_sees_it_by_sync_reads(tmp_path: Path) -> None:
+    with running(tmp_path / "arm") as arm, sdk_at(tmp_path / "arm") as (port, sdk):
+        read = GroupSyncRead(port, sdk, POSITION, 4)
+        write = GroupSyncWrite(port, sdk, GOAL, 4)
+        goals = {1: 2248, 2: 1798}
+        for id, goal in goals.items():
+            assert sdk.write1ByteTxRx(port, id, DELAY, 0) == (COMM_SUCCESS, 0)
+            assert sdk.write1ByteTxRx(port, id, TORQUE, 1) == (COMM_SUCCESS, 0)
+            assert read.addParam(id)
+            assert write.addParam(id, list(goal.to_bytes(4, "little")))
+        assert write.txPacket() == COMM_SUCCESS
+
+        def has_arrived() -> bool:
+            assert read.txRxPacket() == COMM_SUCCESS
+            return all(abs(read.getData(id, POSITION, 4) - goal) < 60 for id, goal in goals.items())
+
+        wait_for(has_arrived)
+        assert read.fastSyncRead() == COMM_SUCCESS
+        assert has_arrived()
+    assert arm.mechanics.data.joint("pan").qpos[0] == pytest.approx(MOUNTS[0].angle(2248), abs=0.1)
+    assert arm.bus.counts["unintelligible"] == 0
+
+
+def test_faults_of_the_line_are_errors_of_the_sdk_and_never_wrong_values(tmp_path: Path) -> None:
+    faults = FaultsConfig(corrupt=0.2, garbage=0.2)
+    with running(tmp_path / "arm", faults) as arm, sdk_at(tmp_path / "arm") as (port, sdk):
+        results = [sdk.readTxRx(port, 1, POSITION, 4) for _ in range(40)]
+    good = [bytes(data) for data, result, error in results if (result, error) == (COMM_SUCCESS, 0)]
+    assert {result for _, result, _ in results} <= {COMM_SUCCESS, COMM_RX_TIMEOUT, COMM_RX_CORRUPT}
+    assert {error for _, _, error in results} <= {0, 3}  # 3: what the servo got was corrupt
+    assert 0 < len(good) < 40
+    assert set(good) == {(2148).to_bytes(4, "little")}
+    assert arm.bus.faults.counts["corrupted"] > 0
+
+
+def test_events_happen(tmp_path: Path) -> None:
+    faults = FaultsConfig(events=["0:missing:2:0.05", "0.1:shock:1", "0.15:hang_up::0.02"])
+    with running(tmp_path / "arm", faults) as arm:
+        wait_for(lambda: 2 in arm.bus.absent)
+        wait_for(lambda: 2 not in arm.bus.absent)
+        wait_for(lambda: arm.figures.happened == ["missing 2", "shock 1", "hang_up"])
+        wait_for((tmp_path / "arm").is_symlink)
+        with sdk_at(tmp_path / "arm") as (port, sdk):
+            assert sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0x80)
+            assert sdk.read1ByteTxRx(port, 1, ERROR_STATUS)[0] == 0x10
+
+
+def test_an_event_for_a_servo_that_is_not_there_is_refused() -> None:
+    mechanics = make_mechanics()
+    bus = VirtualBus(make_servos(mechanics, 1_000_000, 0))
+    with pytest.raises(UsageError, match="no servo '7'; valid: 1, 2"):
+        VirtualArm(mechanics, bus, PseudoTerminal(Path("x")), RealClock(), [Event.parse("1:missing:7")])
+
+
+# --- the command -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.e2e
+def test_the_command_serves_an_arm_until_ctrl_c(tmp_path: Path) -> None:
+    link = tmp_path / "arm"
+    command = [sys.executable, "-m", "robot_orl.cli", "virtual-arm", f"port={link}", "task=arm_reach"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: link.is_symlink() or process.poll() is not None, 60)
+        with sdk_at(link) as (port, sdk):
+            found, result = sdk.broadcastPing(port)
+            assert result == COMM_SUCCESS
+            assert {id: model for id, (model, _) in found.items()} == {
+                1: 1060, 2: 1060, 3: 1200, 4: 1200, 5: 1200, 6: 1200
+            }  # fmt: skip
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert "another virtual arm is at" in second.stderr
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "2 instructions" in said or "1 instructions" in said
+    assert not os.path.lexists(link)
+
+
+@pytest.mark.e2e
+def test_a_killed_arm_leaves_a_link_that_the_next_one_replaces(tmp_path: Path) -> None:
+    link = tmp_path / "arm"
+    command = [sys.executable, "-m", "robot_orl.cli", "virtual-arm", f"port={link}", "task=arm_reach"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: link.is_symlink() or process.poll() is not None, 60)
+        process.kill()
+    assert link.is_symlink()
+    done = subprocess.run([*command, "duration_s=0.1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not os.path.lexists(link)
