@@ -13,51 +13,15 @@ from gymnasium.utils import seeding
 
 from envs.arm_model import ASSETS, HOME_POSE, JOINTS, next_targets
 from envs.arm_physics import ArmSimulation, Kinematics
+from envs.arm_starts import CUBE_M, lift_start, push_start, reach_start
 from envs.base import SimulatedTask, signals, xyz
 from robot_orl.errors import UsageError, unknown
 from robot_orl.types import Array, Signal, Spec
 
 CONTROL_HZ = 50.0
 START_NOISE_RAD = 0.02  # a real arm does not come home to the same tick each time
-CUBE_M = 0.015  # half its edge: the height of its centre on the bench
 _OPTIONS = ("randomise", "backlash", "torque_limit", "width", "height", "camera", "cameras")
 _CAMERA = {"lookat": (0.11, 0.0, 0.075), "distance": 0.52, "azimuth": 145.0, "elevation": -26.0}
-
-
-def _around_the_base(rng: np.random.Generator, radius: tuple[float, float], angle: float) -> Array:
-    """(2,) m: a place between two radii [m] from the base, at most `angle` [rad] from straight ahead."""
-    r, phi = rng.uniform(*radius), rng.uniform(-angle, angle)
-    return np.array([r * np.cos(phi), r * np.sin(phi)])
-
-
-def _reach_start(rng: np.random.Generator) -> dict[str, Array]:
-    return {"goal": np.append(_around_the_base(rng, (0.12, 0.24), 0.9), rng.uniform(0.04, 0.2))}
-
-
-def _push_start(rng: np.random.Generator) -> dict[str, Array]:
-    """The goal lies 5 to 10 cm from the cube, where the arm can push it to."""
-    cube = _around_the_base(rng, (0.12, 0.18), 0.7)
-    while True:
-        distance, heading = rng.uniform(0.05, 0.1), rng.uniform(-np.pi, np.pi)
-        goal = cube + distance * np.array([np.cos(heading), np.sin(heading)])
-        if 0.12 < np.hypot(*goal) < 0.18 and abs(np.arctan2(goal[1], goal[0])) < 0.8:
-            return {"goal": np.append(goal, CUBE_M), "object_pos": cube, "object_turn": _turn(rng, cube)}
-
-
-def _lift_start(rng: np.random.Generator) -> dict[str, Array]:
-    """The goal lies in the air, up to 4 cm aside of the cube."""
-    cube = _around_the_base(rng, (0.13, 0.19), 0.7)
-    goal = np.append(cube + rng.uniform(-0.03, 0.03, 2), rng.uniform(0.06, 0.1))
-    return {"goal": goal, "object_pos": cube, "object_turn": _turn(rng, cube)}
-
-
-def _turn(rng: np.random.Generator, cube: Array) -> Array:
-    """(2,) w and z of the quaternion of a cube that faces the base, give or take 0.2 rad.
-
-    Not more, since how it is turned is not observed.
-    """
-    half = 0.5 * (np.arctan2(cube[1], cube[0]) + rng.uniform(-0.2, 0.2))
-    return np.array([np.cos(half), np.sin(half)])
 
 
 @dataclass(frozen=True)
@@ -74,9 +38,9 @@ class _Variant:
 
 
 _VARIANTS = {
-    "arm_reach": _Variant("arm_reach.xml", _reach_start, threshold=0.02, horizon=100),
-    "arm_push": _Variant("arm_cube.xml", _push_start, threshold=0.025, horizon=150),
-    "arm_lift": _Variant("arm_cube.xml", _lift_start, threshold=0.025, horizon=150),
+    "arm_reach": _Variant("arm_reach.xml", reach_start, threshold=0.02, horizon=100),
+    "arm_push": _Variant("arm_cube.xml", push_start, threshold=0.025, horizon=150),
+    "arm_lift": _Variant("arm_cube.xml", lift_start, threshold=0.025, horizon=150),
 }
 
 
@@ -101,7 +65,7 @@ class ArmTask(SimulatedTask):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
-    joints = JOINTS
+    joints: tuple[str, ...] = JOINTS
 
     def __init__(
         self,
