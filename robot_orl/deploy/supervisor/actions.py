@@ -58,6 +58,6 @@ class ActionLimiter:
 
 def _inward(bound: float, towards: float) -> float:
     """The bound as float32 that lies inside it, so that rounding never leaves the range."""
-    rounded = np.float32(bound)
+    rounded = float(np.float32(bound))
     is_outside = rounded < bound if towards > 0 else rounded > bound
-    return float(np.nextafter(rounded, np.float32(towards)) if is_outside else rounded)
+    return float(np.nextafter(np.float32(bound), np.float32(towards))) if is_outside else rounded

@@ -13,6 +13,8 @@ from robot_orl.types import Array
 # Of these the larger value is the tighter one; of all others the smaller.
 LOWER_BOUNDS = frozenset({"low_rad", "workspace_low_m", "floor_m"})
 
+FAR = 1e4  # rad or m: no robot gets there
+
 
 @dataclass
 class Limits(Schema):
@@ -27,8 +29,12 @@ class Limits(Schema):
     max_policy_age_s: float = setting(
         0.25, "an older answer of the policy stops the robot", unit="s", low=0, high=60
     )
-    low_rad: list[float] = setting(factory=list, help="lowest target of each joint", unit="rad")
-    high_rad: list[float] = setting(factory=list, help="highest target of each joint", unit="rad")
+    low_rad: list[float] = setting(
+        factory=list, help="lowest target of each joint", unit="rad", low=-FAR, high=FAR
+    )
+    high_rad: list[float] = setting(
+        factory=list, help="highest target of each joint", unit="rad", low=-FAR, high=FAR
+    )
     max_speed_rad_s: list[float] = setting(
         factory=list, help="of the joints' targets", unit="rad/s", low=1e-6, high=1e6
     )
@@ -43,10 +49,12 @@ class Limits(Schema):
         high=1e12,
     )
     workspace_low_m: list[float] = setting(
-        factory=list, help="corner x, y, z of the box that the tool stays in", unit="m"
+        factory=list, help="corner x, y, z of the box that the tool stays in", unit="m", low=-FAR, high=FAR
     )
-    workspace_high_m: list[float] = setting(factory=list, help="the opposite corner", unit="m")
-    floor_m: float | None = setting(None, "lowest height z of the tool", unit="m")
+    workspace_high_m: list[float] = setting(
+        factory=list, help="the opposite corner", unit="m", low=-FAR, high=FAR
+    )
+    floor_m: float | None = setting(None, "lowest height z of the tool", unit="m", low=-FAR, high=FAR)
     max_start_distance_rad: float | None = setting(
         None, "a first target further from the joints is approached at start_speed_rad_s", unit="rad", low=0
     )

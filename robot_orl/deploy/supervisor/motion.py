@@ -10,6 +10,9 @@ Per joint, with x the last target and u the change of the last tick, all in rad 
 A change inside all of these passes as it is; any other becomes the nearest that is. Because the range is
 approached slowly enough to stop, range, speed and acceleration never contradict each other.
 
+A first target that lies far off is approached slowly, so that the joint comes to rest at it, or moves along
+with it, until a tick comes in which the limits let it through.
+
 The tool is kept in its box last: where the targets would take it out (or further out), each joint in turn
 gets its change, or a braked one, or stands still, whichever first leaves the tool inside. Standing still
 overrules the acceleration: it is the one thing that is always safe to send.
@@ -75,37 +78,54 @@ class MotionLimiter:
         self._targets: list[float] = targets.tolist()
         self._change = self._still  # of the last tick
         self._bend = self._still  # of the change
-        self._ramps: bool | None = None  # known with the first target that is asked for
+        self._asked = self._targets
+        self._is_first = True
+        self._ramps = False
         self._outside = self._depth(self._targets)
 
     def __call__(self, wanted: Array) -> tuple[Array, int]:
         """Finite targets, (J,) rad -> what may be sent, (J,), and the `Safety` bits of what changed it."""
         asked = wanted.tolist()
-        bits = ramps = self._ramp_bit(asked)
-        change = []
-        for joint, goal in enumerate(asked):
-            step, found = self._limited(joint, goal, ramps != 0)
-            change.append(step)
-            bits |= found
+        targets, bits = self._all_limited(asked)
+        if self._start_distance is not None and (self._is_first or self._ramps):
+            targets, bits = self._ramped(asked, targets, bits)
+        self._asked, self._is_first = asked, False
         if self._tool_at is not None:
-            change, found = self._kept_in_box(change)
+            targets, found = self._kept_in_box(targets)
             bits |= found
-        targets = [self._moved(joint, step) for joint, step in enumerate(change)]
         change = [new - old for new, old in zip(targets, self._targets, strict=True)]
         self._bend = [new - old for new, old in zip(change, self._change, strict=True)]
         self._targets, self._change = targets, change
         return np.array(targets), bits
 
-    def _ramp_bit(self, asked: list[float]) -> int:
-        """START_RAMP until a first target that lies far off has been reached."""
-        if self._ramps is False or self._start_distance is None:
-            return 0
-        distance = max(abs(goal - x) for goal, x in zip(asked, self._targets, strict=True))
-        self._ramps = distance > self._start_distance
-        return _START_RAMP if self._ramps else 0
+    def _all_limited(self, asked: list[float], ramp: float | None = None) -> tuple[list[float], int]:
+        """Every joint on its own. ramp: fastest change while a first target is approached, or None."""
+        targets, bits = [], 0
+        for joint, goal in enumerate(asked):
+            target, found = self._limited(joint, goal, ramp)
+            targets.append(target)
+            bits |= found
+        return targets, bits
 
-    def _limited(self, joint: int, goal: float, ramps: bool) -> tuple[float, int]:
-        """The nearest change of a joint's target that keeps to the joint's limits, and their bits."""
+    def _ramped(self, asked: list[float], targets: list[float], bits: int) -> tuple[list[float], int]:
+        """What `_all_limited` found where the target is near, or one far off has been caught up with."""
+        assert self._start_distance is not None
+        ways = [goal - x for goal, x in zip(asked, self._targets, strict=True)]
+        is_far = max(map(abs, ways)) > self._start_distance
+        gaps = [abs(way - self._drift(joint, asked[joint])) for joint, way in enumerate(ways)]
+        is_caught = bits == 0 and all(g <= a for g, a in zip(gaps, self._acceleration, strict=True))
+        self._ramps = is_far or (self._ramps and not is_caught)
+        if not self._ramps:
+            return targets, bits
+        targets, bits = self._all_limited(asked, self._start_speed if is_far else math.inf)
+        return targets, bits | _START_RAMP
+
+    def _drift(self, joint: int, goal: float) -> float:
+        """How far what is asked for moved in this tick."""
+        return 0.0 if self._is_first else goal - self._asked[joint]
+
+    def _limited(self, joint: int, goal: float, ramp: float | None) -> tuple[float, int]:
+        """The nearest target of a joint that keeps to the joint's limits, and their bits."""
         x, before, bits = self._targets[joint], self._change[joint], 0
         low, high, slower = self.low[joint], self.high[joint], self._acceleration[joint]
         inside = low if goal < low else high if goal > high else goal
@@ -113,9 +133,11 @@ class MotionLimiter:
             bits = _POSITION
         change = inside - x
         fastest = self._speed[joint]
-        if ramps:  # the goal stands still, so come to rest at it
-            fastest = min(fastest, self._start_speed)
-            change = math.copysign(min(stoppable(abs(change), slower), fastest), change)
+        if ramp is not None:
+            drift = self._drift(joint, goal)
+            gap = change - drift  # slow down so that it is closed when the joint moves as the goal does
+            change = drift + math.copysign(stoppable(abs(gap), slower), gap)
+            fastest = min(fastest, max(ramp, abs(before) - slower))
         middle, jerk = before + self._bend[joint], self._jerk[joint]
         if abs(change - middle) > jerk:
             change = middle + math.copysign(jerk, change - middle)
@@ -130,33 +152,30 @@ class MotionLimiter:
         if abs(change) > room:
             change = math.copysign(room, change)
             bits |= _POSITION
-        return change, bits
+        return (inside if change == inside - x else self._moved(joint, change)), bits
 
     def _moved(self, joint: int, change: float) -> float:
         """The target after a change; rounding must not leave a range that it was in."""
         x, low, high = self._targets[joint], self.low[joint], self.high[joint]
         return min(max(x + change, min(low, x)), max(high, x))
 
-    def _kept_in_box(self, change: list[float]) -> tuple[list[float], int]:
-        """The changes with the tool in its box, or no further out of it than it was."""
-        targets = [self._moved(joint, step) for joint, step in enumerate(change)]
+    def _kept_in_box(self, targets: list[float]) -> tuple[list[float], int]:
+        """The targets with the tool in its box, or no further out of it than it was."""
         depth = self._depth(targets)
         if depth <= self._outside:
             self._outside = depth
-            return change, 0
-        kept, targets = self._still.copy(), self._targets.copy()
-        for joint, step in enumerate(change):
+            return targets, 0
+        kept = self._targets.copy()
+        for joint, target in enumerate(targets):
             before = self._change[joint]
             braked = math.copysign(max(0.0, abs(before) - self._acceleration[joint]), before)
-            for attempt in (step, braked):
-                if attempt == 0.0:
-                    continue
-                targets[joint] = self._moved(joint, attempt)
-                depth = self._depth(targets)
+            for attempt in (target, self._moved(joint, braked)):
+                kept[joint] = attempt
+                depth = self._depth(kept)
                 if depth <= self._outside:
-                    kept[joint], self._outside = attempt, depth
+                    self._outside = depth
                     break
-                targets[joint] = self._targets[joint]
+                kept[joint] = self._targets[joint]
         return kept, _WORKSPACE
 
     def _depth(self, targets: list[float]) -> float:
