@@ -14,11 +14,13 @@ import mujoco
 import numpy as np
 
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
+from robot_orl.deploy.sensors.transforms import rigid
 from robot_orl.types import Array
 
 WEBCAM = (-0.28, 0.09, 0.0008, -0.0005, 0.0)  # k1 k2 p1 p2 k3: the barrel of a cheap 60 degree lens
 MUJOCO_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])  # MuJoCo's cameras look along -z, with y up
 FINER = 2  # as many pixels are drawn across one of the camera's
+FACING = np.diag([1.0, -1.0, -1.0, 1.0])  # of a print that looks straight at the camera
 WIDER = 1.25  # as wide is drawn, for what the lens bends into view
 
 
@@ -125,6 +127,7 @@ def _xml(pieces: dict[str, tuple[Array, Array, Array]], width: int, height: int,
             f'quat="{_words(quaternion)}" contype="0" conaffinity="0"/>'
         )
     return f"""<mujoco>
+  <compiler balanceinertia="true"/>
   <visual>
     <global offwidth="{width}" offheight="{height}" fovy="{fovy}"/>
     <headlight ambient="0.5 0.5 0.5" diffuse="0.4 0.4 0.4" specular="0 0 0"/>
@@ -154,3 +157,17 @@ def with_margin(printed: Array, modules: int) -> tuple[Array, float]:
     margin = printed.shape[0] // modules
     wide = np.pad(printed, margin, constant_values=255)
     return wide, wide.shape[0] / printed.shape[0]
+
+
+def random_view(
+    rng: np.random.Generator, lens: Lens, near_m: float, far_m: float, tilt_deg: float, reach: float
+) -> Array:
+    """A pose of something flat in the camera's frame, (4, 4), with its middle within `reach` of the way from
+    the middle to the edge of the frame, turned to the camera but for a tilt and spun at will."""
+    distance = rng.uniform(near_m, far_m)
+    half = np.array([lens.width, lens.height]) / 2 / lens.focal_px
+    beside = rng.uniform(-1, 1, 2) * half * reach * distance
+    angle = rng.uniform(0, 2 * np.pi)
+    tilt = np.array([np.cos(angle), np.sin(angle), 0]) * np.radians(rng.uniform(0, tilt_deg))
+    pose = rigid(tilt, (*beside, distance)) @ FACING @ rigid((0, 0, rng.uniform(-np.pi, np.pi)), (0, 0, 0))
+    return pose
