@@ -145,9 +145,9 @@ class DynamixelRobot:
         arm = self._connected()
         self._goal = self._task.sample_goal(seed)
         self._begin_move(arm)
-        self._move(np.asarray(self._task.home_pose, float))
+        arrived = self._move(np.asarray(self._task.home_pose, float))
         self._observe_now()
-        self._holding = False
+        self._holding = not arrived
 
     def observe(self) -> RobotObservation:
         """Ask the joints; after a bad answer the last observation, with its time.
@@ -307,6 +307,7 @@ class DynamixelRobot:
         """At the positions that were just read; the watchdog off, for nothing needs to be sent any more."""
         arm.set_watchdog(False)
         self._targets = arm.goto(self._state.positions)
+        arm.confirm_goals()
 
     # --- beneath --------------------------------------------------------------------------------------
 

@@ -166,6 +166,10 @@ class ServoArm:
         self._bus.sync_write(_X["goal_position"], self._goals)
         return allowed
 
+    def confirm_goals(self) -> None:
+        """The last goals once more, each acknowledged: nothing comes after them that would mend a loss."""
+        self._write_each(_X["goal_position"], self._goals)
+
     def torque_on(self) -> None:
         """Every joint holds where it is. Goals first: a servo drives to its goal when the torque comes on."""
         self.state = self._bus.retrying(self._read_state)

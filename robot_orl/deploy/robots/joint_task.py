@@ -96,10 +96,11 @@ def _fitting_tasks() -> list[str]:
     """Of the registered ones; only those are made whose class looks like it."""
     names = []
     for name, spec in sorted(gymnasium.registry.items()):
-        if spec.version is not None or not isinstance(spec.entry_point, str):
+        if spec.version is not None or spec.entry_point is None:
             continue
         with suppress(ImportError, AttributeError):  # somebody's task, and not installed
-            if not hasattr(load_env_creator(spec.entry_point), "observation_of"):
+            found = spec.entry_point
+            if not hasattr(load_env_creator(found) if isinstance(found, str) else found, "observation_of"):
                 continue
             env = make_env(TaskConfig(name))
             if _needs_joints_only(cast(JointTask, env.unwrapped)):
