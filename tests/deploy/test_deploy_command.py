@@ -7,6 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,74 @@ def test_ctrl_c_while_homing_ends_before_the_first_tick(
     assert err == "robot-orl: interrupted; the robot was stopped and what was recorded is kept\n"
     assert shown(out)["period error [us]"] == "none"
     assert (told(bundle)["ticks"], told(bundle)["stopped_by"]) == (0, "interrupt")
+
+
+def at_send(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], None]) -> None:
+    """Do `act` at the start of the command of this number."""
+    send, sent = SimRobot.send, []
+
+    def acting(self: SimRobot, action: Array) -> Array:
+        sent.append(action)
+        if len(sent) == count:
+            act()
+        return send(self, action)
+
+    monkeypatch.setattr(SimRobot, "send", acting)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("kind", ["file", "signal"])
+def test_an_emergency_stop_ends_the_run_and_nothing_moves_any_more(
+    bundle: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    file = tmp_path / "stop"
+    act = file.touch if kind == "file" else lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    at_send(monkeypatch, 3, act)
+    parked: list[str] = []
+    monkeypatch.setattr(SimRobot, "park", lambda self: parked.append(self.name))
+    words_ = words(bundle, "duration_s=30", f"estop_file={file}", f"record={tmp_path / 'data'}")
+    assert main(words_) == 130
+    why = f"{file} appeared" if kind == "file" else "signal SIGUSR1"
+    assert capsys.readouterr().err == (
+        f"robot-orl: emergency stop, {why}; the robot holds where it is, the record is kept\n"
+    )
+    figures = told(bundle)
+    assert (figures["stopped_by"], figures["stop_reason"]) == ("emergency", why)
+    assert (figures["fault"], figures["parked"], parked) == (None, False, [])
+    (record,) = Dataset.open(tmp_path / "data").records
+    assert (record.length, record.meta.end_reason) == (figures["ticks"] - 1, "emergency")
+
+
+def test_a_file_that_means_stop_and_is_there_already_is_refused(bundle: Path, capsys: Capture) -> None:
+    assert main(words(bundle, f"estop_file={bundle}")) == 2
+    assert capsys.readouterr().err == f"robot-orl: {bundle} exists, which means stop: remove it first\n"
+
+
+def test_a_dead_man_file_without_its_time_is_refused(bundle: Path, capsys: Capture) -> None:
+    assert main(words(bundle, "dead_man_file=x")) == 2
+    assert "dead_man_file= needs dead_man_s=" in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+def test_a_dead_man_input_that_is_let_go_stops_the_robot(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Touched by a thread until the fifth command."""
+    file, let_go = tmp_path / "held", threading.Event()
+    file.touch()
+
+    def hold() -> None:
+        while not let_go.wait(0.01):
+            os.utime(file)
+
+    at_send(monkeypatch, 5, let_go.set)
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert main(words(bundle, "duration_s=30", "dead_man_s=0.5", f"dead_man_file={file}")) == 130
+    out, err = capsys.readouterr()
+    assert f"touch {file} again and again: the robot moves only meanwhile" in out
+    assert "emergency stop, the dead-man input was let go for 0.5 s" in err
+    assert told(bundle)["ticks"] >= 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -219,6 +289,36 @@ def test_a_closed_terminal_stops_the_robot_and_keeps_the_figures(bundle: Path) -
         process.wait()
     figures = told(bundle)
     assert (figures["stopped_by"], figures["fault"]) == ("interrupt", None)
+
+
+@pytest.mark.e2e
+def test_a_key_in_the_terminal_is_an_emergency_stop(bundle: Path) -> None:
+    leader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "robot_orl.cli", *words(bundle, "duration_s=60")]
+    process = subprocess.Popen(
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
+    )
+    os.close(terminal)
+    try:
+        text = b""
+        while b" 0 s spent" not in text and b" 1 s spent" not in text:
+            text += os.read(leader, 4096)
+        assert b"any key stops the robot" in text
+        os.write(leader, b" ")
+        while b"emergency stop, a key was pressed" not in text:
+            text += os.read(leader, 4096)
+        assert process.wait(PATIENCE_S) == 130
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+    figures = told(bundle)
+    assert (figures["stopped_by"], figures["stop_reason"]) == ("emergency", "a key was pressed")
 
 
 def test_the_limits_of_an_export_are_those_of_a_bundle() -> None:

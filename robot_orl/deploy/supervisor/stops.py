@@ -125,10 +125,15 @@ def stop_sources(
             watches.append(lambda: _watch_file(stop, Path(estop_file), ended))
         if dead_man_file is not None:
             watches.append(lambda: _watch_touches(stop, Path(dead_man_file), now_ns, ended))
-        for watch in watches:
-            threading.Thread(target=watch, name="stop", daemon=True).start()
-        undo.callback(ended.set)
-        yield
+        threads = [threading.Thread(target=watch, name="stop", daemon=True) for watch in watches]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for thread in threads:  # so that none reads a key that is no more for us
+                thread.join(5 * POLL_S)
 
 
 def terminal() -> int | None:
