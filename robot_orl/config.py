@@ -247,13 +247,18 @@ class VirtualArmConfig(Schema):
     baud: int = setting(
         1_000_000, "Rate that the servos are set to.", unit="bit/s", low=9_600, high=4_500_000
     )
-    assembly: int = setting(
-        0, "Which pair of hands screwed it together: offsets and directions.", low=0, high=MAX_RUN_SEED
-    )
     offset_ticks: int = setting(
-        400, "Servos are mounted at most so far off; 0: by the book.", unit="ticks", low=0, high=2_048
+        0,
+        "Servos are mounted up to so far off, and some the other way round; 0: by the book.",
+        unit="ticks",
+        low=0,
+        high=2_048,
     )
+    assembly: int = setting(0, "Which pair of hands mounted them so.", low=0, high=MAX_RUN_SEED)
     wire_time: bool = setting(True, "Answers take the time that they take on the wire.")
+    world: str | None = setting(
+        None, "Path of a socket for what a person does beside it: look, put_back, hold, let_go, fault."
+    )
     duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
     faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
 

@@ -26,12 +26,14 @@ from dynamixel_sdk import (
 )
 
 from robot_orl.deploy.dynamixel.arm import VirtualArm, make_servos
+from robot_orl.deploy.dynamixel.beside import actions
 from robot_orl.deploy.dynamixel.bus import VirtualBus
 from robot_orl.deploy.dynamixel.faults import Event, FaultsConfig, LineFaults
 from robot_orl.deploy.dynamixel.mechanics import KOCH, Mechanics, Mount, assembled
 from robot_orl.deploy.dynamixel.motor import Drive
 from robot_orl.deploy.dynamixel.port import PseudoTerminal
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
+from robot_orl.deploy.dynamixel.world import World, WorldSocket
 from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import UsageError
 
@@ -244,16 +246,17 @@ def test_a_hang_up_is_an_error_on_the_other_end(tmp_path: Path) -> None:
 
 
 def test_the_makers_sdk_pings_reads_and_writes(tmp_path: Path) -> None:
+    """Each until it comes true: on a busy computer an answer may come after the SDK's 34 ms."""
     with running(tmp_path / "arm"), sdk_at(tmp_path / "arm") as (port, sdk):
-        assert sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0)
-        assert sdk.ping(port, 2) == (1200, COMM_SUCCESS, 0)
         assert sdk.ping(port, 3)[1] == COMM_RX_TIMEOUT
-        assert sdk.read4ByteTxRx(port, 1, POSITION) == (2148, COMM_SUCCESS, 0)
-        assert sdk.write1ByteTxRx(port, 1, TORQUE, 1) == (COMM_SUCCESS, 0)
-        assert sdk.write1ByteTxRx(port, 1, DELAY, 0) == (COMM_SUCCESS, 7)  # Access Error
-        assert sdk.write4ByteTxRx(port, 1, GOAL, 4096) == (COMM_SUCCESS, 6)  # Data Limit Error
-        assert sdk.reboot(port, 1) == (COMM_SUCCESS, 0)
-        assert sdk.ping(port, 1)[1] == COMM_RX_TIMEOUT  # it is booting
+        wait_for(lambda: sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0))
+        wait_for(lambda: sdk.ping(port, 2) == (1200, COMM_SUCCESS, 0))
+        wait_for(lambda: sdk.read4ByteTxRx(port, 1, POSITION) == (2148, COMM_SUCCESS, 0))
+        wait_for(lambda: sdk.write1ByteTxRx(port, 1, TORQUE, 1) == (COMM_SUCCESS, 0))
+        wait_for(lambda: sdk.write1ByteTxRx(port, 1, DELAY, 0) == (COMM_SUCCESS, 7))  # Access Error
+        wait_for(lambda: sdk.write4ByteTxRx(port, 1, GOAL, 4096) == (COMM_SUCCESS, 6))  # Data Limit Error
+        wait_for(lambda: sdk.reboot(port, 1) == (COMM_SUCCESS, 0))
+        wait_for(lambda: sdk.read1ByteTxRx(port, 1, TORQUE) == (0, COMM_SUCCESS, 0))
 
 
 def test_the_makers_sdk_moves_the_arm_by_sync_writes_and_sees_it_by_sync_reads(tmp_path: Path) -> None:
@@ -262,33 +265,34 @@ def test_the_makers_sdk_moves_the_arm_by_sync_writes_and_sees_it_by_sync_reads(t
         write = GroupSyncWrite(port, sdk, GOAL, 4)
         goals = {1: 2248, 2: 1798}
         for id, goal in goals.items():
-            assert sdk.write1ByteTxRx(port, id, DELAY, 0) == (COMM_SUCCESS, 0)
-            assert sdk.write1ByteTxRx(port, id, TORQUE, 1) == (COMM_SUCCESS, 0)
+            wait_for(lambda id=id: sdk.write1ByteTxRx(port, id, TORQUE, 1) == (COMM_SUCCESS, 0))  # type: ignore[misc]
             assert read.addParam(id)
             assert write.addParam(id, list(goal.to_bytes(4, "little")))
         assert write.txPacket() == COMM_SUCCESS
 
         def has_arrived() -> bool:
-            assert read.txRxPacket() == COMM_SUCCESS
             return all(abs(read.getData(id, POSITION, 4) - goal) < 60 for id, goal in goals.items())
 
-        wait_for(has_arrived)
-        assert read.fastSyncRead() == COMM_SUCCESS
-        assert has_arrived()
+        wait_for(lambda: read.txRxPacket() == COMM_SUCCESS and has_arrived())
+        wait_for(lambda: read.fastSyncRead() == COMM_SUCCESS and has_arrived())
     assert arm.mechanics.data.joint("pan").qpos[0] == pytest.approx(MOUNTS[0].angle(2248), abs=0.1)
     assert arm.bus.counts["unintelligible"] == 0
 
 
 def test_faults_of_the_line_are_errors_of_the_sdk_and_never_wrong_values(tmp_path: Path) -> None:
-    faults = FaultsConfig(corrupt=0.2, garbage=0.2)
-    with running(tmp_path / "arm", faults) as arm, sdk_at(tmp_path / "arm") as (port, sdk):
-        results = [sdk.readTxRx(port, 1, POSITION, 4) for _ in range(40)]
-    good = [bytes(data) for data, result, error in results if (result, error) == (COMM_SUCCESS, 0)]
-    assert {result for _, result, _ in results} <= {COMM_SUCCESS, COMM_RX_TIMEOUT, COMM_RX_CORRUPT}
-    assert {error for _, _, error in results} <= {0, 3}  # 3: what the servo got was corrupt
-    assert 0 < len(good) < 40
+    faults = FaultsConfig(corrupt=0.3, garbage=0.3)
+    good: list[bytes] = []
+    bad = 0
+    with running(tmp_path / "arm", faults), sdk_at(tmp_path / "arm") as (port, sdk):
+        while len(good) < 4 or bad < 4:
+            data, result, error = sdk.readTxRx(port, 1, POSITION, 4)
+            assert result in (COMM_SUCCESS, COMM_RX_TIMEOUT, COMM_RX_CORRUPT)
+            assert error in (0, 3)  # 3: what reached the servo was corrupt
+            if (result, error) == (COMM_SUCCESS, 0):
+                good.append(bytes(data))
+            else:
+                bad += 1
     assert set(good) == {(2148).to_bytes(4, "little")}
-    assert arm.bus.faults.counts["corrupted"] > 0
 
 
 def test_events_happen(tmp_path: Path) -> None:
@@ -299,8 +303,8 @@ def test_events_happen(tmp_path: Path) -> None:
         wait_for(lambda: arm.figures.happened == ["missing 2", "shock 1", "hang_up"])
         wait_for((tmp_path / "arm").is_symlink)
         with sdk_at(tmp_path / "arm") as (port, sdk):
-            assert sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0x80)
-            assert sdk.read1ByteTxRx(port, 1, ERROR_STATUS)[0] == 0x10
+            wait_for(lambda: sdk.ping(port, 1) == (1060, COMM_SUCCESS, 0x80))
+            wait_for(lambda: sdk.read1ByteTxRx(port, 1, ERROR_STATUS)[0] == 0x10)
 
 
 def test_an_event_for_a_servo_that_is_not_there_is_refused() -> None:
@@ -308,6 +312,97 @@ def test_an_event_for_a_servo_that_is_not_there_is_refused() -> None:
     bus = VirtualBus(make_servos(mechanics, 1_000_000, 0))
     with pytest.raises(UsageError, match="no servo '7'; valid: 1, 2"):
         VirtualArm(mechanics, bus, PseudoTerminal(Path("x")), RealClock(), [Event.parse("1:missing:7")])
+
+
+# --- beside the arm --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def world_of(arm: VirtualArm, path: Path) -> Iterator[World]:
+    """What is done beside an arm that does not run; its socket is looked after in a thread."""
+    server = WorldSocket(path, actions(arm))
+    server.open()
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            select.select(server.filenos(), [], [], 0.01)
+            server.poll()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    world = World(path)
+    try:
+        yield world
+    finally:
+        world.close()
+        stop.set()
+        thread.join()
+        server.close()
+
+
+def make_arm(link: Path) -> VirtualArm:
+    mechanics = make_mechanics()
+    return VirtualArm(
+        mechanics, VirtualBus(make_servos(mechanics, 1_000_000, 0)), PseudoTerminal(link), RealClock()
+    )
+
+
+def test_one_sees_where_things_are(tmp_path: Path) -> None:
+    arm = make_arm(tmp_path / "arm")
+    arm.mechanics.data.joint("pan").qpos[0] = 0.25
+    with world_of(arm, tmp_path / "world") as world:
+        seen = world.do("look")
+    assert seen["joints"] == {"pan": 0.25, "lift": 0.0}
+    assert seen["torque_on"] == {"pan": False, "lift": False}
+    assert not (tmp_path / "world").exists()
+
+
+def test_a_hand_moves_limp_joints_and_lets_go(tmp_path: Path) -> None:
+    arm = make_arm(tmp_path / "arm")
+
+    def step() -> None:
+        for _ in range(1_000):
+            for number, servo in enumerate(arm.bus.servos):
+                drive = servo.tick(arm.mechanics.shaft(number), 0, arm.mechanics.step_s)
+                arm.mechanics.drive(number, drive)
+            arm.mechanics.step()
+
+    with world_of(arm, tmp_path / "world") as world:
+        world.do("hold", joints={"lift": 0.6})
+        step()
+        assert world.do("look")["joints"]["lift"] == pytest.approx(0.6, abs=0.02)
+        assert arm.bus.servos[1].table["present_current"] == 0  # that was no motor
+        world.do("let_go")
+        step()
+        assert world.do("look")["joints"]["lift"] < 0.0
+
+
+def test_what_cannot_be_done_beside_the_arm_is_said(tmp_path: Path) -> None:
+    with world_of(make_arm(tmp_path / "arm"), tmp_path / "world") as world:
+        for action, arguments, answer in (
+            ("shout", {}, "no action 'shout'; valid: look, hold, let_go, fault"),
+            ("hold", {"joints": {"pen": 1.0}}, "no joint 'pen'"),
+            ("hold", {"joints": {"pan": "far"}}, "pan='far' is no angle"),
+            ("hold", {}, "hold takes joints"),
+            ("fault", {"event": "now"}, "is not TIME:WHAT"),
+            ("fault", {"event": "0:missing:9"}, "no servo '9'"),
+        ):
+            with pytest.raises(UsageError, match=answer):
+                world.do(action, **arguments)
+        world._socket.sendall(b"{nonsense\n[1]\n")
+        assert b"no JSON" in world._lines.readline()
+        assert b"a line is an object" in world._lines.readline()
+        assert world.do("look")["time_s"] == 0.0
+    with pytest.raises(UsageError, match="no virtual arm answers at"):
+        World(tmp_path / "world")
+
+
+def test_a_socket_is_not_made_over_somebody_elses_file(tmp_path: Path) -> None:
+    (tmp_path / "world").write_text("mine")
+    with pytest.raises(UsageError, match="cannot make the socket"):
+        WorldSocket(tmp_path / "world", {}).open()
+    assert (tmp_path / "world").read_text() == "mine"
 
 
 # --- the command -----------------------------------------------------------------------------------------
@@ -319,20 +414,47 @@ def test_the_command_serves_an_arm_until_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "robot_orl.cli", "virtual-arm", f"port={link}", "task=arm_reach"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         wait_for(lambda: link.is_symlink() or process.poll() is not None, 60)
+        models = {1: 1060, 2: 1060, 3: 1200, 4: 1200, 5: 1200, 6: 1200}
         with sdk_at(link) as (port, sdk):
-            found, result = sdk.broadcastPing(port)
-            assert result == COMM_SUCCESS
-            assert {id: model for id, (model, _) in found.items()} == {
-                1: 1060, 2: 1060, 3: 1200, 4: 1200, 5: 1200, 6: 1200
-            }  # fmt: skip
+            wait_for(lambda: {id: found[0] for id, found in sdk.broadcastPing(port)[0].items()} == models)
         second = subprocess.run(command, capture_output=True, text=True, check=False)
         assert second.returncode == 2
         assert "another virtual arm is at" in second.stderr
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "2 instructions" in said or "1 instructions" in said
+    assert " answers, 0 unintelligible" in said
     assert not os.path.lexists(link)
+
+
+@pytest.mark.e2e
+def test_things_are_put_back_while_the_arm_stays(tmp_path: Path) -> None:
+    link, socket = tmp_path / "arm", tmp_path / "world"
+    command = [
+        sys.executable,
+        "-m",
+        "robot_orl.cli",
+        "virtual-arm",
+        f"port={link}",
+        f"world={socket}",
+        "seed=3",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: socket.exists() or process.poll() is not None, 60)
+        world = World(socket)
+        world.do("hold", joints={"shoulder_pan": 0.4})
+        wait_for(lambda: abs(world.do("look")["joints"]["shoulder_pan"] - 0.4) < 0.02)
+        first, second = world.do("put_back", seed=3), world.do("put_back", seed=4)
+        assert world.do("put_back", seed=3)["objects"] == first["objects"] != second["objects"]
+        assert first["goal"] != second["goal"]
+        assert not first["success"]
+        assert second["joints"]["shoulder_pan"] == pytest.approx(0.4, abs=0.05)
+        with pytest.raises(UsageError, match="put_back takes a seed"):
+            world.do("put_back", seed=-1)
+        world.close()
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.e2e

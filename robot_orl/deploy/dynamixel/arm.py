@@ -27,6 +27,7 @@ from robot_orl.deploy.dynamixel.mechanics import Mechanics
 from robot_orl.deploy.dynamixel.port import PseudoTerminal
 from robot_orl.deploy.dynamixel.registers import BAUD_RATES, HardwareError
 from robot_orl.deploy.dynamixel.servo import VirtualServo
+from robot_orl.deploy.dynamixel.world import WorldSocket
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.errors import UsageError, unknown
 
@@ -67,7 +68,7 @@ class Figures:
 
 
 class VirtualArm:
-    """Runs until it is told to stop."""
+    """Runs until it is told to stop. world: the socket for what is done beside it, or None."""
 
     def __init__(
         self,
@@ -82,19 +83,26 @@ class VirtualArm:
         self.figures = Figures()
         self._clock = clock
         self._start_ns = self._step_ns = clock.now_ns()
+        self.world: WorldSocket | None = None
         self._order = count()
         self._plan: list[tuple[int, int, Callable[[], None]]] = []
-        present = {servo.id for servo in bus.servos}
         for event in events:
-            if event.id is not None and event.id not in present:
-                raise unknown("servo", event.id, sorted(present))
-            self._at(event.at_s, partial(self._happen, event))
+            self.plan(event)
+
+    def plan(self, event: Event) -> None:
+        """Let it happen, its time counted from now. Raises: UsageError: for a servo that is not there."""
+        present = sorted(servo.id for servo in self.bus.servos)
+        if event.id is not None and event.id not in present:
+            raise unknown("servo", event.id, present)
+        self._later(event.at_s, partial(self._happen, event))
 
     def run(self, stop: Callable[[], bool], duration_s: float | None = None) -> None:
         """Until `stop()`, or for a time; the port is open while it runs. Raises: UsageError: see the port."""
         self.port.open()
         try:
-            self._start_ns = self._step_ns = self._clock.now_ns()
+            if self.world is not None:
+                self.world.open()
+            self._restart_clock()
             while not stop():
                 now_ns = self._clock.now_ns()
                 if duration_s is not None and now_ns - self._start_ns > duration_s * NS_PER_S:
@@ -102,20 +110,31 @@ class VirtualArm:
                 self._turn(now_ns)
         finally:
             self.port.close()
+            if self.world is not None:
+                self.world.close()
+
+    def _restart_clock(self) -> None:
+        """What was planned before the start is counted from it."""
+        now_ns = self._clock.now_ns()
+        self._plan = [(at_ns - self._start_ns + now_ns, order, do) for at_ns, order, do in self._plan]
+        self._start_ns = self._step_ns = now_ns
 
     def _turn(self, now_ns: int) -> None:
         """Do what is due, and wait for whatever comes next."""
-        while self._plan and self._plan[0][0] <= now_ns - self._start_ns:
+        while self._plan and self._plan[0][0] <= now_ns:
             heapq.heappop(self._plan)[2]()
+        if self.world is not None:
+            self.world.poll()
         if data := self.port.read():
             self.bus.receive(data, now_ns, self.port.baud)
         self._simulate(now_ns)
         self.port.write(self.bus.poll(now_ns))
-        times = [self._step_ns, self.bus.next_ns, self._start_ns + self._plan[0][0] if self._plan else None]
+        times = [self._step_ns, self.bus.next_ns, self._plan[0][0] if self._plan else None]
         next_ns = min(time for time in times if time is not None)
         wait_s = (next_ns - self._clock.now_ns()) / NS_PER_S
-        descriptor = self.port.fileno()
-        select.select([] if descriptor is None else [descriptor], [], [], max(0.0, wait_s))
+        descriptors = [number for number in (self.port.fileno(),) if number is not None]
+        descriptors += self.world.filenos() if self.world is not None else []
+        select.select(descriptors, [], [], max(0.0, wait_s))
 
     def _simulate(self, now_ns: int) -> None:
         """Bring the model to the present."""
@@ -138,7 +157,6 @@ class VirtualArm:
     def _happen(self, event: Event) -> None:
         """Raises nothing: an id that the computer has changed since then is a fault that hits nobody."""
         hit = [servo for servo in self.bus.servos if event.id in (None, servo.id)]
-        self.figures.happened.append(event.what if event.id is None else f"{event.what} {event.id}")
         for servo in hit:
             if event.what in _ERRORS:
                 servo.fail(_ERRORS[event.what])
@@ -157,14 +175,13 @@ class VirtualArm:
         if event.what == "hang_up":
             self.port.unplug()
             self._later(HANG_UP_S if event.duration_s is None else event.duration_s, self.port.open)
-
-    def _at(self, time_s: float, action: Callable[[], Any]) -> None:
-        heapq.heappush(self._plan, (round(time_s * NS_PER_S), next(self._order), action))
+        self.figures.happened.append(event.what if event.id is None else f"{event.what} {event.id}")
 
     def _later(self, delay_s: float | None, action: Callable[[], Any]) -> None:
         """None: never."""
         if delay_s is not None:
-            self._at((self._clock.now_ns() - self._start_ns) / NS_PER_S + delay_s, action)
+            at_ns = self._clock.now_ns() + round(delay_s * NS_PER_S)
+            heapq.heappush(self._plan, (at_ns, next(self._order), action))
 
 
 def _restore_voltage(servo: VirtualServo) -> None:

@@ -19,6 +19,8 @@ from robot_orl.deploy.dynamixel.motor import Drive
 from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, RAD_PER_TICK, XL330_M288, XL430_W250, Model
 from robot_orl.errors import UsageError
 
+HAND_STIFFNESS, HAND_DAMPING, HAND_TORQUE = 20.0, 0.5, 3.0  # N m/rad, N m s/rad, N m
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -68,11 +70,15 @@ def assembled(mounts: Sequence[Mount], seed: int, largest_offset: int) -> tuple[
 
 
 class Mechanics:
-    """Joints and position actuators of one name, moved by drives. model, data: are stepped here."""
+    """Joints and position actuators of one name, moved by drives. model, data: are stepped here.
+
+    hands: where somebody holds joints [rad], by the number of their mount.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, mounts: Sequence[Mount]) -> None:
         """Raises: UsageError: the model lacks a joint or its actuator."""
         self.model, self.data, self.mounts = model, data, tuple(mounts)
+        self.hands: dict[int, float] = {}
         for mount in mounts:
             for kind, name in (
                 (mujoco.mjtObj.mjOBJ_JOINT, "joint"),
@@ -84,6 +90,7 @@ class Mechanics:
         self._qpos = [int(model.jnt_qposadr[joint]) for joint in joints]
         self._dof = [int(model.jnt_dofadr[joint]) for joint in joints]
         self._actuator = [int(model.actuator(mount.joint).id) for mount in mounts]
+        self._direct = [0.0] * len(self.mounts)  # torque of the motor without a target [N m]
         self.max_torques = [self._max_torque(number) for number in range(len(self.mounts))]
         model.actuator_ctrllimited[self._actuator] = False  # the servos' own limits hold
         model.actuator_forcelimited[self._actuator] = True
@@ -95,7 +102,7 @@ class Mechanics:
     def shaft(self, number: int) -> Shaft:
         """Of the servo at that place in `mounts`."""
         mount, dof = self.mounts[number], self._dof[number]
-        torque = self.data.qfrc_actuator[dof] + self.data.qfrc_applied[dof]
+        torque = self.data.qfrc_actuator[dof] + self._direct[number]
         return Shaft(
             mount.ticks(float(self.data.qpos[self._qpos[number]])),
             mount.direction * float(self.data.qvel[dof]) / RAD_PER_TICK,
@@ -106,13 +113,22 @@ class Mechanics:
         """What the motor is asked for from now on."""
         mount, actuator = self.mounts[number], self._actuator[number]
         self.data.ctrl[actuator] = mount.angle(drive.target)
-        self.data.qfrc_applied[self._dof[number]] = mount.direction * drive.torque
+        self._direct[number] = mount.direction * drive.torque
+        self.data.qfrc_applied[self._dof[number]] = self._direct[number] + self._hand(number)
         self.model.actuator_forcerange[actuator] = -drive.torque_limit, drive.torque_limit
         self.model.actuator_gainprm[actuator, 0] = drive.stiffness
         self.model.actuator_biasprm[actuator, 1] = -drive.stiffness
 
     def step(self) -> None:
         mujoco.mj_step(self.model, self.data)
+
+    def _hand(self, number: int) -> float:
+        """Torque of the hand that holds this joint [N m]; it is stronger than the motor, and gives way."""
+        if number not in self.hands:
+            return 0.0
+        error = self.hands[number] - self.data.qpos[self._qpos[number]]
+        wanted = HAND_STIFFNESS * error - HAND_DAMPING * self.data.qvel[self._dof[number]]
+        return float(np.clip(wanted, -HAND_TORQUE, HAND_TORQUE))
 
     def _max_torque(self, number: int) -> float:
         """What the model lets the servo give at most, else its stall torque [N m]."""
