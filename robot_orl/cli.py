@@ -22,6 +22,7 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   evaluate   measure a policy on the fixed evaluation seeds
   export     write a policy as a bundle that runs without PyTorch
   deploy     run a bundle on a robot in a real-time loop
+  calibrate  find out how an arm's servos are mounted, before it is deployed on
   virtual-arm  an arm that is not there, at a serial port that is
   dataset    look at, check, mend, select, label and convert datasets: dataset TOOL PATH ...
   import     bring in data of another format: import source=d4rl path=FILE out=DIR

@@ -26,6 +26,7 @@ GROUPS_OF = {
     "pretrain": ("agent",),
     "finetune": ("agent",),
     "deploy": ("robot",),
+    "calibrate": ("robot",),
     "virtual-arm": ("task",),
     "demo": ("task",),
 }

@@ -238,6 +238,14 @@ class DeployConfig(Schema):
 
 
 @dataclass
+class CalibrateConfig(Schema):
+    """Find out, with a person's hands, how the servos of an arm are mounted; writes a readable YAML."""
+
+    robot: Any = setting(MISSING, "The arm; see below.")
+    out: str = setting(help="The calibration, a YAML file; an old one there is kept beside it as .bak.")
+
+
+@dataclass
 class VirtualArmConfig(Schema):
     """A virtual arm: servos that speak their real protocol at a serial port, moved by MuJoCo in real time."""
 
@@ -314,6 +322,7 @@ COMMANDS: dict[str, type[Schema]] = {
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "deploy": DeployConfig,
+    "calibrate": CalibrateConfig,
     "virtual-arm": VirtualArmConfig,
     "report": ReportConfig,
     "demo": DemoConfig,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from importlib import import_module
 from inspect import cleandoc
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING
 
@@ -66,6 +66,10 @@ def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()
         if item.name in skip:
             continue
         value = values[item.name] if isinstance(values, dict) else getattr(values, item.name)
+        if is_dataclass(each := _element_of(schema, item.name)):  # a table: its rows have fields of their own
+            lines += _entry(f"  {prefix}{item.name}: {', '.join(value) or 'empty'}", item)
+            lines += field_lines(each, each(), f"{prefix}{item.name}.NAME.")
+            continue
         nested = item.default_factory if is_dataclass(item.default_factory) else None
         head = f"  {prefix}{item.name}"
         if nested is None:
@@ -74,6 +78,12 @@ def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()
         if isinstance(nested, type):
             lines += field_lines(nested, value, f"{prefix}{item.name}.")
     return lines
+
+
+def _element_of(schema: type, name: str) -> Any:
+    """What a field that maps names to something maps them to; None: it is another field."""
+    kind = get_type_hints(schema)[name]
+    return get_args(kind)[1] if get_origin(kind) is dict else None
 
 
 def _entry(head: str, item: Field[Any]) -> list[str]:

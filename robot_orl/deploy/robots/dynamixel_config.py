@@ -37,7 +37,7 @@ class ServoConfig(Schema):
     profile_acceleration_rad_s2: float = setting(
         0.0, "likewise its acceleration; 0: it does not limit", unit="rad/s^2", low=0
     )
-    reversed: bool = setting(False, "it is mounted the other way round; used by `robot-orl calibrate`")
+    positive: str = setting("", "where it turns as its angle grows, in words; asked for by calibration")
 
 
 @dataclass
@@ -52,9 +52,10 @@ class DynamixelConfig(Schema):
         None,
         "file made by `robot-orl calibrate`; null: as mounted in the model, allowed for virtual arms only",
     )
-    servos: dict[str, ServoConfig] = setting(
-        factory=dict, help="by joint, in the order of the task's joints: {id, model, mode, gains, limits}"
+    middle_pose: str = setting(
+        "the pose in which all angles of the model are 0", "in words; asked for by calibration"
     )
+    servos: dict[str, ServoConfig] = setting(factory=dict, help="servo table, by joint in the task's order")
     limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
     move_speed_rad_s: float = setting(
         0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5
