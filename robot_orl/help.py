@@ -66,7 +66,7 @@ def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()
         if item.name in skip:
             continue
         value = values[item.name] if isinstance(values, dict) else getattr(values, item.name)
-        if is_dataclass(each := _element_of(schema, item.name)):  # a table: its rows have fields of their own
+        if (each := _row_of(schema, item.name)) is not None:  # a table: its rows have fields of their own
             lines += _entry(f"  {prefix}{item.name}: {', '.join(value) or 'empty'}", item)
             lines += field_lines(each, each(), f"{prefix}{item.name}.NAME.")
             continue
@@ -80,10 +80,11 @@ def field_lines(schema: type, values: Any, prefix: str, skip: Sequence[str] = ()
     return lines
 
 
-def _element_of(schema: type, name: str) -> Any:
-    """What a field that maps names to something maps them to; None: it is another field."""
+def _row_of(schema: type, name: str) -> type | None:
+    """The dataclass to which a field maps names; None: it is another field."""
     kind = get_type_hints(schema)[name]
-    return get_args(kind)[1] if get_origin(kind) is dict else None
+    row = get_args(kind)[1] if get_origin(kind) is dict else None
+    return row if isinstance(row, type) and is_dataclass(row) else None
 
 
 def _entry(head: str, item: Field[Any]) -> list[str]:
