@@ -66,6 +66,9 @@ def assert_same_bits(found: Episode, expected: Episode) -> None:
     assert (found.sim_state is None) == (expected.sim_state is None)
     if found.sim_state is not None:
         pairs.append((found.sim_state, expected.sim_state))
+    assert (found.safety is None) == (expected.safety is None)
+    if found.safety is not None:
+        pairs.append((found.safety, expected.safety))
     for left, right in pairs:
         assert (left.dtype, left.shape) == (right.dtype, right.shape)
         assert left.tobytes() == right.tobytes()

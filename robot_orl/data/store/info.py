@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from robot_orl.data.store.layout import FORMAT_VERSION
+from robot_orl.data.store.layout import FORMAT_VERSION, SAFETY
 
 if TYPE_CHECKING:
     from robot_orl.data.store.reader import Dataset
@@ -51,7 +51,8 @@ class DatasetInfo:
 
     success: share at the last step, of the episodes where it is known; success_any: at any step;
     success_unknown: episodes that do not tell.  realised_hz: median rate of each episode, where known.
-    actors: episodes in which each of them acted.  cameras: size of their frames (height, width).
+    actors: episodes in which each of them acted.  supervised: episodes that tell what a supervisor did.
+    cameras: size of their frames (height, width).
     writers: who adds episodes now.  unsealed: segments whose writer was killed or failed.
     size_bytes: on disk.
     """
@@ -74,6 +75,7 @@ class DatasetInfo:
     deleted: int
     operators: dict[str, OperatorInfo]
     actors: dict[str, int]
+    supervised: int
     end_reasons: dict[str, int]
     quality: Range | None
     lengths: Range | None
@@ -109,6 +111,7 @@ class DatasetInfo:
             ("realised rate [Hz]", str(self.realised_hz or "unknown")),
             ("cameras", cameras or "none"),
             ("who acted", _counts(self.actors) + (" (episodes)" if self.actors else "")),
+            *([("supervised", f"{self.supervised:,} (episodes)")] if self.supervised else []),
             ("ended by", _counts(self.end_reasons)),
             ("segments", f"{self.segments:,}"),
             ("state", state),
@@ -158,6 +161,7 @@ def summarise(dataset: "Dataset") -> DatasetInfo:
         deleted=len(dataset.records) - count,
         operators={name: _operator([r for r in episodes if r.meta.operator == name]) for name in operators},
         actors=dict(Counter(who for record in episodes for who in record.actors or ("unknown",))),
+        supervised=sum(SAFETY in record.crc32c for record in episodes),
         end_reasons=dict(Counter(meta.end_reason for meta in metas)),
         quality=Range.of(meta.quality for meta in metas),
         lengths=Range.of(record.length for record in episodes),

@@ -26,7 +26,7 @@ from robot_orl.errors import DataError, UsageError
 from robot_orl.interop import exporting, labels
 from robot_orl.interop.base import Request, Source, made_spec, task_spec
 from robot_orl.interop.checks import clipped_values
-from robot_orl.interop.exporting import STEP_FIELDS
+from robot_orl.interop.exporting import OPTIONAL, STEP_FIELDS
 from robot_orl.interop.flat import WHOLE, Flat, split_at
 from robot_orl.interop.npz_file import Member, NpzFile, opened
 from robot_orl.types import Array, Camera, Episode, Spec
@@ -92,7 +92,7 @@ def _in_order(path: Path) -> list[str]:
 
 def _shapes(npz: NpzFile) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """What every file of a folder must have alike."""
-    return tuple((name, npz.column(name).row) for name in sorted(npz.names))
+    return tuple((name, npz.column(name).row) for name in sorted({*npz.names} - OPTIONAL))
 
 
 def _ends(npz: NpzFile, is_episode: bool) -> Array:
