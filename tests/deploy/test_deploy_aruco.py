@@ -8,8 +8,9 @@ from camera_toys import LENS, draw, project
 from robot_orl.deploy.sensors.aruco import Marker, MarkerTracker, Sighting
 from robot_orl.deploy.sensors.edges import refine_corners
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
-from robot_orl.deploy.sensors.transforms import angle_between, rigid
+from robot_orl.deploy.sensors.transforms import angle_between, inverse, rigid
 from robot_orl.errors import DataError, UsageError
+from robot_orl.types import Array
 
 MARKER = Marker(3, 0.03, np.eye(4))
 TILTED = rigid((2.5, 0.4, 0.3), (0.04, -0.03, 0.3))
@@ -56,11 +57,17 @@ def test_every_marker_of_an_object_tells_the_same_pose() -> None:
     assert np.median(errors[2]) < 0.9 * np.median(errors[1])
 
 
-def test_a_small_marker_seen_from_the_front_is_called_ambiguous_until_an_earlier_pose_decides() -> None:
-    pose = rigid((np.pi - 0.25, 0, 0), (0.0, 0.0, 0.8))  # 19 pixels across, tilted by 14 degrees
-    mirrored = rigid((np.pi + 0.25, 0, 0), (0.0, 0.0, 0.8))
-    corners = {3: project(MARKER.corners(), pose) + np.random.default_rng(1).normal(0, 0.15, (4, 2))}
-    tracker = MarkerTracker(LENS, [MARKER])
+@pytest.mark.parametrize("on_object", [np.eye(4), rigid((np.pi / 2, 0, 0), (0, -0.02, 0))])
+def test_a_small_marker_seen_from_the_front_is_called_ambiguous_until_an_earlier_pose_decides(
+    on_object: Array,
+) -> None:
+    """19 pixels across, tilted by 14 degrees; on top of the object and on its side."""
+    marker = Marker(3, 0.03, on_object)
+    pose, mirrored = (
+        rigid((np.pi + tilt, 0, 0), (0.0, 0.0, 0.8)) @ inverse(on_object) for tilt in (-0.25, 0.25)
+    )
+    corners = {3: project(marker.corners(), pose) + np.random.default_rng(1).normal(0, 0.15, (4, 2))}
+    tracker = MarkerTracker(LENS, [marker])
     alone = tracker.locate(corners, 0)
     assert alone is not None
     assert alone.is_ambiguous
@@ -69,7 +76,8 @@ def test_a_small_marker_seen_from_the_front_is_called_ambiguous_until_an_earlier
         assert seen is not None
         assert not seen.is_ambiguous
         assert angle_between(seen.pose_camera_object, prior) < np.radians(12)
-        assert np.linalg.norm((seen.pose_camera_object - pose)[:3, 3]) < 0.03, "the place is hardly in doubt"
+        place = (seen.pose_camera_object @ on_object - pose @ on_object)[:3, 3]
+        assert np.linalg.norm(place) < 0.03, "the marker's place is hardly in doubt"
 
 
 def test_a_pose_that_explains_the_corners_badly_is_not_seen() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from camera_toys import LENS, project
 
-from robot_orl.deploy.sensors.aruco import Marker
+from robot_orl.deploy.sensors.aruco import Marker, MarkerTracker
 from robot_orl.deploy.sensors.boards import Board, write_print
-from robot_orl.deploy.sensors.calibrate_hand_eye import HandEyeView, closed_form, solve
+from robot_orl.deploy.sensors.calibrate_hand_eye import ArmError, HandEyeView, closed_form, solve
 from robot_orl.deploy.sensors.calibrate_intrinsics import View, ViewCollector, calibrate
 from robot_orl.deploy.sensors.hand_eye import HandEye, load_views
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
@@ -149,15 +149,22 @@ def test_a_print_says_its_true_size(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
-def hand_eye_views(mount: str, count: int, noise_m: float = 0.0) -> list[HandEyeView]:
-    rng = np.random.default_rng(5)
+def hand_eye_views(
+    mount: str, count: int, noise_m: float = 0.0, noise_px: float = 0.0, seed: int = 5
+) -> list[HandEyeView]:
+    """noise_m: of the tool's place, per axis.  noise_px: of a corner, per coordinate."""
+    rng = np.random.default_rng(seed)
+    tracker = MarkerTracker(LENS, [MARKER])
     views = []
     for _ in range(count):
-        sight = random_pose(rng)
-        arm = X @ sight @ inverse(Y)
+        truth = random_pose(rng)
+        arm = X @ truth @ inverse(Y)
         tool = arm if mount == "fixed" else inverse(arm)
         tool = tool @ rigid((0, 0, 0), rng.normal(0, noise_m, 3))
-        views.append(HandEyeView("", tool, sight, project(MARKER.corners(), sight)))
+        corners = project(MARKER.corners(), truth) + rng.normal(0, noise_px, (4, 2))
+        seen = tracker.locate({0: corners}, 0, prior=truth)
+        assert seen is not None
+        views.append(HandEyeView("", tool, seen.pose_camera_object, corners))
     return views
 
 
@@ -185,6 +192,18 @@ def test_an_arm_that_is_off_by_a_millimetre_is_averaged_out_and_told() -> None:
     assert error_mm < 1.5
     assert 1.0 < quality.offset_mm < 2.5  # three axes of 1 mm are 1.7 mm
     assert error_mm < 4 * quality.sigma_mm
+
+
+@pytest.mark.parametrize(("noise_m", "noise_px"), [(0.001, 0.1), (0.0001, 0.3)])
+def test_weighed_views_place_the_camera_better_than_closed_form(noise_m: float, noise_px: float) -> None:
+    errors: dict[str, list[float]] = {"closed": [], "weighed": []}
+    for seed in range(2, 5):
+        views = hand_eye_views("fixed", 12, noise_m, noise_px, seed)
+        start = closed_form([v.pose_base_tool for v in views], [v.pose_camera_marker for v in views])[0]
+        found = solve(views, "fixed", MARKER, LENS, ArmError(noise_m, 1e-5))[0].pose_mount_camera
+        for name, pose in (("closed", start), ("weighed", found)):
+            errors[name].append(float(np.linalg.norm((pose - X)[:3, 3])))
+    assert np.mean(errors["weighed"]) < 0.6 * np.mean(errors["closed"])
 
 
 def test_turns_about_one_axis_are_refused() -> None:

@@ -187,7 +187,7 @@ def _refine(
         now, jacobian = errors(np.zeros(12)), _derivative(errors, 12)
         step = np.linalg.lstsq(jacobian, -now, rcond=None)[0]
         camera, other = camera @ rigid(step[:3], step[3:6]), other @ rigid(step[6:9], step[9:])
-        if np.abs(step).max() < 1e-10:
+        if np.abs(step).max() < 1e-8:  # rad and m
             break
     spread = np.linalg.inv(jacobian.T @ jacobian) * (now @ now) / (6 * len(views) - 12)
     return camera, other, np.sqrt(np.diag(spread)[:6])
