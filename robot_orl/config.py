@@ -267,6 +267,9 @@ class VirtualArmConfig(Schema):
     world: str | None = setting(
         None, "Path of a socket for what a person does beside it: look, put_back, hold, let_go, fault."
     )
+    priority: int = setting(
+        10, "Real-time priority asked for, so that answers come in time; 0 asks for none.", low=0, high=99
+    )
     duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
     faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
 

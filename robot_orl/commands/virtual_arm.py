@@ -16,6 +16,7 @@ from robot_orl.deploy.dynamixel.faults import Event, LineFaults
 from robot_orl.deploy.dynamixel.mechanics import KOCH, Mechanics, assembled
 from robot_orl.deploy.dynamixel.port import PseudoTerminal
 from robot_orl.deploy.dynamixel.world import WorldSocket
+from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
@@ -25,7 +26,7 @@ from robot_orl.tasks import make_env
 def run(cfg: VirtualArmConfig) -> None:
     """Until Ctrl-C, or for duration_s."""
     arm = make_arm(cfg)
-    with StopFlag() as stop:
+    with StopFlag() as stop, realtime_setup(cfg.priority or None):
         greeted = False
 
         def should_stop() -> bool:

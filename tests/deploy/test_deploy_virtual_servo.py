@@ -252,13 +252,25 @@ def test_goals_and_positions_are_counted_alike(shaft: int, reverse: bool, homing
 
 
 def test_what_is_measured_is_told_in_the_direction_of_the_drive_mode() -> None:
+    """30 units of 0.229 rev/min are 0.7194 rad/s and cost 0.52 N m / (103 rev/min) * 0.7194 = 0.0347 N m."""
     for reverse, sign in ((0, 1), (1, -1)):
         servo = make_servo(1, own={"drive_mode": reverse})
         servo.tick(Shaft(2048.0, velocity=VELOCITY_TICKS * 30, torque=0.26), 0, 0.01)  # half of the torque
         line = Line(servo)
         assert line.read(1, "present_velocity") == sign * 30
-        assert line.read(1, "present_current") == sign * 735
+        assert line.read(1, "present_pwm") == sign * 442
+        assert line.read(1, "present_current") == sign * 637  # (0.26 - 0.0347) / 0.3537 A
         assert line.read(1, "moving") == 1
+
+
+def test_a_motor_that_runs_freely_at_full_voltage_draws_nothing_and_is_not_overloaded() -> None:
+    servo = make_servo(1, XL430_W250)
+    full_speed = 61 / 60 * 4096
+    for _ in range(50):
+        servo.tick(Shaft(2048.0, velocity=full_speed, torque=1.5), 0, 0.1)
+    assert servo.table["present_load"] == 0
+    assert servo.table["present_pwm"] == 885
+    assert not servo.health.latched
 
 
 # --- goals -----------------------------------------------------------------------------------------------

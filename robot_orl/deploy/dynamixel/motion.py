@@ -23,7 +23,10 @@ CLOSE_TICKS = 1e-6  # of rounding
 
 @dataclass(frozen=True)
 class Shaft:
-    """The horn as the physics has it. position: ticks.  velocity: ticks/s.  torque: of the motor, N m."""
+    """The horn as the physics has it. position: ticks.  velocity: ticks/s.
+
+    torque: of the motor if it stood still [N m]; what its turning costs is taken off elsewhere.
+    """
 
     position: float
     velocity: float = 0.0

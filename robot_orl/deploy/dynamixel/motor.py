@@ -55,8 +55,9 @@ class Motor:
 
     @property
     def share(self) -> float:
-        """Of the full torque that the motor gives now."""
-        return abs(self.shaft.torque) / self.max_torque
+        """Of the full torque, what the motor's current gives now; negative: clockwise."""
+        speed = self.shaft.velocity * RAD_PER_TICK
+        return (self.shaft.torque - self.model.back_emf * speed) / self.max_torque
 
     @property
     def _present(self) -> float:
@@ -131,13 +132,13 @@ class Motor:
         """Fill in the registers that tell of motion and load."""
         table, shaft, sign = self._table, self.shaft, self._encoder.sign
         velocity = round(sign * shaft.velocity / VELOCITY_TICKS)
-        share = sign * shaft.torque / self.max_torque
+        share = sign * self.share
         present = round(self._present)
         table["present_position"] = present
         table["present_velocity"] = velocity
-        table["present_pwm"] = _clipped(FULL_PWM * share, FULL_PWM)
+        table["present_pwm"] = _clipped(FULL_PWM * sign * shaft.torque / self.max_torque, FULL_PWM)
         if "present_current" in table:
-            amperes = sign * shaft.torque / self.model.torque_constant
+            amperes = share * self.max_torque / self.model.torque_constant
             table["present_current"] = _clipped(1e3 * amperes, 32_767)
         else:
             table["present_load"] = _clipped(1e3 * share, 1_000)

@@ -127,7 +127,7 @@ class Register:
 class Model:
     """A servo type: its number, its registers by name, and what its motor can do.
 
-    stall_torque [N m], stall_current [A] and nominal_voltage [V] as specified for that voltage.
+    stall_torque [N m], stall_current [A] and no_load_speed [rad/s] as specified for nominal_voltage [V].
     """
 
     name: str
@@ -136,11 +136,17 @@ class Model:
     nominal_voltage: float
     stall_torque: float
     stall_current: float
+    no_load_speed: float
 
     @property
     def torque_constant(self) -> float:
         """Torque per current at stall [N m/A], gears and their friction included."""
         return self.stall_torque / self.stall_current
+
+    @property
+    def back_emf(self) -> float:
+        """Torque that the motor's own voltage costs it per speed [N m s/rad]."""
+        return self.stall_torque / self.no_load_speed
 
 
 def _eeprom(name: str, address: int, size: int, initial: int | None, low: int, high: int) -> Register:
@@ -295,8 +301,8 @@ def _table(
     return MappingProxyType(table)
 
 
-XL430_W250 = Model("XL430-W250", 1060, _table(_XL430, {}), 12.0, stall_torque=1.5, stall_current=1.4)
+XL430_W250 = Model("XL430-W250", 1060, _table(_XL430, {}), 12.0, 1.5, 1.4, no_load_speed=61 * RPM)
 XL330_M288 = Model(
-    "XL330-M288", 1200, _table(_XL330, _XL330_VALUES), 5.0, stall_torque=0.52, stall_current=1.47
+    "XL330-M288", 1200, _table(_XL330, _XL330_VALUES), 5.0, 0.52, 1.47, no_load_speed=103 * RPM
 )
 MODELS: Mapping[int, Model] = MappingProxyType({model.number: model for model in (XL430_W250, XL330_M288)})

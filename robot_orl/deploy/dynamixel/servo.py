@@ -174,7 +174,7 @@ class VirtualServo:
         if self.is_on and armed > 0 and now_ns - self._heard_ns > armed * WATCHDOG_NS:
             self.trip_watchdog()
         self._motor.advance(dt)
-        if errors := self.health.watch(self._motor.share, dt, self.table):
+        if errors := self.health.watch(abs(self._motor.share), dt, self.table):
             self.fail(errors)
         self._motor.report()
         self.table["present_input_voltage"] = round(10 * self.health.voltage)
