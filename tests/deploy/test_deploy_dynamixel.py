@@ -340,6 +340,29 @@ def test_an_arm_that_cannot_lie_down_keeps_its_torque_and_says_so(
     assert bench.is_limp() == [False, False, False]
 
 
+def test_an_arm_that_could_not_be_parked_is_not_moved_again_by_closing(
+    robot: DynamixelRobot, bench: ServoBench
+) -> None:
+    bench.blocked.add("lift")
+    with pytest.raises(RunError, match="toy holds its pose"):
+        robot.park()
+    bench.blocked.clear()
+    before = bench.angles.copy()
+    robot.close()
+    assert bench.angles == pytest.approx(before, abs=0.002)
+    assert bench.is_limp() == [False, False, False]
+
+
+def test_nothing_moves_any_more_after_an_emergency_stop(robot: DynamixelRobot, bench: ServoBench) -> None:
+    robot.should_stop = lambda: True
+    pass_time(robot, bench)
+    before = bench.angles.copy()
+    robot.stop()
+    robot.close()
+    assert bench.angles == pytest.approx(before, abs=0.002)
+    assert bench.is_limp() == [False, False, False]
+
+
 def test_a_blocked_move_ends_with_the_arm_holding(bench: ServoBench) -> None:
     robot = toy_robot(bench)
     robot.connect()

@@ -86,6 +86,7 @@ class DynamixelRobot:
         self._targets = np.array(self._task.home_pose, float)
         self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
+        self._was_parked = False  # or tried to, since it was homed
         self._bad_ticks = 0
 
     # --- before anything moves ------------------------------------------------------------------------
@@ -144,6 +145,7 @@ class DynamixelRobot:
         """
         arm = self._connected()
         self._goal = self._task.sample_goal(seed)
+        self._was_parked = False
         self._begin_move(arm)
         arrived = self._move(np.asarray(self._task.home_pose, float))
         self._observe_now()
@@ -181,15 +183,18 @@ class DynamixelRobot:
         self._holding = True
         if self._arm is not None and self._arm.is_torque_on:
             with suppress(*_TOLD):
-                self._arm.read()
+                self._arm.read_patiently()
                 self._hold(self._arm)
 
     def close(self) -> None:
-        """Lie down, torque off, and release the port. Raises: RunError: it could not; the torque is on."""
+        """Release the port. An arm that holds, and whose parking nobody has tried, is parked before.
+
+        What could not be parked, or was told to stop, goes on holding. Raises: RunError: as `park`.
+        """
         self._holding = True
         if self._arm is not None:
             try:
-                if self._arm.is_torque_on:
+                if self._arm.is_torque_on and not self._was_parked and not self.should_stop():
                     self.park()
             finally:
                 self._arm.close()
@@ -244,7 +249,7 @@ class DynamixelRobot:
         Raises: RunError: it did not get there, and holds.
         """
         arm = self._connected()
-        self._holding = True
+        self._holding = self._was_parked = True
         try:
             if not self.cfg.rest_pose:
                 raise RunError("it has no rest_pose")
@@ -277,25 +282,24 @@ class DynamixelRobot:
         arm = self._connected()
         live = ~np.array(arm.limp)
         period_ns = round(NS_PER_S / MOVE_HZ)
-        deadline_ns, behind = self._clock.now_ns(), 0
-        for target in [
-            *_ramp(self._targets, pose, self.cfg.move_speed_rad_s),
-            *[pose] * round(SETTLE_S * MOVE_HZ),
-        ]:
+        deadline_ns, behind, is_sent = self._clock.now_ns(), 0, False
+        settling = [pose] * round(SETTLE_S * MOVE_HZ)
+        for target in [*_ramp(self._targets, pose, self.cfg.move_speed_rad_s), *settling]:
             if self.should_stop():
                 self._hold(arm)
                 return False
             deadline_ns = max(deadline_ns + period_ns, self._clock.now_ns())
             self._clock.sleep_until(deadline_ns)
-            self._refresh()
-            gap = np.abs(self._targets - self._state.positions) * live
-            behind = behind + 1 if gap.max() > self.cfg.blocked_rad else 0
+            self._refresh(patiently=True)
+            gap = float((np.abs(self._targets - self._state.positions) * live).max())
+            if is_sent and gap < self.cfg.reached_rad:
+                return True
+            behind = behind + 1 if gap > self.cfg.blocked_rad else 0
             if behind > BLOCKED_TICKS:
                 break
-            if target is pose and (np.abs(pose - self._state.positions) * live).max() < self.cfg.reached_rad:
-                return True
             with suppress(PortLost):  # `_refresh` counts it
                 self._targets = arm.goto(target)
+                is_sent = target is pose
         worst = int(np.argmax(np.abs(self._targets - self._state.positions) * live))
         away = abs(self._targets[worst] - self._state.positions[worst])
         self._hold(arm)
@@ -322,12 +326,12 @@ class DynamixelRobot:
         assert state is not None
         return state
 
-    def _refresh(self) -> bool:
+    def _refresh(self, patiently: bool = False) -> bool:
         """Read the joints; returns whether they answered. Raises: BusSilent: not for too many ticks."""
         arm = self._connected()
         reconnections = arm.reconnections
         try:
-            arm.read()
+            arm.read_patiently() if patiently else arm.read()
         except (BadPacket, PortLost) as error:
             self._bad_ticks += 1
             if self._bad_ticks >= self.cfg.max_bad_ticks:
@@ -348,7 +352,7 @@ class DynamixelRobot:
         while True:
             try:
                 with suppress(*_TOLD):
-                    arm.read()
+                    arm.read_patiently()
                 return
             except PortLost:
                 if self._clock.now_ns() > end_ns:

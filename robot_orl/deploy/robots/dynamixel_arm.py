@@ -40,6 +40,7 @@ from robot_orl.types import Array
 _X = XL330_M288.registers  # all X servos have them at the same addresses; XL430s the load for the current
 STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two blocks begin that are read
 END = _X["present_temperature"].end
+COUNTS = ("good", "timeout", "corrupt", "drained", "asked_again", "implausible", "lost_goals", "reconnected")
 WATCHDOG_UNIT_S = 0.02
 TRIPPED = -1
 FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
@@ -91,7 +92,7 @@ class ServoArm:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {**self._bus.counts, "reconnected": self.reconnections}
+        return {**dict.fromkeys(COUNTS, 0), **self._bus.counts, "reconnected": self.reconnections}
 
     @property
     def limp(self) -> list[bool]:
@@ -151,6 +152,12 @@ class ServoArm:
         except BadPacket:
             self._bus.counts["asked_again"] += 1
             self.state = self._read_state(is_checkup)
+        return self.state
+
+    def read_patiently(self) -> JointState:
+        """Like `read`, where no tick is to be kept: asked several times, with growing patience."""
+        self._reopen()
+        self.state = self._bus.retrying(self._read_state)
         return self.state
 
     def goto(self, targets: Array) -> Array:

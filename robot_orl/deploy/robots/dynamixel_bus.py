@@ -80,14 +80,21 @@ class Bus:
     def who(self, servo: int) -> str:
         return f"{self._names[servo]} (id {servo})" if servo in self._names else f"id {servo}"
 
-    def retrying(self, action: Callable[[], T], attempts: int = 3) -> T:
-        """Again after a bad packet. Raises: BadPacket: the last of them."""
-        for _ in range(attempts - 1):
+    def retrying(self, action: Callable[[], T], attempts: int = 4) -> T:
+        """Where time is no matter: again after a bad packet, each time with three times the patience.
+
+        Raises: BadPacket: the last of them.
+        """
+        for attempt in range(attempts):
+            self._port.patience = 3.0**attempt
             try:
                 return action()
             except BadPacket:
-                continue
-        return action()
+                if attempt == attempts - 1:
+                    raise
+            finally:
+                self._port.patience = 1.0
+        raise AssertionError("at least one attempt")
 
     def ping(self, servo: int) -> int:
         """Its model number."""

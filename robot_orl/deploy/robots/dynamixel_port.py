@@ -46,6 +46,7 @@ class BusPort(PortHandler):
                 f"baud={baud} is no baud rate of these servos; valid: {', '.join(map(str, BAUD_RATES))}"
             )
         self.baudrate = baud
+        self.patience = 1.0  # times that an answer may be late
         self._reply_ms = reply_s * 1e3
         self._end_ms = 0.0
 
@@ -80,7 +81,7 @@ class BusPort(PortHandler):
         return time.monotonic_ns() / 1e6
 
     def setPacketTimeout(self, packet_length: int) -> None:
-        self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + self._reply_ms)
+        self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + self.patience * self._reply_ms)
 
     def setPacketTimeoutMillis(self, msec: float) -> None:
         super().setPacketTimeoutMillis(msec)
