@@ -17,7 +17,7 @@ import envs  # noqa: F401  chooses what MuJoCo draws with
 from benchmarks.marker_scene import Lens, MarkerScene, random_view, with_margin
 from robot_orl.cli import main
 from robot_orl.deploy.sensors.boards import Board, draw_marker
-from robot_orl.deploy.sensors.hand_eye import HandEye
+from robot_orl.deploy.sensors.hand_eye import HandEye, load_views
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
 from robot_orl.deploy.sensors.object_pose import ObjectPose, ObjectPoseConfig
 from robot_orl.deploy.sensors.transforms import angle_between, inverse, rigid, to_quaternion
@@ -58,18 +58,18 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     board = Board()
     drawn = np.pad(board.draw(3.0), 60, constant_values=255)
     scene = MarkerScene(LENS, {"board": (drawn, np.array(drawn.shape[::-1]) / 3e3, np.eye(4))})
-    views = [random_view(rng, LENS, 0.27, 0.45, 45, 0.6) for _ in range(14)]
+    views = [random_view(rng, LENS, 0.27, 0.45, 45, 0.6) for _ in range(10)]
     save(folder / "board", [scene.frame(view, rng) for view in views])
     scene.close()
     scene = marker_scene(0, 0.04)
-    views = [random_view(rng, LENS, 0.2, 0.4, 45, 0.6) for _ in range(10)]
+    views = [random_view(rng, LENS, 0.2, 0.4, 45, 0.6) for _ in range(8)]
     save(folder / "tool", [scene.frame(view, rng) for view in views])
     poses = [POSE_BASE_CAMERA @ view @ inverse(TOOL_MARKER) for view in views]
     lines = "".join(" ".join(map(str, [*p[:3, 3], *to_quaternion(p)])) + "\n" for p in poses)
     scene.close()
     scene = marker_scene(3, 0.03)
     away = rigid((0.2, 0, 0), (0, 0, -1.0))
-    save(folder / "object", [scene.frame(pose, rng) for pose in [OBJECT] * 6 + [away] * 3])
+    save(folder / "object", [scene.frame(OBJECT, rng) for _ in range(3)] * 2 + [scene.frame(away, rng)] * 3)
     scene.close()
     return Rendered(folder, lines)
 
@@ -79,7 +79,7 @@ def calibrated(rendered: Rendered) -> Path:
     """The folder of board.png, board.yaml, camera.yaml and hand_eye.yaml, all made by the commands."""
     folder = rendered.folder / "made"
     assert main(["camera", "board", f"out={folder}/board.png"]) == 0
-    views = [f"source={rendered.folder}/board", f"board={folder}/board.yaml", "views=14"]
+    views = [f"source={rendered.folder}/board", f"board={folder}/board.yaml", "views=10"]
     assert main(["camera", "intrinsics", *views, f"out={folder}/camera.yaml"]) == 0
     listed = []
     for number, line in enumerate(rendered.lines.splitlines()):
@@ -155,11 +155,34 @@ def test_recording_lists_the_poses_that_it_is_told(
     words = ["camera", "record", f"source={rendered.folder}/board", f"out={tmp_path}/views", "fps=100"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n" + rendered.lines.splitlines()[0] + "\n1 2 3\n"))
     assert main(words) == 2
-    assert "line 3 is not seven numbers" in capsys.readouterr().err
+    assert "line 3 is not 7 numbers: x y z" in capsys.readouterr().err
     assert sorted(f.name for f in (tmp_path / "views").iterdir()) == ["0000.png", "0001.png", "views.yaml"]
     assert "image: 0001.png" in (tmp_path / "views" / "views.yaml").read_text()
     assert main(words) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+MODEL = """<mujoco><worldbody><body><joint name="a" axis="0 0 1"/><geom size="0.01"/>
+<body pos="0.2 0 0"><joint name="b" axis="0 1 0"/><geom size="0.01"/><site name="tool" pos="0.1 0 0"/></body>
+</body></worldbody></mujoco>"""
+
+
+def test_recording_takes_joint_angles_where_it_is_told_the_arm(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0.3 m straight ahead; then turned to the left by a quarter, with the last link hanging down."""
+    (tmp_path / "arm.xml").write_text(MODEL)
+    words = ["camera", "record", f"source={rendered.folder}/board", "fps=100", f"model={tmp_path}/arm.xml"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"0 0\n{np.pi / 2} {np.pi / 2}\n"))
+    assert main([*words, f"out={tmp_path}/views"]) == 0
+    poses = [pose for _, pose in load_views(tmp_path / "views" / "views.yaml")]
+    np.testing.assert_allclose(poses[0], rigid((0, 0, 0), (0.3, 0, 0)), atol=1e-8)
+    turned = rigid((0, 0, np.pi / 2), (0, 0.2, -0.1)) @ rigid((0, np.pi / 2, 0), (0, 0, 0))
+    np.testing.assert_allclose(poses[1], turned, atol=1e-7)
+    assert main([*words, f"out={tmp_path}/more", "site=tol"]) == 2
+    error = capsys.readouterr().err
+    assert "no site in " in error
+    assert "did you mean 'tool'?" in error
 
 
 def test_a_live_read_out_tells_draws_and_ends_at_ctrl_c(

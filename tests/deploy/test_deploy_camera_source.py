@@ -96,6 +96,16 @@ def test_a_file_is_played_at_its_rate_and_late_frames_are_dropped(folder: Path) 
     assert player.dropped == 2
 
 
+def test_frames_after_the_last_one_are_not_dropped(folder: Path) -> None:
+    clock = FakeClock()
+    player = Player(SMALL, clock, ImageFolder(str(folder)))
+    for _ in range(10):
+        player.read()
+    clock.time_ns += 30 * PERIOD_NS
+    assert player.read() is None
+    assert player.dropped == 2
+
+
 def test_a_file_ends_or_begins_again(folder: Path) -> None:
     once = Player(SMALL, FakeClock(), ImageFolder(str(folder)))
     assert [once.read() is None for _ in range(14)] == [False] * 12 + [True] * 2

@@ -1,7 +1,7 @@
 """`robot-orl camera record`: frames into a folder, for calibration."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,18 @@ from robot_orl.deploy.sensors.hand_eye import VIEWS_FILE, VIEWS_KIND
 from robot_orl.deploy.sensors.source import CameraConfig
 from robot_orl.deploy.sensors.transforms import from_quaternion, pose_to_yaml
 from robot_orl.deploy.sensors.yaml_file import write_yaml
-from robot_orl.errors import RunError, UsageError
+from robot_orl.errors import DataError, RunError, UsageError, printable, unknown
 from robot_orl.schema import Schema, setting
+from robot_orl.types import Array
 
 
 @dataclass
 class Config(Schema):
     """Save a frame for every line on stdin, until it ends: press Enter, then Ctrl-D.
 
-    A line may say where the tool is in the base's frame: seven numbers, x y z [m] and a quaternion, w first.
-    Those frames are listed with their poses in views.yaml, which `camera hand-eye` takes. The tool must
-    stand still while a frame is taken.
+    A line may say where the tool is in the base's frame: seven numbers, x y z [m] and a quaternion, w first;
+    or with model= the angles of the arm's joints [rad]. Those frames are listed with the tool's poses in
+    views.yaml, which `camera hand-eye` takes. The tool must stand still while a frame is taken.
     """
 
     source: str = setting(help="A USB camera (0, /dev/v4l/by-id/...), a video or a folder of images.")
@@ -33,18 +34,21 @@ class Config(Schema):
     width: int = setting(640, "Of a frame.", unit="pixels", low=16, high=3840)
     height: int = setting(480, "Of a frame.", unit="pixels", low=16, high=2160)
     fps: float = setting(30.0, "Frames per second.", unit="Hz", low=0.1, high=1000)
+    model: str | None = setting(None, "MuJoCo model of the arm, whose joints are those that a line tells.")
+    site: str = setting("tool", "The tool in that model.")
 
 
 def run(cfg: Config) -> None:
     folder = Path(cfg.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"out={cfg.out} is there already; choose a new folder")
+    pose_of, size = (_told_pose, 7) if cfg.model is None else _kinematics(cfg.model, cfg.site)
     views: list[dict[str, Any]] = []
     count = 0
     with Camera(CameraConfig(cfg.source, cfg.width, cfg.height, cfg.fps, loop=True)) as camera:
         camera.wait()
         folder.mkdir(parents=True, exist_ok=True)
-        for pose in _poses():
+        for pose in _poses(pose_of, size):
             name = f"{count:04d}.png"
             _save(camera, folder / name)
             count += 1
@@ -55,8 +59,8 @@ def run(cfg: Config) -> None:
     out.print(f"{cfg.out}: {count} frames, {len(views)} with a pose of the tool")
 
 
-def _poses() -> Iterator[Any]:
-    """For every line of stdin the pose that it says, or None."""
+def _poses(pose_of: Callable[[Array], Array], count: int) -> Iterator[Array | None]:
+    """For every line of stdin the pose that its `count` numbers say, or None where it is empty."""
     for number, line in enumerate(sys.stdin, 1):
         words = line.split()
         if not words:
@@ -66,9 +70,39 @@ def _poses() -> Iterator[Any]:
             values = np.array(words, np.float64)
         except ValueError:
             values = np.full(0, np.nan)
-        if values.shape != (7,) or not np.isfinite(values).all() or not values[3:].any():
-            raise UsageError(f"line {number} is not seven numbers: x y z and a quaternion, w first")
-        yield from_quaternion(values[:3], values[3:])
+        if values.shape != (count,) or not np.isfinite(values).all():
+            told = "x y z and a quaternion, w first" if pose_of is _told_pose else "the joints' angles"
+            raise UsageError(f"line {number} is not {count} numbers: {told}")
+        yield pose_of(values)
+
+
+def _told_pose(values: Array) -> Array:
+    if not values[3:].any():
+        raise UsageError("a quaternion of zeros is no rotation")
+    return from_quaternion(values[:3], values[3:])
+
+
+def _kinematics(path: str, site: str) -> tuple[Callable[[Array], Array], int]:
+    """The tool's pose from the joints of a model, and how many these are."""
+    import mujoco
+
+    try:
+        model = mujoco.MjModel.from_xml_path(path)
+    except ValueError as error:
+        raise DataError(f"{path} is not a model: {printable(str(error).splitlines()[0])}") from error
+    names = [model.site(k).name for k in range(model.nsite)]
+    if site not in names:
+        raise unknown(f"site in {path}", site, names)
+    data = mujoco.MjData(model)
+
+    def pose_of(values: Array) -> Array:
+        data.qpos[:] = values
+        mujoco.mj_kinematics(model, data)
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = data.site(site).xmat.reshape(3, 3), data.site(site).xpos
+        return pose
+
+    return pose_of, model.nq
 
 
 def _save(camera: Camera, path: Path) -> None:
@@ -78,5 +112,5 @@ def _save(camera: Camera, path: Path) -> None:
         raise RunError(f"cannot write {path}")
 
 
-def _told(pose: Any) -> str:
+def _told(pose: Array) -> str:
     return ", ".join(f"{x:.3f}" for x in pose[:3, 3])

@@ -136,18 +136,14 @@ class Player:
     """Stored frames in real time, as if a camera saw them now; those that come too late are dropped."""
 
     def __init__(self, cfg: CameraConfig, clock: Clock, frames: Frames) -> None:
+        self.dropped = 0
         self._cfg, self._clock, self._frames = cfg, clock, frames
         self._ticker = Ticker(round(NS_PER_S / cfg.fps), clock)
-
-    @property
-    def dropped(self) -> int:
-        return self._ticker.missed
 
     def read(self) -> tuple[Array, int] | None:
         before = self._ticker.missed
         t_ns = self._ticker.wait()
-        for _ in range(self._ticker.missed - before):
-            self._frames.skip()
+        self.dropped += sum(self._frames.skip() for _ in range(self._ticker.missed - before))
         frame = self._frames.read()
         if frame is None and self._cfg.loop:
             self._frames.rewind()

@@ -22,8 +22,8 @@ class Frames(Protocol):
     def read(self) -> Array | None:
         """The next one, or None at the end. Raises: RunError: it cannot be read."""
 
-    def skip(self) -> None:
-        """Leave one out."""
+    def skip(self) -> bool:
+        """Leave one out; whether there was one."""
 
     def rewind(self) -> None: ...
 
@@ -40,8 +40,8 @@ class VideoFile:
         is_read, frame = self._capture.read()
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_read else None
 
-    def skip(self) -> None:
-        self._capture.grab()
+    def skip(self) -> bool:
+        return bool(self._capture.grab())
 
     def rewind(self) -> None:
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
@@ -63,8 +63,9 @@ class ImageFolder:
         self._next += 1
         return read_image(self._files[self._next - 1])
 
-    def skip(self) -> None:
+    def skip(self) -> bool:
         self._next += 1
+        return self._next <= len(self._files)
 
     def rewind(self) -> None:
         self._next = 0
