@@ -7,7 +7,9 @@ import pytest
 from benchmark_toys import SUITE, write
 
 import envs  # noqa: F401  registers the tasks
+from robot_orl.agents.awac_config import AWACConfig
 from robot_orl.benchmark.cell import Cell, Places, only
+from robot_orl.benchmark.own import without_defaults
 from robot_orl.benchmark.plan import plan
 from robot_orl.benchmark.suite import load_suite
 from robot_orl.compose import choices
@@ -105,6 +107,15 @@ def test_a_setting_for_other_tasks_makes_no_other_cell(tmp_path: Path) -> None:
     assert hash_with(without, "reach") == reach != hash_with(with_goals, "reach")
     assert hash_with(with_goals, "door") == door != hash_with(without, "door")
     assert hash_with("agent.discount", "reach") == hash_with(with_goals, "reach")
+
+
+def test_a_cell_says_of_its_agent_only_what_differs_from_the_dataclass(tmp_path: Path) -> None:
+    """So a setting that comes later, off by default, does not make finished cells other ones."""
+    assert without_defaults(AWACConfig()) == {"name": "awac"}
+    assert without_defaults(AWACConfig(discount=0.9, mirror_share=0.0)) == {"name": "awac", "discount": 0.9}
+    learned = plan(cell(tmp_path, "awac"), Places(Path("w"), {})).configuration["pretrain"]["agent"]
+    assert learned["mirror_share"] == 0.5
+    assert "critics" not in learned
 
 
 def test_what_a_suite_cannot_set_is_refused_before_anything_is_played(tmp_path: Path) -> None:
