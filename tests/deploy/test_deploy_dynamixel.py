@@ -16,9 +16,10 @@ from robot_orl.compose import build
 from robot_orl.deploy.calibration import Calibration, JointCalibration
 from robot_orl.deploy.dynamixel.mechanics import Mount
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250, HardwareError
-from robot_orl.deploy.robots.dynamixel import Blocked, BusSilent, DynamixelRobot
+from robot_orl.deploy.robots.dynamixel import DynamixelRobot
 from robot_orl.deploy.robots.dynamixel_arm import TorqueLost, WatchdogTripped
 from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ServoConfig
+from robot_orl.deploy.robots.dynamixel_moves import Blocked, BusSilent
 from robot_orl.deploy.robots.dynamixel_port import PortLost
 from robot_orl.deploy.robots.dynamixel_setup import HardwareFault, in_words
 from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking

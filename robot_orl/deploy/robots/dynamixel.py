@@ -18,7 +18,7 @@ What cannot be laid down keeps its torque, and `close` says so.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,31 +26,17 @@ import gymnasium
 import numpy as np
 
 from robot_orl.deploy.calibration import Calibration
-from robot_orl.deploy.robots.dynamixel_arm import JointState, ServoArm, TorqueLost, WatchdogTripped
-from robot_orl.deploy.robots.dynamixel_bus import BadPacket
+from robot_orl.deploy.robots.dynamixel_arm import ServoArm
 from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig
+from robot_orl.deploy.robots.dynamixel_moves import Mover
 from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal
-from robot_orl.deploy.robots.dynamixel_setup import HardwareFault
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
+from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.registry import register
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
-
-MOVE_HZ = 50.0  # of the targets of a slow move
-SETTLE_S = 1.0  # within which a joint arrives after the last of them
-BLOCKED_TICKS = 15  # so many in a row may a joint be too far behind in a slow move
-_TOLD = (BadPacket, HardwareFault, TorqueLost, WatchdogTripped)  # whoever ticks has told of these
-
-
-class BusSilent(RunError):
-    """Too many ticks in a row without a good answer."""
-
-
-class Blocked(RunError):
-    """A slow move did not get where it should."""
 
 
 @register("robot", "dynamixel", DynamixelConfig)
@@ -81,13 +67,12 @@ class DynamixelRobot:
         self.limits = cfg.limits.tightened_by(_within(self._range))
         self._steps = self._action_steps()
         self._arm: ServoArm | None = None
+        self._mover: Mover | None = None
         self._goal = self._task.sample_goal(0)
         self._obs: Observation | None = None  # the latest, since homing
-        self._targets = np.array(self._task.home_pose, float)
         self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
         self._was_parked = False  # or tried to, since it was homed
-        self._bad_ticks = 0
 
     # --- before anything moves ------------------------------------------------------------------------
 
@@ -135,19 +120,19 @@ class DynamixelRobot:
         arm = ServoArm(self.cfg, port, self._calibration, self._clock)
         arm.connect()
         self._arm = arm
-        self._targets = arm.goals() if arm.is_torque_on else self._state.positions.copy()
+        self._mover = Mover(arm, self._clock, lambda: self.should_stop())
         self.limits = self.limits.tightened_by(arm.declared_limits())
 
     def home(self, seed: int) -> None:
-        """Slowly to the task's home pose, and a new goal.
+        """Slowly to the task's home pose, and a new goal; holds on the way if told to stop.
 
         Raises: Blocked: it does not get there.  RunError: as `observe`.
         """
-        arm = self._connected()
+        mover = self._connected()
         self._goal = self._task.sample_goal(seed)
         self._was_parked = False
-        self._begin_move(arm)
-        arrived = self._move(np.asarray(self._task.home_pose, float))
+        mover.begin()
+        arrived = mover.move(np.asarray(self._task.home_pose, float))
         self._observe_now()
         self._holding = not arrived
 
@@ -156,12 +141,12 @@ class DynamixelRobot:
 
         Raises: BusSilent, HardwareFault, TorqueLost, WatchdogTripped.
         """
-        self._connected()
+        mover = self._connected()
         if self._obs is None:
             raise RunError(f"{self.name}: home before observe")
-        if self._refresh():
+        if mover.refresh():
             self._observe_now()
-        return RobotObservation(self._obs, self._state.t_ns)
+        return RobotObservation(self._obs, mover.state.t_ns)
 
     def send(self, action: Array) -> Array:
         """Move the targets as the task's action law says; returns the action, (A,) float32 in [-1, 1]."""
@@ -176,15 +161,10 @@ class DynamixelRobot:
         return Outcome(reward=reward, success=reward == 0)
 
     def stop(self) -> None:
-        """Hold the present position; where the joints do not tell it, where they were last sent.
-
-        Raises: PortLost: nothing can be sent; the servos' watchdog stops them.
-        """
+        """Hold the present position. Raises: PortLost: nothing can be sent; the watchdog stops the servos."""
         self._holding = True
-        if self._arm is not None and self._arm.is_torque_on:
-            with suppress(*_TOLD):
-                self._arm.read_patiently()
-                self._hold(self._arm)
+        if self._mover is not None and self._mover.arm.is_torque_on:
+            self._mover.stop()
 
     def close(self) -> None:
         """Release the port. An arm that holds, and whose parking nobody has tried, is parked before.
@@ -192,26 +172,27 @@ class DynamixelRobot:
         What could not be parked, or was told to stop, goes on holding. Raises: RunError: as `park`.
         """
         self._holding = True
-        if self._arm is not None:
+        if self._mover is not None:
+            arm = self._mover.arm
             try:
-                if self._arm.is_torque_on and not self._was_parked and not self.should_stop():
+                if arm.is_torque_on and not self._was_parked and not self.should_stop():
                     self.park()
             finally:
-                self._arm.close()
-                self._arm = None
+                arm.close()
+                self._mover = None
         self._env.close()
 
     # --- what a supervisor needs, see supervisor/offers.py --------------------------------------------
 
     def telemetry(self) -> Telemetry:
         """Of the latest `observe`; reads nothing."""
-        if self._arm is None:
+        if self._mover is None:
             return Telemetry()
-        state = self._state
+        state = self._mover.state
         return Telemetry(
             positions=state.positions,
             velocities=state.velocities,
-            targets=self._targets,
+            targets=self._mover.targets,
             currents=state.currents,
             temperatures=state.temperatures,
             tool_position=self._task.tool_position(state.positions),
@@ -222,154 +203,54 @@ class DynamixelRobot:
 
     def plan(self, action: Array) -> Array:
         """(A,) in [-1, 1] -> the targets that it asks for, (J,) rad. Moves nothing."""
-        self._connected()
+        mover = self._connected()
         clipped = np.clip(np.asarray(action, np.float32), -1, 1)
-        wanted = self._task.next_targets(clipped, self._targets, self._state.positions)
+        wanted = self._task.next_targets(clipped, mover.targets, mover.state.positions)
         targets = np.clip(wanted, self._range[:, 0], self._range[:, 1])
         self._planned = clipped, targets
         return targets
 
     def command(self, targets: Array) -> Array:
         """Send the joints to their targets, (J,) rad; returns the action that this was, (A,) float32."""
-        arm = self._connected()
+        mover = self._connected()
         if self._holding:
             raise RunError(f"{self.name}: is stopped; home it first")
-        before, planned = self._targets, self._planned
+        before, planned = mover.targets, self._planned
         self._planned = None
         with suppress(PortLost):  # `observe` counts what is not answered
-            arm.set_watchdog(True)
-            self._targets = arm.goto(np.clip(targets, self._range[:, 0], self._range[:, 1]))
-        if planned is not None and np.array_equal(planned[1], self._targets):
+            mover.arm.set_watchdog(True)
+        mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
+        if planned is not None and np.array_equal(planned[1], mover.targets):
             return planned[0]
-        return np.clip((self._targets - before) / self._steps, -1, 1).astype(np.float32)
+        return np.clip((mover.targets - before) / self._steps, -1, 1).astype(np.float32)
 
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there the torque goes off.
 
         Raises: RunError: it did not get there, and holds.
         """
-        arm = self._connected()
+        mover = self._connected()
         self._holding = self._was_parked = True
         try:
             if not self.cfg.rest_pose:
                 raise RunError("it has no rest_pose")
-            self._await_port(arm)
-            arm.excuse_failing()
-            self._begin_move(arm)
             rest = np.array([self.cfg.rest_pose[joint] for joint in self.joints])
-            if not (self._move(np.asarray(self._task.home_pose, float)) and self._move(rest)):
-                raise RunError("it was told to stop on the way to its rest pose")
-            arm.torque_off()
+            mover.park([np.asarray(self._task.home_pose, float), rest])
         except RunError as error:
             raise RunError(
                 f"{self.name} holds its pose, torque on: {error}; support it before its power goes off"
             ) from error
 
-    # --- slow moves -----------------------------------------------------------------------------------
-
-    def _begin_move(self, arm: ServoArm) -> None:
-        arm.set_up()
-        if not arm.is_torque_on:
-            arm.torque_on()
-        self._targets = arm.goals()
-        self._bad_ticks = 0
-
-    def _move(self, pose: Array) -> bool:
-        """All joints together to a pose, (J,) rad. Returns False if told to stop; then it holds.
-
-        Raises: Blocked: a joint fell behind or did not arrive, and they hold.  RunError: as `observe`.
-        """
-        arm = self._connected()
-        live = ~np.array(arm.limp)
-        period_ns = round(NS_PER_S / MOVE_HZ)
-        deadline_ns, behind, is_sent = self._clock.now_ns(), 0, False
-        settling = [pose] * round(SETTLE_S * MOVE_HZ)
-        for target in [*_ramp(self._targets, pose, self.cfg.move_speed_rad_s), *settling]:
-            if self.should_stop():
-                self._hold(arm)
-                return False
-            deadline_ns = max(deadline_ns + period_ns, self._clock.now_ns())
-            self._clock.sleep_until(deadline_ns)
-            self._refresh(patiently=True)
-            gap = float((np.abs(self._targets - self._state.positions) * live).max())
-            if is_sent and gap < self.cfg.reached_rad:
-                return True
-            behind = behind + 1 if gap > self.cfg.blocked_rad else 0
-            if behind > BLOCKED_TICKS:
-                break
-            with suppress(PortLost):  # `_refresh` counts it
-                self._targets = arm.goto(target)
-                is_sent = target is pose
-        worst = int(np.argmax(np.abs(self._targets - self._state.positions) * live))
-        away = abs(self._targets[worst] - self._state.positions[worst])
-        self._hold(arm)
-        raise Blocked(
-            f"{self.joints[worst]} is {away:.2f} rad behind in a slow move: is something in its way?"
-        )
-
-    def _hold(self, arm: ServoArm) -> None:
-        """At the positions that were just read; the watchdog off, for nothing needs to be sent any more."""
-        arm.set_watchdog(False)
-        self._targets = arm.goto(self._state.positions)
-        arm.confirm_goals()
-
     # --- beneath --------------------------------------------------------------------------------------
 
-    def _connected(self) -> ServoArm:
-        if self._arm is None:
+    def _connected(self) -> Mover:
+        if self._mover is None:
             raise RunError(f"{self.name}: is not connected")
-        return self._arm
-
-    @property
-    def _state(self) -> JointState:
-        state = self._connected().state
-        assert state is not None
-        return state
-
-    def _refresh(self, patiently: bool = False) -> bool:
-        """Read the joints; returns whether they answered. Raises: BusSilent: not for too many ticks."""
-        arm = self._connected()
-        reconnections = arm.reconnections
-        try:
-            arm.read_patiently() if patiently else arm.read()
-        except (BadPacket, PortLost) as error:
-            self._bad_ticks += 1
-            if self._bad_ticks >= self.cfg.max_bad_ticks:
-                raise BusSilent(f"{error}; {self._bad_ticks} ticks in a row") from error
-            return False
-        self._bad_ticks = 0
-        if arm.reconnections != reconnections:
-            self._targets = arm.goals()
-        return True
+        return self._mover
 
     def _observe_now(self) -> None:
-        state = self._state
-        self._obs = self._task.observation_of(state.positions, state.velocities, self._targets, self._goal)
-
-    def _await_port(self, arm: ServoArm) -> None:
-        """Raises: PortLost: it did not come back in time."""
-        end_ns = self._clock.now_ns() + round(self.cfg.reconnect_s * NS_PER_S)
-        while True:
-            try:
-                with suppress(*_TOLD):
-                    arm.read_patiently()
-                return
-            except PortLost:
-                if self._clock.now_ns() > end_ns:
-                    raise
-            self._clock.sleep_until(self._clock.now_ns() + round(0.1 * NS_PER_S))
-
-
-def _ramp(start: Array, end: Array, speed: float) -> Iterator[Array]:
-    """Targets of a move that begins and ends gently, (J,) rad, MOVE_HZ a second; `end` is left to the caller.
-
-    speed: of the joint with the longest way, at most [rad/s].
-    """
-    way = end - start
-    count = math.ceil(1.5 * np.abs(way).max() / speed * MOVE_HZ)  # a smooth step is 1.5 times as steep midway
-    for tick in range(1, count):
-        share = tick / count
-        yield start + way * share**2 * (3 - 2 * share)
+        state, targets = self._connected().state, self._connected().targets
+        self._obs = self._task.observation_of(state.positions, state.velocities, targets, self._goal)
 
 
 def _within(ranges: Array) -> Limits:
