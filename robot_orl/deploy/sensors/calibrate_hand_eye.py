@@ -206,9 +206,8 @@ def _advice(quality: HandEyeQuality) -> list[str]:
         advice.append(
             f"the tool turned by {quality.turn_deg:.0f} degrees at most; turn it by {GOOD_TURN_DEG:g}"
         )
-    if quality.second_axis < 2 * LEAST_SECOND_AXIS:
-        advice.append("the tool turned about almost one axis; turn the wrist about another too")
     if quality.sigma_mm > GOOD_SIGMA_MM:
         told = f"the camera's place is known to {quality.sigma_mm:.1f} mm only"
-        advice.append(f"{told}; add views, nearer to the camera and turned more")
+        more = "turned about other axes" if quality.second_axis < 2 * LEAST_SECOND_AXIS else "turned more"
+        advice.append(f"{told}; add views, nearer to the camera and {more}")
     return advice
