@@ -1,10 +1,13 @@
 """Who on a line answers what, and when; and what faults do to packets."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from virtual_toys import BROADCAST_ID, MS, XL330_M288, XL430_W250, Line, make_servo
 
 from robot_orl.deploy.dynamixel.bus import VirtualBus
 from robot_orl.deploy.dynamixel.faults import Event, FaultsConfig, LineFaults
+from robot_orl.deploy.dynamixel.motion import Shaft
 from robot_orl.deploy.dynamixel.packets import Instruction, Parser, crc16, instruction_packet
 from robot_orl.deploy.dynamixel.registers import CENTRE_TICK
 from robot_orl.errors import UsageError
@@ -130,6 +133,11 @@ def test_a_fast_sync_read_is_one_packet_of_all() -> None:
     assert bus.poll(0) == raw[:16]  # the rest never comes
 
 
+def test_a_fast_read_that_no_packet_could_hold_is_not_answered() -> None:
+    line = Line(make_servo(1), make_servo(2))
+    assert line.ask(BROADCAST_ID, Instruction.FAST_SYNC_READ, b"\x84\x00\xff\xff\x01\x02") == []
+
+
 def test_the_secondary_id_speaks_to_several_and_is_not_answered() -> None:
     """The example of the manual: ids 1 and 5, both with the secondary id 5."""
     one, five = make_servo(1, own={"secondary_id": 5}), make_servo(5, own={"secondary_id": 5})
@@ -176,6 +184,36 @@ def test_a_write_takes_effect_when_its_last_byte_has_come() -> None:
     assert servo.table["led"] == 0
     bus.poll(130 * US)
     assert servo.table["led"] == 1
+
+
+addresses = st.sampled_from(sorted({r.address for r in XL430_W250.registers.values()})).map(
+    lambda address: address.to_bytes(2, "little")
+)
+questions = st.tuples(
+    st.sampled_from([1, 2, 5, BROADCAST_ID]),
+    st.one_of(st.sampled_from(list(Instruction)), st.integers(0, 255)),
+    st.one_of(
+        st.binary(max_size=14),
+        st.tuples(addresses, st.binary(max_size=12)).map(b"".join),
+        st.tuples(addresses, st.sampled_from([b"\1\0", b"\2\0", b"\4\0"]), st.binary(max_size=8)).map(
+            b"".join
+        ),
+    ),
+)
+
+
+@given(st.lists(questions, max_size=30), st.integers(0, 400))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_asked_nothing_breaks_and_every_answer_is_whole(
+    asked: list[tuple[int, int, bytes]], pause_ms: int
+) -> None:
+    servos = [make_servo(1, XL430_W250), make_servo(2)]
+    line = Line(*servos)
+    for id, instruction, parameters in asked:
+        line.ask(id, instruction, parameters)
+        line.now_ns += pause_ms * MS
+        for servo in servos:
+            servo.tick(Shaft(5000.0, 300.0, 0.1), line.now_ns, 0.002)
 
 
 # --- faults ----------------------------------------------------------------------------------------------

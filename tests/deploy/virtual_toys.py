@@ -30,7 +30,9 @@ class Line:
     def send(self, raw: bytes) -> list[tuple[int, int, bytes]]:
         """(id, error, parameters) of every status packet."""
         self.bus.receive(raw, self.now_ns)
-        packets = list(Parser().feed(self.bus.poll(self.now_ns), 0))
+        parser = Parser()
+        packets = list(parser.feed(self.bus.poll(self.now_ns), 0))
+        assert parser.discarded == 0
         assert all(packet.is_intact and packet.instruction == STATUS for packet in packets)
         return [(packet.id, packet.parameters[0], packet.parameters[1:]) for packet in packets]
 

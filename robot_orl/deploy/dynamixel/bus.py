@@ -7,7 +7,7 @@
 
 What is sent to the broadcast id is done by all and answered by none, but for pings, and but for those whom a
 sync or bulk read names. These wait for each other: behind one that is silent nobody answers (the manual does
-not say; it is the harder case for the computer). Servos at another baud rate than the line's hear nothing.
+not say so; users saw it, DynamixelSDK issue 331). Servos at another baud rate than the line's hear nothing.
 Source: https://emanual.robotis.com/docs/en/dxl/protocol2/
 """
 
@@ -18,6 +18,7 @@ from contextlib import suppress
 from robot_orl.deploy.dynamixel.faults import FaultsConfig, LineFaults
 from robot_orl.deploy.dynamixel.instructions import answer, asked, delay_ns, execute, told
 from robot_orl.deploy.dynamixel.packets import (
+    MAX_LENGTH,
     ErrorNumber,
     Instruction,
     Packet,
@@ -132,6 +133,9 @@ class VirtualBus:
         is_fast = packet.instruction in _FAST_READS
         parts: list[tuple[int, int, bytes]] = []
         delay = 0
+        total = 1 + sum(4 + length for _, _, length in wanted)
+        if is_fast and total > MAX_LENGTH:
+            return
         for id, address, length in wanted:
             found = [servo for servo in self._hearing(now_ns) if servo.id == id]
             if not found or not found[0].table["status_return_level"]:
@@ -148,7 +152,6 @@ class VirtualBus:
             else:
                 yield delay_ns(servo), status_packet(id, servo.status_error(number), data)
         if parts:
-            total = 1 + sum(4 + length for _, _, length in wanted)
             yield delay, fast_status_packet(parts, total)
 
     def _group_write(self, packet: Packet, now_ns: int) -> None:
