@@ -32,7 +32,7 @@ class Health:
         self._overload_s = 0.0
 
     def watch(self, share: float, dt: float, table: ControlTable) -> HardwareError:
-        """Errors that are new after `dt` seconds at that share of the full torque."""
+        """What is wrong after `dt` seconds at that share of the full torque."""
         cooling = (self.temperature - AMBIENT_C) / COOLING_S
         self.temperature += (HEATING_C_S * share**2 - cooling) * dt
         self._overload_s = self._overload_s + dt if share >= OVERLOAD_SHARE else 0.0
@@ -43,4 +43,4 @@ class Health:
             found |= HardwareError.OVERHEATING
         if not table["min_voltage_limit"] <= round(10 * self.voltage) <= table["max_voltage_limit"]:
             found |= HardwareError.INPUT_VOLTAGE
-        return found & ~self.latched
+        return found
