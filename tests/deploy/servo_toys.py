@@ -223,6 +223,7 @@ def toy_config(port: Path, **changes: Any) -> DynamixelConfig:
         "gripper": ServoConfig(3, mode="current_based_position", current_limit_a=0.5, p_gain=700),
     }
     values = {"arm": "toy", "port": str(port), "servos": servos, "reply_s": 0.05, "health_every": 4}
+    values["move_speed_rad_s"] = 3.0
     rest = {"pan": 0.3, "lift": -1.1, "gripper": 0.2}
     return DynamixelConfig(**{**values, "rest_pose": rest, **changes})
 

@@ -169,6 +169,7 @@ def test_while_it_waits_the_joints_are_looked_at_again_and_again() -> None:
     os.close(reading)
 
 
+@pytest.mark.e2e
 def test_what_cannot_be_calibrated_or_written_is_refused_before_anybody_moves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_spec_is_the_tasks_and_is_known_while_disconnected(tmp_path: Path) -
         robot.observe()
 
 
+@pytest.mark.e2e
 def test_the_registry_and_the_configuration_know_the_koch_arm() -> None:
     cfg = build(
         "deploy", ["bundle=b", "robot=koch", "robot.port=/dev/ttyUSB0", "robot.servos.gripper.p_gain=300"]
@@ -93,6 +94,7 @@ def test_the_registry_and_the_configuration_know_the_koch_arm() -> None:
         assert isinstance(robot, offer)
 
 
+@pytest.mark.e2e
 def test_a_task_that_does_not_fit_is_answered_with_those_that_do(tmp_path: Path) -> None:
     cfg = toy_config(tmp_path / "arm")
     with pytest.raises(
@@ -174,6 +176,7 @@ def test_connecting_sets_every_register_and_moves_nothing(bench: ServoBench) -> 
     robot.close()
 
 
+@pytest.mark.e2e
 def test_a_missing_servo_is_named_beside_those_that_were_found(bench: ServoBench) -> None:
     bench.bus.absent.add(2)
     with pytest.raises(RunError) as caught:
@@ -247,7 +250,7 @@ def test_an_arm_that_stands_where_it_cannot_be_is_another_one(bench: ServoBench)
 
 
 def test_homing_starts_where_the_arm_is_and_moves_no_joint_faster_than_allowed(bench: ServoBench) -> None:
-    robot = toy_robot(bench, move_speed_rad_s=0.5)
+    robot = toy_robot(bench, move_speed_rad_s=1.5)
     robot.connect()
     bench.clock.time_ns += TICK_NS * 50
     bench.angles[:] = 0.3, 0.4, 1.4  # a hand has moved it since, and an old goal stands in the registers
@@ -256,7 +259,7 @@ def test_homing_starts_where_the_arm_is_and_moves_no_joint_faster_than_allowed(b
     assert bench.goals["lift"][0] == pytest.approx(0.4, abs=0.001)
     for joint in JOINTS:
         steps = np.abs(np.diff(bench.goals[joint]))
-        assert steps.max() <= 0.5 / 50 + 0.0016  # a tick is 0.0015 rad
+        assert steps.max() <= 1.5 / 50 + 0.0016  # a tick is 0.0015 rad
     robot.close()
 
 
@@ -370,7 +373,9 @@ def test_a_blocked_move_ends_with_the_arm_holding(bench: ServoBench) -> None:
     bench.blocked.add("pan")
     bench.clock.time_ns += TICK_NS * 50
     bench.angles[0] = 1.0
-    with pytest.raises(Blocked, match=r"^pan is 0\.\d+ rad behind in a slow move: is something in its way\?"):
+    with pytest.raises(
+        Blocked, match=r"^pan is \d\.\d+ rad behind in a slow move: is something in its way\?"
+    ):
         robot.home(0)
     assert bench.table("pan")["goal_position"] == bench.table("pan")["present_position"]
     robot._arm.close()
@@ -388,7 +393,7 @@ def test_a_move_ends_at_once_when_told_to_stop(bench: ServoBench) -> None:
     robot._arm.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(targets=arrays(float, 3, elements=st.floats(-1e9, 1e9) | st.floats(-3, 3)))
 def test_no_goal_ever_leaves_the_calibrated_range(
     robot: DynamixelRobot, bench: ServoBench, targets: np.ndarray

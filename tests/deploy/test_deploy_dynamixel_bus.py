@@ -251,7 +251,7 @@ def noise(draw: st.DrawFn) -> bytes:
     return b"".join(parts)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(noise(), st.integers(0, 2))
 def test_no_noise_raises_anything_but_what_is_ours_or_passes_for_an_answer(data: bytes, kind: int) -> None:
     bus = in_memory(Noise(data), ms_per_look=1.0)

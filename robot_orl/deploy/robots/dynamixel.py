@@ -29,11 +29,12 @@ from robot_orl.deploy.calibration import Calibration
 from robot_orl.deploy.robots.dynamixel_arm import ServoArm
 from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig
 from robot_orl.deploy.robots.dynamixel_moves import Mover
-from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal
+from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal, latency_hint
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.errors import RunError, UsageError
+from robot_orl.progress import console
 from robot_orl.registry import register
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
@@ -117,6 +118,8 @@ class DynamixelRobot:
             raise UsageError(
                 f"{self.name} on {port} needs robot.calibration=FILE; make it with `robot-orl calibrate`"
             )
+        if hint := latency_hint(port):
+            console.print(f"warning: {hint}", highlight=False, soft_wrap=True)
         arm = ServoArm(self.cfg, port, self._calibration, self._clock)
         arm.connect()
         self._arm = arm

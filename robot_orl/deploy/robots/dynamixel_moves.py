@@ -16,6 +16,7 @@ from robot_orl.types import Array
 
 MOVE_HZ = 50.0  # of the targets of a slow move
 SETTLE_S = 1.0  # within which a joint arrives after the last of them
+STILL_RAD = 0.004  # a joint that moves by less from one target to the next has come to rest
 BLOCKED_TICKS = 15  # so many in a row may a joint be too far behind
 KNOCK_S = 0.1  # between two attempts to open a port that is gone
 _TOLD = (BadPacket, HardwareFault, TorqueLost, WatchdogTripped)  # whoever ticks has told of these
@@ -93,15 +94,19 @@ class Mover:
                 return False
             deadline_ns = max(deadline_ns + period_ns, self._clock.now_ns())
             self._clock.sleep_until(deadline_ns)
+            before = self.state.positions
             self.refresh(patiently=True)
             gaps = np.abs(self.targets - self.state.positions) * live
-            if is_sent and gaps.max() < self.cfg.reached_rad:
+            is_still = np.abs(self.state.positions - before).max() < STILL_RAD
+            if is_sent and is_still and gaps.max() < self.cfg.reached_rad:
                 return True
             behind = behind + 1 if gaps.max() > self.cfg.blocked_rad else 0
             if behind > BLOCKED_TICKS:
                 break
             self.send(target)
             is_sent = target is pose
+        if is_sent and gaps.max() < self.cfg.reached_rad:
+            return True
         self._hold()
         worst = self.arm.joints[int(np.argmax(gaps))]
         raise Blocked(f"{worst} is {gaps.max():.2f} rad behind in a slow move: is something in its way?")
