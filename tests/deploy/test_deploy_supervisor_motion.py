@@ -72,13 +72,34 @@ def test_what_is_stoppable_comes_to_rest_just_within_the_room(room: float, slowe
     assert ticks == 10_000 or gone == pytest.approx(room, rel=1e-6)
 
 
-def test_jerk_bounds_how_the_acceleration_changes_and_gives_way_to_the_range() -> None:
+def test_jerk_bounds_how_speeding_up_grows_and_never_delays_slowing_down() -> None:
     motion = one_joint(Limits(max_jerk_rad_s3=[10.0], high_rad=[0.2], max_acceleration_rad_s2=[100.0]))
     # 0.01 a tick: changes of 0.01, then 0.03 (it grew by 0.02), then 0.06; 0.1 in all, and 0.1 are left
     targets, bits = follow(motion, 9.0, 4)
     assert targets == pytest.approx([0.01, 0.04, 0.10, 0.20])
     assert all(found & Safety.JERK for found in bits[:3])
     assert follow(motion, 9.0, 1)[0] == pytest.approx([0.2])  # it stands at once
+
+
+@pytest.mark.parametrize("jerk", [[], [100.0], [3000.0]])
+@pytest.mark.parametrize("hz", [50, 500])
+def test_a_target_that_jumps_is_reached_without_running_over_it_and_kept(hz: int, jerk: list[float]) -> None:
+    limits = Limits(max_speed_rad_s=[3.0], max_acceleration_rad_s2=[20.0], max_jerk_rad_s3=jerk)
+    motion = MotionLimiter(limits, 1, 1 / hz)
+    motion.begin(np.zeros(1))
+    targets, _ = follow(motion, 1.0, hz)
+    assert max(targets) <= 1 + 1e-12
+    assert targets[-hz // 4 :] == [1.0] * -(-hz // 4)  # for the last quarter of a second
+
+
+def test_small_steps_from_where_it_is_get_up_to_speed_at_the_full_acceleration() -> None:
+    """As of an action law that moves the targets by so much a tick."""
+    motion, x, changes = one_joint(Limits(max_acceleration_rad_s2=[1.0])), 0.0, []  # 0.01 a tick
+    for _ in range(7):
+        before, (targets, _) = x, motion(np.array([x + 0.05]))
+        x = float(targets[0])
+        changes.append(x - before)
+    assert changes == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.05, 0.05])
 
 
 def test_a_target_within_all_limits_passes_as_it_is_and_unmarked() -> None:

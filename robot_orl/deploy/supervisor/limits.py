@@ -43,7 +43,7 @@ class Limits(Schema):
     )
     max_jerk_rad_s3: list[float] = setting(
         factory=list,
-        help="of the joints' targets; gives way where another limit asks for a sharper change",
+        help="of the joints' targets while they speed up; slowing down is never delayed",
         unit="rad/s^3",
         low=1e-6,
         high=1e12,

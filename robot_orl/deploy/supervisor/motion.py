@@ -2,16 +2,16 @@
 
 Per joint, with x the last target and u the change of the last tick, all in rad per tick:
 
-    |u' - u - (u - u before)| <= jerk        softest: each line below may overrule those above
+    u' - u grows by no more than jerk        while a joint speeds up; slowing down is never delayed
     |u' - u|                  <= acceleration
     |u'|                      <= speed
-    x + u' in the range, and slow enough to stop inside of it at that acceleration      hardest
+    x + u' in the range, and slow enough to stop inside of it at that acceleration
 
-A change inside all of these passes as it is; any other becomes the nearest that is. Because the range is
-approached slowly enough to stop, range, speed and acceleration never contradict each other.
-
-A first target that lies far off is approached slowly, so that the joint comes to rest at it, or moves along
-with it, until a tick comes in which the limits let it through.
+What is asked for passes as it is while it keeps to all of these; any other change becomes the nearest that
+does. A joint that has fallen behind moves along with what is asked for, plus as much as lets it close the gap
+without running ahead.
+Because the range is approached slowly enough to stop, range, speed and acceleration never contradict each
+other. A first target that lies far off is approached slowly, too.
 
 The tool is kept in its box last: where the targets would take it out (or further out), each joint in turn
 gets its change, or a braked one, or stands still, whichever first leaves the tool inside. Standing still
@@ -78,18 +78,22 @@ class MotionLimiter:
         self._targets: list[float] = targets.tolist()
         self._change = self._still  # of the last tick
         self._bend = self._still  # of the change
-        self._asked = self._targets
-        self._is_first = True
+        self._asked: list[float] | None = None  # in the last tick, in the range
         self._ramps = False
         self._outside = self._depth(self._targets)
 
     def __call__(self, wanted: Array) -> tuple[Array, int]:
         """Finite targets, (J,) rad -> what may be sent, (J,), and the `Safety` bits of what changed it."""
-        asked = wanted.tolist()
-        targets, bits = self._all_limited(asked)
-        if self._start_distance is not None and (self._is_first or self._ramps):
-            targets, bits = self._ramped(asked, targets, bits)
-        self._asked, self._is_first = asked, False
+        asked = [min(max(g, lo), hi) for g, lo, hi in zip(wanted.tolist(), self.low, self.high, strict=True)]
+        bits = _POSITION if asked != wanted.tolist() else 0
+        ramp = self._ramp(asked)
+        bits |= _START_RAMP if ramp < math.inf else 0
+        targets = []
+        for joint, goal in enumerate(asked):
+            target, found = self._limited(joint, goal, ramp)
+            targets.append(target)
+            bits |= found
+        self._asked = asked
         if self._tool_at is not None:
             targets, found = self._kept_in_box(targets)
             bits |= found
@@ -98,61 +102,39 @@ class MotionLimiter:
         self._targets, self._change = targets, change
         return np.array(targets), bits
 
-    def _all_limited(self, asked: list[float], ramp: float | None = None) -> tuple[list[float], int]:
-        """Every joint on its own. ramp: fastest change while a first target is approached, or None."""
-        targets, bits = [], 0
-        for joint, goal in enumerate(asked):
-            target, found = self._limited(joint, goal, ramp)
-            targets.append(target)
-            bits |= found
-        return targets, bits
+    def _ramp(self, asked: list[float]) -> float:
+        """The fastest change [rad] while a first target that lies far off is approached; then inf."""
+        if self._start_distance is None or not (self._ramps or self._asked is None):
+            return math.inf
+        distance = max(abs(goal - x) for goal, x in zip(asked, self._targets, strict=True))
+        self._ramps = distance > self._start_distance
+        return self._start_speed if self._ramps else math.inf
 
-    def _ramped(self, asked: list[float], targets: list[float], bits: int) -> tuple[list[float], int]:
-        """What `_all_limited` found where the target is near, or one far off has been caught up with."""
-        assert self._start_distance is not None
-        ways = [goal - x for goal, x in zip(asked, self._targets, strict=True)]
-        is_far = max(map(abs, ways)) > self._start_distance
-        gaps = [abs(way - self._drift(joint, asked[joint])) for joint, way in enumerate(ways)]
-        is_caught = bits == 0 and all(g <= a for g, a in zip(gaps, self._acceleration, strict=True))
-        self._ramps = is_far or (self._ramps and not is_caught)
-        if not self._ramps:
-            return targets, bits
-        targets, bits = self._all_limited(asked, self._start_speed if is_far else math.inf)
-        return targets, bits | _START_RAMP
-
-    def _drift(self, joint: int, goal: float) -> float:
-        """How far what is asked for moved in this tick."""
-        return 0.0 if self._is_first else goal - self._asked[joint]
-
-    def _limited(self, joint: int, goal: float, ramp: float | None) -> tuple[float, int]:
-        """The nearest target of a joint that keeps to the joint's limits, and their bits."""
-        x, before, bits = self._targets[joint], self._change[joint], 0
-        low, high, slower = self.low[joint], self.high[joint], self._acceleration[joint]
-        inside = low if goal < low else high if goal > high else goal
-        if inside != goal:
-            bits = _POSITION
-        change = inside - x
-        fastest = self._speed[joint]
-        if ramp is not None:
-            drift = self._drift(joint, goal)
-            gap = change - drift  # slow down so that it is closed when the joint moves as the goal does
-            change = drift + math.copysign(stoppable(abs(gap), slower), gap)
-            fastest = min(fastest, max(ramp, abs(before) - slower))
-        middle, jerk = before + self._bend[joint], self._jerk[joint]
-        if abs(change - middle) > jerk:
-            change = middle + math.copysign(jerk, change - middle)
+    def _limited(self, joint: int, goal: float, ramp: float) -> tuple[float, int]:
+        """The nearest target of a joint that keeps to the joint's limits, and the bits of those that bind."""
+        x, before, slower = self._targets[joint], self._change[joint], self._acceleration[joint]
+        asked = goal if self._asked is None else self._asked[joint]
+        gap = asked - x
+        closed = stoppable(abs(gap), slower)
+        bits = _ACCELERATION if closed < abs(gap) else 0
+        change = goal - asked + math.copysign(closed, gap)
+        way = math.copysign(1.0, change)
+        gentle = max(way * before, 0.0) + max(way * self._bend[joint], 0.0) + self._jerk[joint]
+        if abs(change) > gentle:
+            change = way * gentle
             bits |= _JERK
         if abs(change - before) > slower:
             change = before + math.copysign(slower, change - before)
             bits |= _ACCELERATION
+        fastest = min(self._speed[joint], max(ramp, abs(before) - slower))
         if abs(change) > fastest:
             change = math.copysign(fastest, change)
             bits |= _SPEED
-        room = stoppable(high - x, slower) if change > 0 else stoppable(x - low, slower)
+        room = stoppable(self.high[joint] - x if change > 0 else x - self.low[joint], slower)
         if abs(change) > room:
             change = math.copysign(room, change)
             bits |= _POSITION
-        return (inside if change == inside - x else self._moved(joint, change)), bits
+        return (self._moved(joint, change) if bits else goal), bits
 
     def _moved(self, joint: int, change: float) -> float:
         """The target after a change; rounding must not leave a range that it was in."""

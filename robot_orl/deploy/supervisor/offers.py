@@ -43,6 +43,17 @@ class Jointed(Protocol):
 
 
 @runtime_checkable
+class Counting(Protocol):
+    """A robot that counts how its connection fares.
+
+    counts: since it was connected, by name, such as 'asked_again' of packets; known after `close`, too.
+    """
+
+    @property
+    def counts(self) -> dict[str, int]: ...
+
+
+@runtime_checkable
 class Parking(Protocol):
     """A robot that can lie down by itself.
 
