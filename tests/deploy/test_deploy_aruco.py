@@ -87,6 +87,39 @@ def test_a_pose_that_explains_the_corners_badly_is_not_seen() -> None:
     assert MarkerTracker(LENS, [MARKER], max_error_px=10.0).locate({3: corners}, 0) is not None
 
 
+def test_no_corners_whatever_give_an_error_or_a_pose_that_cannot_be() -> None:
+    """Collapsed, in a line, far outside, in another order, noisy."""
+    tracker, rng = MarkerTracker(LENS, [MARKER], max_error_px=1.0), np.random.default_rng(0)
+    square = project(MARKER.corners(), TILTED)
+    believed = 0
+    for _ in range(15):
+        twice = square.copy()
+        twice[rng.integers(4)] = twice[rng.integers(4)]
+        for corners in (
+            rng.uniform(0, 640, (4, 2)),
+            np.repeat(rng.uniform(0, 640, (1, 2)), 4, axis=0),
+            np.outer(rng.uniform(0, 1, 4), rng.uniform(0, 600, 2)),
+            twice,
+            square * rng.choice([1e-6, 1e4, 1e9]),
+            square[0] + (square - square[0]) * rng.choice([1e-3, 1e-2, 0.1]),
+            square + rng.normal(0, rng.choice([0.1, 1, 10, 100]), (4, 2)),
+        ):
+            seen = tracker.locate({3: corners}, 0, prior=TILTED if rng.random() < 0.5 else None)
+            if seen is not None:
+                believed += 1
+                assert np.isfinite(seen.pose_camera_object).all()
+                assert seen.error_px <= 1.0
+                assert seen.pose_camera_object[2, 3] > 0
+            grey = rng.integers(0, 256, (60, 80)).astype(np.uint8)
+            assert np.isfinite(refine_corners(grey, corners / 8, 6, PLAIN)).all()
+    assert 8 < believed < 53
+
+
+def test_a_marker_is_not_seen_from_behind() -> None:
+    corners = project(MARKER.corners(), TILTED)
+    assert MarkerTracker(LENS, [MARKER]).locate({3: corners[[1, 0, 3, 2]]}, 0) is None
+
+
 def test_edges_find_corners_that_common_refinement_draws_inwards() -> None:
     rng = np.random.default_rng(4)
     ours, common = [], []

@@ -161,13 +161,15 @@ class MarkerTracker:
         return Sighting(best, t_ns, error, len(corners), bool(rivals) and prior is None)
 
     def _poses_of_square(self, number: int, square: Array) -> list[Array]:
-        """The poses of the object that one marker allows, at most two."""
+        """The poses of the object that one marker allows, at most two; a marker is seen from its front."""
         marker = self._markers[number]
         flat = Marker(number, marker.size_m, np.eye(4)).corners()
         lens = self._intrinsics.matrix, self._intrinsics.distortion
         count, turns, moves, _ = cv2.solvePnPGeneric(flat, square, *lens, flags=cv2.SOLVEPNP_IPPE_SQUARE)
-        poses = [rigid(turns[k], moves[k]) @ inverse(marker.pose_object_marker) for k in range(count)]
-        return [pose for pose in poses if np.isfinite(pose).all() and pose[2, 3] > 0]
+        poses = [rigid(turns[k], moves[k]) for k in range(count)]
+        is_front = [np.isfinite(pose).all() and pose[2, 3] > 0 > pose[:3, 2] @ pose[:3, 3] for pose in poses]
+        to_object = inverse(marker.pose_object_marker)
+        return [pose @ to_object for pose, is_seen in zip(poses, is_front, strict=True) if is_seen]
 
     def _refined(self, pose: Array, points: Array, pixels: Array) -> tuple[Array, float]:
         """The pose that is best near this one (Levenberg-Marquardt), and its error [pixels]."""

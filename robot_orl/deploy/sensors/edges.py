@@ -32,6 +32,8 @@ def refine_corners(grey: Array, corners: Array, modules: int, lens: Intrinsics) 
     Returns: (4, 2) float64 pixels; as they were where a side cannot be measured.
     """
     found = corners
+    if np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1).min() < modules:
+        return corners
     for _ in range(2):  # the second time the profiles lie around the edge and not around a guess of it
         lines = []
         for points in _edge_points(grey, found, modules):
