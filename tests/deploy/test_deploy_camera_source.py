@@ -22,6 +22,7 @@ from robot_orl.deploy.sensors.intrinsics import Intrinsics
 from robot_orl.deploy.sensors.source import (
     CameraConfig,
     Player,
+    UsbCamera,
     capture_time_ns,
     missed_frames,
     open_source,
@@ -71,6 +72,32 @@ def test_frames_of_another_size_are_refused_with_theirs() -> None:
 def test_a_format_has_four_letters() -> None:
     with pytest.raises(UsageError, match="fourcc=MPEG4 is not four letters"):
         CameraConfig("0", fourcc="MPEG4")
+
+
+def test_a_device_gives_frames_red_first_counts_what_it_dropped_and_is_gone_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """No USB camera is here: OpenCV reads a film in its place, through the same calls."""
+    film = str(tmp_path / "film.avi")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(3):
+        writer.write(np.full((48, 64, 3), (20, 60, 200), np.uint8))  # blue, green, red
+    writer.release()
+    clock = FakeClock()
+    camera = UsbCamera(CameraConfig(film, 64, 48, fps=10), clock, cv2.CAP_FFMPEG)
+    for late_periods in (1, 1, 4):
+        clock.time_ns += late_periods * PERIOD_NS
+        read = camera.read()
+        assert read is not None
+        frame, t_ns = read
+        assert t_ns == clock.now_ns(), "a film's stamp is not the kernel's"
+        np.testing.assert_allclose(frame[24, 32], (200, 60, 20), atol=6)
+    assert camera.dropped == 3
+    with pytest.raises(RunError, match=r"camera '.*film\.avi' is gone"):
+        camera.read()
+    camera.close()
+    with pytest.raises(RunError, match="gives 64x48, not 640x480; set width=64 height=48"):
+        UsbCamera(CameraConfig(film), clock, cv2.CAP_FFMPEG).read()
 
 
 def test_images_come_in_the_order_of_their_numbers(folder: Path) -> None:

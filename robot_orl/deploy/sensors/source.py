@@ -1,6 +1,7 @@
 """Where frames come from: a USB camera, a video file or a folder of images, each read in the same way."""
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from robot_orl.types import Array
 
 PLAUSIBLE_DELAY_NS = NS_PER_S  # between the exposure of a frame and our getting hold of it
 STALLED_AFTER_S = "2"
+BACKEND = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
 
 
 @dataclass
@@ -77,12 +79,12 @@ class UsbCamera:
     Autofocus is switched off, because intrinsics hold for one focus.
     """
 
-    def __init__(self, cfg: CameraConfig, clock: Clock) -> None:
+    def __init__(self, cfg: CameraConfig, clock: Clock, backend: int = BACKEND) -> None:
+        """backend: OpenCV's way to the device."""
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", STALLED_AFTER_S)
         self.dropped = 0
         self._cfg, self._clock = cfg, clock
         device = int(cfg.source) if cfg.source.isdecimal() else cfg.source
-        backend = cv2.CAP_V4L2 if os.name == "posix" and os.path.isdir("/sys/class") else cv2.CAP_ANY
         self._capture = cv2.VideoCapture(device, backend)
         if not self._capture.isOpened():
             raise RunError(f"no camera at '{cfg.source}', or another program uses it")
