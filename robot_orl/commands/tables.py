@@ -106,6 +106,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
             ("interventions", _nonzero(figures["safety"])),
+            *([("connection", _nonzero(figures["connection"]))] if figures["connection"] else []),
             *([("tightened", _tightened(figures["tightened"]))] if figures["tightened"] else []),
             ("stopped by", figures["fault"] or figures["stop_reason"] or figures["stopped_by"]),
         ]
@@ -113,7 +114,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
 
 
 def _nonzero(counts: dict[str, int]) -> str:
-    """Ticks in which the supervisor stepped in, by what it did."""
+    """Of counts by name those that happened."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "none"
 
 

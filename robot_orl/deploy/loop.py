@@ -15,7 +15,7 @@ from robot_orl.deploy.realtime import RealtimeStatus, realtime_setup
 from robot_orl.deploy.recorder import EpisodeWriter, Recorder
 from robot_orl.deploy.report import DeployReport
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
+from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parking
 from robot_orl.deploy.supervisor.states import Event, State
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
 from robot_orl.deploy.supervisor.supervisor import VETOES, Supervisor
@@ -127,6 +127,7 @@ class _Deployment:
             stop_reason=self.stop.reason,
             fault="; then ".join(faults) or None,
             parked=parked,
+            connection=dict(self.robot.counts) if isinstance(self.robot, Counting) else {},
         )
 
     def _supervisor(self) -> tuple[Supervisor, dict[str, tuple[object, object]]]:

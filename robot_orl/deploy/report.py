@@ -15,6 +15,7 @@ from robot_orl.statistics import wilson_interval
 class DeployReport:
     """stopped_by: duration, interrupt, emergency or fault.  stop_reason: who or what asked to stop, or None.
     fault: its name and sentence, or None.  parked: None: the robot does not park by itself, or had not moved.
+    connection: how that to the robot fared, counts by name; {}: it has none that counts.
     limits: in force; tightened: those that were the bundle's, as (the robot's, in force).
     slots: control periods that passed; ticks: those in which an action was sent; the rest was missed.
     """
@@ -40,6 +41,7 @@ class DeployReport:
     stop_reason: str | None
     fault: str | None
     parked: bool | None
+    connection: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -69,6 +71,7 @@ class DeployReport:
             "clock": self.clock,
             "realtime": self.realtime.to_dict(),
             "safety": self.safety,
+            "connection": self.connection,
             "limits": self.limits,
             "tightened": {name: list(pair) for name, pair in self.tightened.items()},
             "episodes": {

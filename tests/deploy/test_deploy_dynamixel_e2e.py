@@ -79,6 +79,8 @@ def test_a_policy_runs_through_lost_and_broken_packets_and_the_arm_lies_down_at_
     assert done.returncode == 0, done.stderr
     figures = json.loads((turning / "deploy.json").read_text())
     assert (figures["fault"], figures["parked"]) == (None, True)
+    assert figures["connection"]["asked_again"] > 0
+    assert "asked_again" in done.stdout
     assert not any(seen["torque_on"].values())
     for joint, angle in REST.items():
         assert seen["joints"][joint] == pytest.approx(angle, abs=0.15)
