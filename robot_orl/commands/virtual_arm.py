@@ -51,7 +51,8 @@ def make_arm(cfg: VirtualArmConfig) -> VirtualArm:
         raise UsageError(f"{cfg.task.name} moves no arm of servos; choose task=arm_lift or another arm_ task")
     clock = RealClock()
     mounts = assembled(KOCH, cfg.assembly, cfg.offset_ticks)
-    mechanics = Mechanics(simulation.model, simulation.data, mounts)
+    play = float(cfg.task.kwargs.get("backlash", 0.0))  # the task has checked it
+    mechanics = Mechanics(simulation.model, simulation.data, mounts, play)
     servos = make_servos(mechanics, cfg.baud, clock.now_ns())
     bus = VirtualBus(servos, LineFaults(cfg.faults), has_wire_time=cfg.wire_time)
     events = [Event.parse(text) for text in cfg.faults.events]

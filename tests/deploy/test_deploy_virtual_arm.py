@@ -145,6 +145,23 @@ def test_without_torque_gravity_has_its_way() -> None:
     assert mechanics.data.joint("lift").qpos[0] < -0.5
 
 
+def test_within_the_play_of_its_gear_a_joint_is_not_moved() -> None:
+    model = mujoco.MjModel.from_xml_string(XML)
+    mechanics = Mechanics(model, mujoco.MjData(model), MOUNTS, play=0.1)
+    for target, moves in ((0.049, False), (-0.049, False), (0.06, True)):
+        mechanics.drive(0, Drive(MOUNTS[0].ticks(target), torque_limit=1.5, stiffness=5.0))
+        mechanics.step()
+        torque = mechanics.data.joint("pan").qfrc_actuator[0]
+        assert torque == pytest.approx(5.0 * 0.01 if moves else 0.0, abs=1e-9)
+
+
+def test_servos_of_one_bus_share_a_rate_that_all_of_them_have() -> None:
+    mechanics = make_mechanics()
+    assert {servo.baud_rate for servo in make_servos(mechanics, 4_000_000, 0)} == {4_000_000}
+    with pytest.raises(UsageError, match="baud=4500000 is none of a servo's rates"):
+        make_servos(mechanics, 4_500_000, 0)  # the XL430 could
+
+
 def test_a_torque_acts_on_the_joint() -> None:
     mechanics = make_mechanics()
     mechanics.drive(0, Drive(0.0, torque=0.2))
@@ -277,6 +294,19 @@ def test_the_makers_sdk_moves_the_arm_by_sync_writes_and_sees_it_by_sync_reads(t
         wait_for(lambda: read.fastSyncRead() == COMM_SUCCESS and has_arrived())
     assert arm.mechanics.data.joint("pan").qpos[0] == pytest.approx(MOUNTS[0].angle(2248), abs=0.1)
     assert arm.bus.counts["unintelligible"] == 0
+
+
+def test_a_client_that_shares_no_code_with_the_sdk_sees_the_same_arm(tmp_path: Path) -> None:
+    """rustypot, Pollen Robotics' implementation in Rust; no dependency, so only where it is installed."""
+    rustypot = pytest.importorskip("rustypot")
+    definitions = {1: rustypot.Xl430PyController.definition(), 2: rustypot.Xl330PyController.definition()}
+    with running(tmp_path / "arm"), rustypot.Bus(str(tmp_path / "arm"), 1_000_000, 1.0, definitions) as bus:
+        assert bus.sync_read_register([1, 2], "model_number") == [1060, 1200]
+        assert bus.sync_read_register([1, 2], "present_position")[0] == 2148
+        bus.write_register(1, "torque_enable", 1)
+        assert bus.write_register_with_error(1, "return_delay_time", 0) == 7  # Access Error
+        bus.sync_write_register([1], "goal_position", [2248])
+        wait_for(lambda: abs(bus.read_register(1, "present_position") - 2248) < 60)
 
 
 def test_faults_of_the_line_are_errors_of_the_sdk_and_never_wrong_values(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ _ERRORS = {
 
 def make_servos(mechanics: Mechanics, baud: int, now_ns: int) -> list[VirtualServo]:
     """One per mount, set to `baud`. Raises: UsageError: no such rate."""
-    rates = {rate: value for value, rate in BAUD_RATES.items()}
+    highest = min(mount.model.registers["baud_rate"].high or 0 for mount in mechanics.mounts)
+    rates = {rate: value for value, rate in BAUD_RATES.items() if value <= highest}
     if baud not in rates:
         raise UsageError(f"baud={baud} is none of a servo's rates: {', '.join(map(str, rates))}")
     return [

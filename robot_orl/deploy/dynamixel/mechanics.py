@@ -75,10 +75,13 @@ class Mechanics:
     hands: where somebody holds joints [rad], by the number of their mount.
     """
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, mounts: Sequence[Mount]) -> None:
-        """Raises: UsageError: the model lacks a joint or its actuator."""
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, mounts: Sequence[Mount], play: float = 0.0
+    ) -> None:
+        """play: of each gear [rad]. Raises: UsageError: the model lacks a joint or its actuator."""
         self.model, self.data, self.mounts = model, data, tuple(mounts)
         self.hands: dict[int, float] = {}
+        self._half_play = play / 2
         for mount in mounts:
             for kind, name in (
                 (mujoco.mjtObj.mjOBJ_JOINT, "joint"),
@@ -112,7 +115,9 @@ class Mechanics:
     def drive(self, number: int, drive: Drive) -> None:
         """What the motor is asked for from now on."""
         mount, actuator = self.mounts[number], self._actuator[number]
-        self.data.ctrl[actuator] = mount.angle(drive.target)
+        angle, position = mount.angle(drive.target), self.data.qpos[self._qpos[number]]
+        # Within the play of its gear the motor turns without the joint: an error that small moves nothing.
+        self.data.ctrl[actuator] = angle - np.clip(angle - position, -self._half_play, self._half_play)
         self._direct[number] = mount.direction * drive.torque
         self.data.qfrc_applied[self._dof[number]] = self._direct[number] + self._hand(number)
         self.model.actuator_forcerange[actuator] = -drive.torque_limit, drive.torque_limit
