@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import termios
 import time
@@ -96,6 +97,7 @@ def test_any_key_is_an_emergency_and_the_terminal_is_given_back_as_it_was(keyboa
     keys, terminal = keyboard
     before = termios.tcgetattr(terminal)
     os.write(keys, b"typed before\n")  # must not count
+    assert select.select([terminal], [], [], PATIENCE_S)[0]
     stop = StopRequest()
     with stop_sources(stop, terminal):
         assert not stop.is_set(0)
