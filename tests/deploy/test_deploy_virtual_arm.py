@@ -392,7 +392,7 @@ def test_a_hand_moves_limp_joints_and_lets_go(tmp_path: Path) -> None:
     arm = make_arm(tmp_path / "arm")
 
     def step() -> None:
-        for _ in range(1_000):
+        for _ in range(600):
             for number, servo in enumerate(arm.bus.servos):
                 drive = servo.tick(arm.mechanics.shaft(number), 0, arm.mechanics.step_s)
                 arm.mechanics.drive(number, drive)
