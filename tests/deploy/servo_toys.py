@@ -73,6 +73,8 @@ class ToyJoints(gymnasium.Env):
 
             raise UsageError("needs an object")
         parts = {"joints": positions, "speed": velocities, "lead": targets - positions, "tool": positions}
+        if object_position is not None:
+            parts["tool"] = object_position
         return {name: np.float32(value) for name, value in {**parts, "goal": goal}.items()}
 
     def tool_position(self, positions: Array) -> Array:

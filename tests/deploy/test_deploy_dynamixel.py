@@ -18,10 +18,11 @@ from robot_orl.deploy.dynamixel.mechanics import Mount
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250, HardwareError
 from robot_orl.deploy.robots.dynamixel import DynamixelRobot
 from robot_orl.deploy.robots.dynamixel_arm import TorqueLost, WatchdogTripped
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ServoConfig
+from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ObjectConfig, ServoConfig
 from robot_orl.deploy.robots.dynamixel_moves import Blocked, BusSilent
 from robot_orl.deploy.robots.dynamixel_port import PortLost
 from robot_orl.deploy.robots.dynamixel_setup import HardwareFault, in_words
+from robot_orl.deploy.sensors.object_pose import ObjectReading
 from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.registry import factory
@@ -80,6 +81,46 @@ def test_the_spec_is_the_tasks_and_is_known_while_disconnected(tmp_path: Path) -
         robot.observe()
 
 
+class Eye:
+    """Sees an object at (0.1, 0.2, 0.3) whenever it is told to look."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.is_open = clock, False
+        self.look()
+
+    def look(self) -> None:
+        pose = np.eye(4)
+        pose[:3, 3] = 0.1, 0.2, 0.3
+        self.seen = ObjectReading(pose[:3, 3], pose, self.clock.now_ns(), 0.1, False)
+
+    def start(self) -> None:
+        self.is_open = True
+
+    def wait(self) -> ObjectReading:
+        return self.seen
+
+    def read(self) -> ObjectReading:
+        return self.seen
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def test_an_object_that_a_camera_sees_is_observed_and_is_as_old_as_its_frame(bench: ServoBench) -> None:
+    eye = Eye(bench.clock)
+    task = TaskConfig(TASK, {"needs_object": True})
+    robot = DynamixelRobot(toy_config(bench.port.link), task, bench.clock, eye)  # type: ignore[arg-type]
+    robot.connect()
+    assert eye.is_open
+    robot.home(0)
+    eye.look()
+    bench.clock.time_ns += TICK_NS
+    assert robot.observe().obs["tool"] == pytest.approx([0.1, 0.2, 0.3])
+    assert robot.observe().t_ns == eye.seen.t_ns < bench.clock.now_ns()
+    robot.close()
+    assert not eye.is_open
+
+
 @pytest.mark.e2e
 def test_the_registry_and_the_configuration_know_the_koch_arm() -> None:
     cfg = build(
@@ -101,9 +142,7 @@ def test_a_task_that_does_not_fit_is_answered_with_those_that_do(tmp_path: Path)
         UsageError, match=r"^robot toy cannot run fetch_reach: it does not say .*fit: .*arm_reach"
     ):
         DynamixelRobot(cfg, TaskConfig("fetch_reach"))
-    with pytest.raises(
-        UsageError, match=r"handles an object, and no sensor .* fit: (.*, )?arm_reach, toy_joints$"
-    ):
+    with pytest.raises(UsageError, match=r"handles an object, and no sensor .* fit: arm_reach, toy_joints$"):
         DynamixelRobot(cfg, TaskConfig(TASK, {"needs_object": True}))
     with pytest.raises(
         UsageError, match=r"toy: its servos are pan, lift, gripper; arm_reach has the joints sh"
@@ -136,6 +175,16 @@ def test_a_servo_table_that_cannot_be_is_refused_in_one_line(
     with pytest.raises(UsageError) as caught:
         toy_config(tmp_path, **{"rest_pose": {}, **changes})
     assert said in str(caught.value)
+
+
+def test_a_camera_needs_its_two_calibrations(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^object.source needs object.intrinsics=FILE and object.hand_eye=FILE$"
+    ):
+        ObjectConfig("0", intrinsics="camera.yaml")
+    camera = ObjectConfig("0", intrinsics=str(tmp_path / "none.yaml"), hand_eye=str(tmp_path / "none.yaml"))
+    with pytest.raises(DataError, match=r"none\.yaml: "):
+        DynamixelRobot(toy_config(tmp_path / "arm", object=camera), TaskConfig(TASK))
 
 
 def test_a_real_port_needs_a_calibration(tmp_path: Path) -> None:
@@ -572,7 +621,7 @@ def test_a_port_that_stays_away_is_a_fault_and_closing_says_that_the_torque_is_o
     with pytest.raises(PortLost):
         robot.stop()
     with pytest.raises(
-        RunError, match=r"^toy holds its pose, torque on: no port .*; support it before its power"
+        RunError, match=r"^toy holds its pose, torque on: the port is gone: .*; support it before"
     ):
         robot.close()
     robot.close()

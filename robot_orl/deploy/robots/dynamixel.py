@@ -21,13 +21,14 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium
 import numpy as np
 
 from robot_orl.deploy.calibration import Calibration
 from robot_orl.deploy.robots.dynamixel_arm import ServoArm
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig
+from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ObjectConfig
 from robot_orl.deploy.robots.dynamixel_moves import Mover
 from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal, latency_hint
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
@@ -39,6 +40,9 @@ from robot_orl.registry import register
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
 
+if TYPE_CHECKING:
+    from robot_orl.deploy.sensors.object_pose import ObjectPose
+
 
 @register("robot", "dynamixel", DynamixelConfig)
 class DynamixelRobot:
@@ -47,14 +51,24 @@ class DynamixelRobot:
     joints, limits, telemetry, plan, command, tool_at, park, should_stop: see `supervisor.offers`.
     """
 
-    def __init__(self, cfg: DynamixelConfig, task: TaskConfig, clock: Clock | None = None) -> None:
-        """Raises: UsageError, DataError: the task does not fit these joints, or the calibration does not."""
+    def __init__(
+        self,
+        cfg: DynamixelConfig,
+        task: TaskConfig,
+        clock: Clock | None = None,
+        sensor: "ObjectPose | None" = None,
+    ) -> None:
+        """sensor: who sees the object that the task handles; None: the one of the configuration, if any.
+
+        Raises: UsageError, DataError: the task does not fit these joints, or a calibration does not.
+        """
         self.cfg = cfg
         self.name = cfg.arm
         self.should_stop: Callable[[], bool] = lambda: False
         self._clock = clock or RealClock()
         self._env: gymnasium.Env = make_env(task)
-        self._task: JointTask = joint_task(self._env, cfg.arm)
+        self._sensor = sensor or _sensor_of(cfg.object)
+        self._task: JointTask = joint_task(self._env, cfg.arm, self._sensor is not None)
         self._task_env = task_env(self._env)
         self.spec = self._task_env.task_spec
         self.joints = tuple(cfg.servos)
@@ -71,6 +85,7 @@ class DynamixelRobot:
         self._mover: Mover | None = None
         self._goal = self._task.sample_goal(0)
         self._obs: Observation | None = None  # the latest, since homing
+        self._obs_ns = 0
         self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
         self._was_parked = False  # or tried to, since it was homed
@@ -121,6 +136,9 @@ class DynamixelRobot:
         if hint := latency_hint(port):
             console.print(f"warning: {hint}", highlight=False, soft_wrap=True)
         arm = ServoArm(self.cfg, port, self._calibration, self._clock)
+        if self._sensor is not None:
+            self._sensor.start()
+            self._sensor.wait()
         arm.connect()
         self._arm = arm
         self._mover = Mover(arm, self._clock, lambda: self.should_stop())
@@ -149,7 +167,7 @@ class DynamixelRobot:
             raise RunError(f"{self.name}: home before observe")
         if mover.refresh():
             self._observe_now()
-        return RobotObservation(self._obs, mover.state.t_ns)
+        return RobotObservation(self._obs, self._obs_ns)
 
     def send(self, action: Array) -> Array:
         """Move the targets as the task's action law says; returns the action, (A,) float32 in [-1, 1]."""
@@ -183,6 +201,8 @@ class DynamixelRobot:
             finally:
                 arm.close()
                 self._mover = None
+        if self._sensor is not None:
+            self._sensor.close()
         self._env.close()
 
     # --- what a supervisor needs, see supervisor/offers.py --------------------------------------------
@@ -252,8 +272,29 @@ class DynamixelRobot:
         return self._mover
 
     def _observe_now(self) -> None:
+        """Joints and object; as old as the older of them, so that an object out of sight stops the robot."""
         state, targets = self._connected().state, self._connected().targets
-        self._obs = self._task.observation_of(state.positions, state.velocities, targets, self._goal)
+        seen = self._sensor.read() if self._sensor is not None else None
+        position = None if seen is None else seen.position_m
+        self._obs = self._task.observation_of(
+            state.positions, state.velocities, targets, self._goal, position
+        )
+        self._obs_ns = state.t_ns if seen is None else min(state.t_ns, seen.t_ns)
+
+
+def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":
+    """Raises: DataError: a file of the camera is not what it should be.  UsageError: it is on the tool."""
+    if cfg.source is None or cfg.intrinsics is None or cfg.hand_eye is None:
+        return None
+    from robot_orl.deploy.sensors.object_pose import ObjectPose, ObjectPoseConfig  # loads OpenCV
+
+    wanted = ObjectPoseConfig(
+        cfg.source, cfg.fps, cfg.intrinsics, cfg.hand_eye, cfg.marker, cfg.size_mm, depth_mm=cfg.depth_mm
+    )
+    sensor = ObjectPose(wanted)
+    if sensor.hand_eye.mount == "tool":
+        raise UsageError(f"{cfg.hand_eye}: is of a camera on the tool; this robot takes one beside the arm")
+    return sensor
 
 
 def _within(ranges: Array) -> Limits:

@@ -234,7 +234,7 @@ class ServoArm:
         try:
             self._bus.open()
         except UsageError as error:  # wrong usage only where it never worked
-            raise PortLost(str(error)) from error
+            raise PortLost("the port is gone: cable, adapter or power") from error
         try:
             self.set_up()
             self._begin()

@@ -41,6 +41,26 @@ class ServoConfig(Schema):
 
 
 @dataclass
+class ObjectConfig(Schema):
+    """A camera, mounted beside the arm, that finds a marker on the object that a task handles."""
+
+    source: str | None = setting(None, "USB camera (0, /dev/v4l/by-id/...); null: nothing sees an object")
+    fps: float = setting(30.0, "frames per second", unit="Hz", low=0.1, high=1000)
+    intrinsics: str | None = setting(None, "file made by `robot-orl camera intrinsics`")
+    hand_eye: str | None = setting(None, "file made by `robot-orl camera hand_eye`")
+    marker: int = setting(0, "number of the marker on the object", low=0)
+    size_mm: float = setting(30.0, "edge of the marker's black square", unit="mm", low=1, high=1000)
+    depth_mm: float = setting(
+        0.0, "how far below the marker the object's middle lies", unit="mm", low=-1000, high=1000
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.source is not None and (self.intrinsics is None or self.hand_eye is None):
+            raise UsageError("object.source needs object.intrinsics=FILE and object.hand_eye=FILE")
+
+
+@dataclass
 class DynamixelConfig(Schema):
     """An arm of Dynamixel servos on one serial port, Protocol 2.0."""
 
@@ -56,6 +76,7 @@ class DynamixelConfig(Schema):
         "the pose in which all angles of the model are 0", "in words; asked for by calibration"
     )
     servos: dict[str, ServoConfig] = setting(factory=dict, help="servo table, by joint in the task's order")
+    object: ObjectConfig = setting(factory=ObjectConfig, help="who sees the object that a task handles")
     limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
     move_speed_rad_s: float = setting(
         0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5

@@ -66,17 +66,17 @@ _MEMBERS = (
 )
 
 
-def joint_task(env: gymnasium.Env, robot: str) -> JointTask:
-    """The task as the model of the world behind a real arm.
+def joint_task(env: gymnasium.Env, robot: str, sees_object: bool = False) -> JointTask:
+    """The task as the model of the world behind a real arm. sees_object: a sensor tells where an object is.
 
-    Raises: UsageError: it is none, or handles an object, whose place nobody tells; names the tasks that fit.
+    Raises: UsageError: it is none, or handles an object that nobody sees; names the tasks that fit.
     """
     task = cast(JointTask, env.unwrapped)
     spec = env.unwrapped.task_spec  # type: ignore[attr-defined]
     if any(not hasattr(task, name) for name in _MEMBERS):
         problem = "does not say what an action does to the joints of an arm"
-    elif not _needs_joints_only(task):
-        problem = "handles an object, and no sensor of this robot tells where it is"
+    elif not sees_object and not _needs_joints_only(task):
+        problem = "handles an object, and no sensor tells where it is (robot.object.source=...)"
     else:
         return task
     fitting = ", ".join(_fitting_tasks()) or "none"
