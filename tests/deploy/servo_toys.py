@@ -130,14 +130,20 @@ class ServoBench:
     blocked: joints that do not follow.  babble: half a header, again and again without end.
     """
 
-    def __init__(self, link: Path, clock: FakeClock, mounts: tuple[Mount, ...] | None = None) -> None:
+    def __init__(
+        self,
+        link: Path,
+        clock: FakeClock,
+        mounts: tuple[Mount, ...] | None = None,
+        angles: tuple[float, ...] = (0.2, -0.2, 0.6),
+    ) -> None:
         models = (XL430_W250, XL330_M288, XL330_M288)
         self.clock = clock
         self.mounts = mounts or tuple(
             Mount(name, number + 1, model)
             for number, (name, model) in enumerate(zip(JOINTS, models, strict=True))
         )
-        self.angles = np.array([0.2, -0.2, 0.6])
+        self.angles = np.array(angles)
         self.faults = ScriptedFaults()
         self.blocked: set[str] = set()
         self.babble = False

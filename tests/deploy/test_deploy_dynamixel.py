@@ -447,12 +447,14 @@ def test_a_move_ends_at_once_when_told_to_stop(bench: ServoBench) -> None:
 def test_no_goal_ever_leaves_the_calibrated_range(
     robot: DynamixelRobot, bench: ServoBench, targets: np.ndarray
 ) -> None:
-    robot.command(targets)
-    goals = [bench.table(joint)["goal_position"] for joint in JOINTS]
-    assert all(
-        low <= goal <= high
-        for goal, low, high in zip(goals, [1070, 1266, 2048], [3026, 2830, 3026], strict=True)
-    )
+    for send in (robot.command, robot._arm.goto):
+        send(targets)
+        robot._arm._bus.ping(1)  # what was sent before has arrived
+        goals = [bench.table(joint)["goal_position"] for joint in JOINTS]
+        assert all(
+            low <= goal <= high
+            for goal, low, high in zip(goals, [1070, 1266, 2048], [3026, 2830, 3026], strict=True)
+        )
 
 
 def test_nothing_is_sent_of_targets_that_are_not_finite(robot: DynamixelRobot, bench: ServoBench) -> None:
@@ -486,6 +488,27 @@ def test_an_arm_mounted_otherwise_moves_to_the_same_angles(tmp_path: Path, clock
         assert bench.angles == pytest.approx(HOME, abs=0.01)
         robot.close()
         assert bench.angles == pytest.approx([0.3, -1.1, 0.2], abs=0.01)
+
+
+def test_a_servo_that_counts_a_turn_too_many_moves_to_the_same_angles(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """A shaft at 4209 ticks reads 113 after power-on: 1900 of offset and 261 of angle above the middle."""
+    mounts = (
+        Mount("pan", 1, XL430_W250),
+        Mount("lift", 2, XL330_M288, offset=1900),
+        Mount("gripper", 3, XL330_M288),
+    )
+    joints = {"pan": JointCalibration(1, 0, 0, 1070, 3026), "lift": JointCalibration(2, -1900, 0, 1266, 2830)}
+    Calibration("toy", joints | {"gripper": JointCalibration(3, 0, 0, 2048, 3026)}).save(tmp_path / "c.yaml")
+    with ServoBench(tmp_path / "arm", clock, mounts, (0.0, 0.4, 0.4)).running() as bench:
+        robot = toy_robot(bench, calibration=str(tmp_path / "c.yaml"))
+        robot.connect()
+        assert bench.table("lift")["present_position"] == 113 - 1900
+        assert robot.telemetry().positions == pytest.approx([0.0, 0.4, 0.4], abs=0.002)
+        robot.home(0)
+        assert bench.angles == pytest.approx(HOME, abs=0.01)
+        robot.close()
 
 
 # --- what goes wrong while it runs --------------------------------------------------------------------
@@ -598,6 +621,7 @@ def test_a_servo_that_started_anew_has_lost_its_torque(robot: DynamixelRobot, be
 def test_a_port_that_comes_back_in_time_is_opened_and_the_run_goes_on(
     robot: DynamixelRobot, bench: ServoBench
 ) -> None:
+    bench.blocked.add("lift")  # so that it is not where it was sent
     tick(robot, bench, np.array([0.0, 1.0, 0.0], np.float32))
     before = robot.observe().t_ns
     bench.unplug()
@@ -610,6 +634,18 @@ def test_a_port_that_comes_back_in_time_is_opened_and_the_run_goes_on(
     assert robot.telemetry().targets == pytest.approx(robot.telemetry().positions, abs=0.002)  # held there
     tick(robot, bench, np.ones(3, np.float32))
     assert bench.table("pan")["bus_watchdog"] == 10
+
+
+def test_an_arm_that_lost_its_torque_while_the_port_was_gone_is_not_taken_for_held(
+    robot: DynamixelRobot, bench: ServoBench
+) -> None:
+    bench.unplug()
+    robot.observe()
+    for servo in bench.servos:
+        servo.reboot(bench.clock.now_ns() - 1_000_000_000)
+    bench.plug()
+    with pytest.raises(TorqueLost, match="the servos started anew and hold nothing: check their power"):
+        robot.observe()
 
 
 def test_a_port_that_stays_away_is_a_fault_and_closing_says_that_the_torque_is_on(
