@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from robot_orl.deploy.dynamixel.faults import FaultsConfig
+from robot_orl.deploy.virtual.faults import FaultsConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 from robot_orl.seeds import MAX_RUN_SEED

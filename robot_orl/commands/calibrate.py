@@ -11,11 +11,11 @@ from rich.text import Text
 
 from robot_orl.commands.tables import out
 from robot_orl.config import CalibrateConfig
-from robot_orl.deploy.calibration import Calibration
-from robot_orl.deploy.robots.dynamixel_bus import Bus
-from robot_orl.deploy.robots.dynamixel_calibrate import calibrate
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig
-from robot_orl.deploy.robots.dynamixel_port import choose_port, latency_hint
+from robot_orl.deploy.dynamixel.bus import Bus
+from robot_orl.deploy.dynamixel.calibrate import calibrate
+from robot_orl.deploy.dynamixel.calibration import Calibration
+from robot_orl.deploy.dynamixel.config import DynamixelConfig
+from robot_orl.deploy.dynamixel.port import choose_port, latency_hint
 from robot_orl.errors import RunError, UsageError
 
 LOOK_S = 0.05  # between two looks at the joints

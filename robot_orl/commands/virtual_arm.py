@@ -9,15 +9,15 @@ import numpy as np
 
 from robot_orl.commands.tables import out
 from robot_orl.config import VirtualArmConfig
-from robot_orl.deploy.dynamixel.arm import VirtualArm, make_servos
-from robot_orl.deploy.dynamixel.beside import actions, look
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.faults import Event, LineFaults
-from robot_orl.deploy.dynamixel.mechanics import KOCH, Mechanics, assembled
-from robot_orl.deploy.dynamixel.port import PseudoTerminal
-from robot_orl.deploy.dynamixel.world import WorldSocket
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.timing import RealClock
+from robot_orl.deploy.virtual.arm import VirtualArm, make_servos
+from robot_orl.deploy.virtual.beside import actions, look
+from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.faults import Event, LineFaults
+from robot_orl.deploy.virtual.mechanics import KOCH, Mechanics, assembled
+from robot_orl.deploy.virtual.port import PseudoTerminal
+from robot_orl.deploy.virtual.world import WorldSocket
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import make_env

@@ -16,15 +16,15 @@ import gymnasium
 import numpy as np
 from deploy_toys import FakeClock
 
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.faults import FaultsConfig, LineFaults
-from robot_orl.deploy.dynamixel.mechanics import Mount
-from robot_orl.deploy.dynamixel.motion import Shaft
-from robot_orl.deploy.dynamixel.port import PseudoTerminal
+from robot_orl.deploy.dynamixel.config import DynamixelConfig, ServoConfig
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
-from robot_orl.deploy.dynamixel.servo import VirtualServo
 from robot_orl.deploy.robots.dynamixel import DynamixelRobot
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ServoConfig
+from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.faults import FaultsConfig, LineFaults
+from robot_orl.deploy.virtual.mechanics import Mount
+from robot_orl.deploy.virtual.motion import Shaft
+from robot_orl.deploy.virtual.port import PseudoTerminal
+from robot_orl.deploy.virtual.servo import VirtualServo
 from robot_orl.tasks import TaskConfig
 from robot_orl.types import Array, Signal, Spec
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot_orl.deploy.calibration import Calibration, JointCalibration, angles_of, ticks_of
+from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration, angles_of, ticks_of
 from robot_orl.errors import DataError, RunError
 
 IDS = {"pan": 1, "gripper": 6}

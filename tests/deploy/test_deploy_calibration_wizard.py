@@ -11,11 +11,11 @@ from servo_toys import JOINTS, ServoBench, dropped, toy_config, toy_robot
 
 from robot_orl.cli import main
 from robot_orl.commands.calibrate import Terminal
-from robot_orl.deploy.calibration import Calibration
-from robot_orl.deploy.dynamixel.mechanics import Mount
+from robot_orl.deploy.dynamixel.bus import Bus
+from robot_orl.deploy.dynamixel.calibrate import calibrate
+from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
-from robot_orl.deploy.robots.dynamixel_bus import Bus
-from robot_orl.deploy.robots.dynamixel_calibrate import calibrate
+from robot_orl.deploy.virtual.mechanics import Mount
 from robot_orl.errors import RunError, UsageError
 
 MOUNTS = (

@@ -13,17 +13,17 @@ from servo_toys import HOME, JOINTS, STEP, TASK, ServoBench, as_is, corrupt, dro
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.compose import build
-from robot_orl.deploy.calibration import Calibration, JointCalibration
-from robot_orl.deploy.dynamixel.mechanics import Mount
+from robot_orl.deploy.dynamixel.arm import TorqueLost, WatchdogTripped
+from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration
+from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig, ServoConfig
+from robot_orl.deploy.dynamixel.moves import Blocked, BusSilent
+from robot_orl.deploy.dynamixel.port import PortLost
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250, HardwareError
+from robot_orl.deploy.dynamixel.setup import HardwareFault, in_words
 from robot_orl.deploy.robots.dynamixel import DynamixelRobot
-from robot_orl.deploy.robots.dynamixel_arm import TorqueLost, WatchdogTripped
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ObjectConfig, ServoConfig
-from robot_orl.deploy.robots.dynamixel_moves import Blocked, BusSilent
-from robot_orl.deploy.robots.dynamixel_port import PortLost
-from robot_orl.deploy.robots.dynamixel_setup import HardwareFault, in_words
 from robot_orl.deploy.sensors.object_pose import ObjectReading
 from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
+from robot_orl.deploy.virtual.mechanics import Mount
 from robot_orl.errors import DataError, RunError, UsageError
 from robot_orl.registry import factory
 from robot_orl.tasks import TaskConfig

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servo_toys import ServoBench, as_is, corrupt, dropped
 
-from robot_orl.deploy.dynamixel.packets import status_packet
+from robot_orl.deploy.dynamixel import port as port_of
+from robot_orl.deploy.dynamixel.bus import BadPacket, Bus, Refused
+from robot_orl.deploy.dynamixel.port import PortLost, choose_port, is_pseudo_terminal, latency_hint
 from robot_orl.deploy.dynamixel.registers import XL330_M288
-from robot_orl.deploy.robots import dynamixel_port
-from robot_orl.deploy.robots.dynamixel_bus import BadPacket, Bus, Refused
-from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal, latency_hint
+from robot_orl.deploy.virtual.packets import status_packet
 from robot_orl.errors import RunError, UsageError
 
 NAMES = {1: "pan", 2: "lift", 3: "gripper"}
@@ -144,16 +144,16 @@ def test_a_port_belongs_to_one_program(bus: Bus, bench: ServoBench) -> None:
 
 
 def test_no_port_lists_those_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamixel_port, "ports", lambda: ["/dev/ttyACM0 (OpenRB-150)", "/dev/ttyUSB0 (U2D2)"])
+    monkeypatch.setattr(port_of, "ports", lambda: ["/dev/ttyACM0 (OpenRB-150)", "/dev/ttyUSB0 (U2D2)"])
     with pytest.raises(
         UsageError, match=r"^no port .*/none; there are: /dev/ttyACM0 \(OpenRB-150\), /dev/tty"
     ):
         Bus(str(tmp_path / "none"), 1_000_000, NAMES, 0.02).open()
     with pytest.raises(UsageError, match=r"^which port\? there are: "):
         choose_port(None)
-    monkeypatch.setattr(dynamixel_port, "ports", lambda: ["/dev/ttyUSB0 (U2D2)"])
+    monkeypatch.setattr(port_of, "ports", lambda: ["/dev/ttyUSB0 (U2D2)"])
     assert choose_port(None) == "/dev/ttyUSB0"
-    monkeypatch.setattr(dynamixel_port, "ports", list)
+    monkeypatch.setattr(port_of, "ports", list)
     with pytest.raises(UsageError, match="is the adapter plugged in and the arm powered"):
         choose_port(None)
 
@@ -168,7 +168,7 @@ def test_what_is_no_serial_port_is_said_so(tmp_path: Path) -> None:
 
 def test_a_port_without_permission_names_the_group() -> None:
     denied = OSError(errno.EACCES, "Permission denied")
-    assert "usermod -aG dialout" in str(dynamixel_port._open_error("/dev/ttyUSB0", denied))
+    assert "usermod -aG dialout" in str(port_of._open_error("/dev/ttyUSB0", denied))
 
 
 def test_an_adapter_that_holds_answers_back_is_told_with_the_command_that_mends_it(tmp_path: Path) -> None:

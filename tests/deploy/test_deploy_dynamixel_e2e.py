@@ -16,10 +16,10 @@ from deploy_toys import write_bundle
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.data.store.reader import Dataset
+from robot_orl.deploy.dynamixel.bus import Bus
 from robot_orl.deploy.dynamixel.registers import XL330_M288
-from robot_orl.deploy.dynamixel.world import World
-from robot_orl.deploy.robots.dynamixel_bus import Bus
 from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.deploy.virtual.world import World
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 
 pytestmark = pytest.mark.e2e

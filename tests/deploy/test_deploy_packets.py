@@ -4,7 +4,7 @@ from dynamixel_sdk.protocol2_packet_handler import Protocol2PacketHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robot_orl.deploy.dynamixel.packets import (
+from robot_orl.deploy.virtual.packets import (
     HEADER,
     Instruction,
     Packet,

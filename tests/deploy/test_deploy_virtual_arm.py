@@ -25,16 +25,16 @@ from dynamixel_sdk import (
     PortHandler,
 )
 
-from robot_orl.deploy.dynamixel.arm import VirtualArm, make_servos
-from robot_orl.deploy.dynamixel.beside import actions
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.faults import Event, FaultsConfig, LineFaults
-from robot_orl.deploy.dynamixel.mechanics import KOCH, Mechanics, Mount, assembled
-from robot_orl.deploy.dynamixel.motor import Drive
-from robot_orl.deploy.dynamixel.port import PseudoTerminal
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
-from robot_orl.deploy.dynamixel.world import World, WorldSocket
 from robot_orl.deploy.timing import RealClock
+from robot_orl.deploy.virtual.arm import VirtualArm, make_servos
+from robot_orl.deploy.virtual.beside import actions
+from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.faults import Event, FaultsConfig, LineFaults
+from robot_orl.deploy.virtual.mechanics import KOCH, Mechanics, Mount, assembled
+from robot_orl.deploy.virtual.motor import Drive
+from robot_orl.deploy.virtual.port import PseudoTerminal
+from robot_orl.deploy.virtual.world import World, WorldSocket
 from robot_orl.errors import UsageError
 
 TORQUE, GOAL, POSITION, ERROR_STATUS, DELAY = 64, 116, 132, 70, 9

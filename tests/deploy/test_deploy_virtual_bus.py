@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_toys import BROADCAST_ID, MS, XL330_M288, XL430_W250, Line, make_servo
 
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.faults import Event, FaultsConfig, LineFaults
-from robot_orl.deploy.dynamixel.motion import Shaft
-from robot_orl.deploy.dynamixel.packets import Instruction, Parser, crc16, instruction_packet
 from robot_orl.deploy.dynamixel.registers import CENTRE_TICK
+from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.faults import Event, FaultsConfig, LineFaults
+from robot_orl.deploy.virtual.motion import Shaft
+from robot_orl.deploy.virtual.packets import Instruction, Parser, crc16, instruction_packet
 from robot_orl.errors import UsageError
 
 US = 1_000  # [ns]

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_toys import MS, XL330_M288, XL430_W250, Line, make_servo, run
 
-from robot_orl.deploy.dynamixel.motion import ACCELERATION_TICKS, VELOCITY_TICKS, Encoder, Profile, Shaft
-from robot_orl.deploy.dynamixel.packets import ALERT, Instruction
 from robot_orl.deploy.dynamixel.registers import MODELS, Area, HardwareError, Model, OperatingMode
+from robot_orl.deploy.virtual.motion import ACCELERATION_TICKS, VELOCITY_TICKS, Encoder, Profile, Shaft
+from robot_orl.deploy.virtual.packets import ALERT, Instruction
 
 OK, RESULT_FAIL, INSTRUCTION, RANGE, LENGTH, LIMIT, ACCESS = 0, 1, 2, 4, 5, 6, 7
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.motion import Shaft
-from robot_orl.deploy.dynamixel.motor import Drive
-from robot_orl.deploy.dynamixel.packets import STATUS, Instruction, Parser, instruction_packet
 from robot_orl.deploy.dynamixel.registers import BROADCAST_ID, XL330_M288, XL430_W250, Model
-from robot_orl.deploy.dynamixel.servo import VirtualServo
+from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.motion import Shaft
+from robot_orl.deploy.virtual.motor import Drive
+from robot_orl.deploy.virtual.packets import STATUS, Instruction, Parser, instruction_packet
+from robot_orl.deploy.virtual.servo import VirtualServo
 
 MILLION_BAUD = 3  # value of register baud_rate
 MS = 1_000_000  # [ns]

@@ -1,1 +1,1 @@
-"""Dynamixel servos: their control table, and a virtual arm that speaks their protocol."""
+"""An arm of Dynamixel servos: their control table, the bus, calibration, and joints in angles."""

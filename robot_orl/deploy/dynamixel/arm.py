@@ -1,189 +1,324 @@
-"""A virtual arm: servos on a line, their motors in MuJoCo, and a port at which programs find them.
+"""An arm of servos in angles: what its joints report, and where they are sent. Knows no task.
 
-One loop does everything, so nothing is shared between threads:
+What goes wrong on the bus, and what is done about it here:
 
-    port ---bytes--> bus: who hears it, what it answers, when     <--registers--> servos
-    port <--bytes--- bus, when the wire would have brought them
-    every step of the model, as its time has come:   shaft --> servo --> drive --> MuJoCo
-
-What it cannot show, and only a real arm does: electrical noise, reflections and collisions on the wire; the
-latency timer of a USB adapter (a real one may hold back answers for up to 16 ms) and a kernel that loses
-bytes; play, wear, cable drag and the true friction of gears; a real stall with its heat and voltage drop (the
-numbers here are plausible, not measured); firmware that differs from the manual, and whatever the manual
-does not say (see `servo.py` and `bus.py` for what was chosen there).
+    an answer is lost, late or broken     asked for once more; then it is the caller's `BadPacket`
+    a reading jumps where no joint can    as a broken answer
+    a packet with goals is lost           nothing: the next one follows; counted when the goals are read
+    a servo has a hardware error          `HardwareFault` in words, from the alert bit of any answer
+    a servo started anew, without torque  `TorqueLost`
+    the servos' watchdog tripped          `WatchdogTripped`: they stopped by themselves
+    the port is gone                      `PortLost`; each further call tries to open it again, and an arm
+                                          that is found holding holds where it is
 """
 
-import heapq
-import select
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any
 
-from robot_orl.deploy.dynamixel.bus import VirtualBus
-from robot_orl.deploy.dynamixel.faults import Event
-from robot_orl.deploy.dynamixel.mechanics import Mechanics
-from robot_orl.deploy.dynamixel.port import PseudoTerminal
-from robot_orl.deploy.dynamixel.registers import BAUD_RATES, HardwareError
-from robot_orl.deploy.dynamixel.servo import VirtualServo
-from robot_orl.deploy.dynamixel.world import WorldSocket
+import numpy as np
+
+from robot_orl.deploy.dynamixel.bus import BadPacket, Block, Bus
+from robot_orl.deploy.dynamixel.calibration import Calibration, angles_of, ticks_of
+from robot_orl.deploy.dynamixel.config import DynamixelConfig, ServoConfig
+from robot_orl.deploy.dynamixel.port import PortLost
+from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN, XL330_M288, Register
+from robot_orl.deploy.dynamixel.setup import (
+    HardwareFault,
+    clear_errors,
+    find_servos,
+    in_words,
+    model_of,
+    read_tables,
+    set_up,
+)
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock
-from robot_orl.errors import UsageError, unknown
+from robot_orl.errors import RunError, UsageError
+from robot_orl.types import Array
 
-MAX_LAG_S = 0.05  # behind by more than this, the simulation gives up the time that it lost
-STEPS_AT_ONCE = 10  # before the line is looked after again
-HANG_UP_S = 1.0
-_ERRORS = {
-    "overload": HardwareError.OVERLOAD,
-    "shock": HardwareError.ELECTRICAL_SHOCK,
-    "encoder": HardwareError.MOTOR_ENCODER,
-}
-
-
-def make_servos(mechanics: Mechanics, baud: int, now_ns: int) -> list[VirtualServo]:
-    """One per mount, set to `baud`. Raises: UsageError: no such rate."""
-    highest = min(mount.model.registers["baud_rate"].high or 0 for mount in mechanics.mounts)
-    rates = {rate: value for value, rate in BAUD_RATES.items() if value <= highest}
-    if baud not in rates:
-        raise UsageError(f"baud={baud} is none of a servo's rates: {', '.join(map(str, rates))}")
-    return [
-        VirtualServo(
-            mount.model,
-            {"id": mount.id, "baud_rate": rates[baud]},
-            mechanics.shaft(number),
-            now_ns,
-            mechanics.max_torques[number],
-        )
-        for number, mount in enumerate(mechanics.mounts)
-    ]
+_X = XL330_M288.registers  # all X servos have them at the same addresses; XL430s the load for the current
+STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two blocks begin that are read
+END = _X["present_temperature"].end
+COUNTS = ("good", "timeout", "corrupt", "drained", "asked_again", "implausible", "lost_goals", "reconnected")
+WATCHDOG_UNIT_S = 0.02
+TRIPPED = -1
+FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
+JUMP_MARGIN_RAD = 0.2
+OUTSIDE_RAD = 0.35  # so far beyond its range a joint means that the calibration is another arm's
 
 
-@dataclass
-class Figures:
-    """What happened. lost_s: time that the simulation gave up because the computer was too slow."""
-
-    steps: int = 0
-    lost_s: float = 0.0
-    happened: list[str] = field(default_factory=list)
+class WatchdogTripped(RunError):
+    """The servos heard nothing for too long and stopped by themselves."""
 
 
-class VirtualArm:
-    """Runs until it is told to stop. world: the socket for what is done beside it, or None."""
+class TorqueLost(RunError):
+    """A servo started anew: it holds nothing."""
 
-    def __init__(
-        self,
-        mechanics: Mechanics,
-        bus: VirtualBus,
-        port: PseudoTerminal,
-        clock: Clock,
-        events: Sequence[Event] = (),
-    ) -> None:
-        """Raises: UsageError: an event for a servo that is not there."""
-        self.mechanics, self.bus, self.port = mechanics, bus, port
-        self.figures = Figures()
+
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """(J,) each. positions [rad].  velocities [rad/s].  currents [A], an estimate from the load where a
+    servo measures none.  temperatures [degrees C].  t_ns: when it was asked for."""
+
+    positions: Array
+    velocities: Array
+    currents: Array
+    temperatures: Array
+    t_ns: int
+
+
+class ServoArm:
+    """The servos of a configuration. counts: what happened, by name. state: the latest; None before one."""
+
+    def __init__(self, cfg: DynamixelConfig, port: str, calibration: Calibration, clock: Clock) -> None:
+        self.cfg = cfg
+        self.joints = tuple(cfg.servos)
+        self.state: JointState | None = None
+        self.is_torque_on = False
+        self.reconnections = 0
+        self._servos = dict(cfg.servos)
+        self._ids = [servo.id for servo in cfg.servos.values()]
+        self._calibration = calibration
+        self._range = calibration.ranges()
         self._clock = clock
-        self._start_ns = self._step_ns = clock.now_ns()
-        self.world: WorldSocket | None = None
-        self._order = count()
-        self._plan: list[tuple[int, int, Callable[[], None]]] = []
-        for event in events:
-            self.plan(event)
+        self._bus = Bus(port, cfg.baud, {servo: joint for joint, servo in cfg.ids.items()}, cfg.reply_s)
+        self._turns = np.zeros(len(self._ids), np.int64)  # whole turns that a servo counts beside its range
+        self._armed = 0  # value of register bus_watchdog
+        self._goals: dict[int, int] = {}  # by id, as last sent
+        self._reads = 0
+        self._temperature_limits: list[float] = []
+        self._excused: set[int] = set()  # ids whose hardware error is known
 
-    def plan(self, event: Event) -> None:
-        """Let it happen, its time counted from now. Raises: UsageError: for a servo that is not there."""
-        present = sorted(servo.id for servo in self.bus.servos)
-        if event.id is not None and event.id not in present:
-            raise unknown("servo", event.id, present)
-        self._later(event.at_s, partial(self._happen, event))
+    @property
+    def counts(self) -> dict[str, int]:
+        return {**dict.fromkeys(COUNTS, 0), **self._bus.counts, "reconnected": self.reconnections}
 
-    def run(self, stop: Callable[[], bool], duration_s: float | None = None) -> None:
-        """Until `stop()`, or for a time; the port is open while it runs. Raises: UsageError: see the port."""
-        self.port.open()
+    @property
+    def limp(self) -> list[bool]:
+        """(J,) whether a joint has a hardware error, so that nothing may be expected of it."""
+        return [servo in self._excused for servo in self._ids]
+
+    def connect(self) -> None:
+        """Find the servos, set them up and read where they are. Nothing moves; what holds, holds on.
+
+        Raises: UsageError: no such port.  RunError: in words, what is wrong.
+        """
+        self._bus.open()
         try:
-            if self.world is not None:
-                self.world.open()
-            self._restart_clock()
-            while not stop():
-                now_ns = self._clock.now_ns()
-                if duration_s is not None and now_ns - self._start_ns > duration_s * NS_PER_S:
-                    break
-                self._turn(now_ns)
-        finally:
-            self.port.close()
-            if self.world is not None:
-                self.world.close()
+            find_servos(self._bus, self._servos)
+            clear_errors(self._bus, self._servos, self.cfg.reboot)
+            self.is_torque_on = set_up(self._bus, self._servos, self._calibration.joints, self.cfg.let_go)
+            self._begin()
+        except BaseException:
+            self._bus.close()
+            raise
 
-    def _restart_clock(self) -> None:
-        """What was planned before the start is counted from it."""
-        now_ns = self._clock.now_ns()
-        self._plan = [(at_ns - self._start_ns + now_ns, order, do) for at_ns, order, do in self._plan]
-        self._start_ns = self._step_ns = now_ns
+    def _begin(self) -> None:
+        """After a connection: whole turns, goals, and that the arm is where it can be."""
+        self._armed = 0
+        tables = read_tables(self._bus, self._servos)
+        raws = [table.raw(_X["present_position"]) for table in tables.values()]
+        calibrated = self._calibration.joints.values()
+        self._turns = np.array([c.turns_of(raw) for c, raw in zip(calibrated, raws, strict=True)], np.int64)
+        self._goals = {servo: tables[j].raw(_X["goal_position"]) for j, servo in self.cfg.ids.items()}
+        self._temperature_limits = [float(table.raw(_X["temperature_limit"])) for table in tables.values()]
+        self.state = None
+        state = self._bus.retrying(self._read_state)
+        beyond = np.maximum(self._range[:, 0] - state.positions, state.positions - self._range[:, 1])
+        worst = int(np.argmax(beyond))
+        if beyond[worst] > OUTSIDE_RAD:
+            low, high = self._range[worst]
+            raise RunError(
+                f"{self.joints[worst]} is at {state.positions[worst]:.2f} rad, its calibration says "
+                f"{low:.2f} .. {high:.2f}: is it this arm's? run `robot-orl calibrate`"
+            )
+        self.state = state
 
-    def _turn(self, now_ns: int) -> None:
-        """Do what is due, and wait for whatever comes next."""
-        while self._plan and self._plan[0][0] <= now_ns:
-            heapq.heappop(self._plan)[2]()
-        if self.world is not None:
-            self.world.poll()
-        if data := self.port.read():
-            self.bus.receive(data, now_ns, self.port.baud)
-        self._simulate(now_ns)
-        self.port.write(self.bus.poll(now_ns))
-        times = [self._step_ns, self.bus.next_ns, self._plan[0][0] if self._plan else None]
-        next_ns = min(time for time in times if time is not None)
-        wait_s = (next_ns - self._clock.now_ns()) / NS_PER_S
-        descriptors = [number for number in (self.port.fileno(),) if number is not None]
-        descriptors += self.world.filenos() if self.world is not None else []
-        select.select(descriptors, [], [], max(0.0, wait_s))
+    def goals(self) -> Array:
+        """(J,) rad: where the servos were last sent."""
+        return self._angles(np.array([self._goals[servo] for servo in self._ids]))
 
-    def _simulate(self, now_ns: int) -> None:
-        """Bring the model to the present."""
-        step_ns = round(self.mechanics.step_s * NS_PER_S)
-        if now_ns - self._step_ns > MAX_LAG_S * NS_PER_S:
-            self.figures.lost_s += (now_ns - self._step_ns) / NS_PER_S
-            self._step_ns = now_ns
-        for _ in range(STEPS_AT_ONCE):
-            if self._step_ns > now_ns:
-                return
-            for number, servo in enumerate(self.bus.servos):
-                shaft = self.mechanics.shaft(number)
-                self.mechanics.drive(number, servo.tick(shaft, self._step_ns, self.mechanics.step_s))
-            self.mechanics.step()
-            self._step_ns += step_ns
-            self.figures.steps += 1
+    def read(self) -> JointState:
+        """Ask the joints how they are, and once more if the answer is bad; at times also how the servos are.
 
-    # --- what goes wrong ------------------------------------------------------------------------------
+        Raises: BadPacket, PortLost: no answer.  HardwareFault, TorqueLost, WatchdogTripped.
+        """
+        self._reopen()
+        self._reads += 1
+        is_checkup = self._reads % self.cfg.health_every == 0
+        try:
+            self.state = self._read_state(is_checkup)
+        except BadPacket:
+            self._bus.counts["asked_again"] += 1
+            self.state = self._read_state(is_checkup)
+        return self.state
 
-    def _happen(self, event: Event) -> None:
-        """Raises nothing: an id that the computer has changed since then is a fault that hits nobody."""
-        hit = [servo for servo in self.bus.servos if event.id in (None, servo.id)]
-        for servo in hit:
-            if event.what in _ERRORS:
-                servo.fail(_ERRORS[event.what])
-            elif event.what == "overheating":
-                servo.health.temperature = servo.table["temperature_limit"] + 5.0
-            elif event.what == "watchdog":
-                servo.trip_watchdog()
-            elif event.what == "restart":
-                servo.reboot(self._clock.now_ns())
-            elif event.what == "voltage":
-                servo.health.voltage = 0.8 * servo.table["min_voltage_limit"] / 10
-                self._later(event.duration_s, partial(_restore_voltage, servo))
-            elif event.what == "missing":
-                self.bus.absent.add(servo.id)
-                self._later(event.duration_s, partial(self.bus.absent.discard, servo.id))
-        if event.what == "hang_up":
-            self.port.unplug()
-            self._later(HANG_UP_S if event.duration_s is None else event.duration_s, self.port.open)
-        self.figures.happened.append(event.what if event.id is None else f"{event.what} {event.id}")
+    def read_patiently(self) -> JointState:
+        """Like `read`, where no tick is to be kept: asked several times, with growing patience."""
+        self._reopen()
+        self.state = self._bus.retrying(self._read_state)
+        return self.state
 
-    def _later(self, delay_s: float | None, action: Callable[[], Any]) -> None:
-        """None: never."""
-        if delay_s is not None:
-            at_ns = self._clock.now_ns() + round(delay_s * NS_PER_S)
-            heapq.heappush(self._plan, (at_ns, next(self._order), action))
+    def goto(self, targets: Array) -> Array:
+        """Send every joint to its target, (J,) rad, within its calibrated range; returns what was sent.
+
+        Raises: RunError: they are not finite, nothing was sent.  PortLost.
+        """
+        if not np.isfinite(targets).all():
+            raise RunError(f"the targets are not finite: {np.asarray(targets).tolist()}")
+        allowed = np.clip(targets, self._range[:, 0], self._range[:, 1])
+        self._reopen()
+        self._goals = self._raws(allowed)
+        self._bus.sync_write(_X["goal_position"], self._goals)
+        return allowed
+
+    def confirm_goals(self) -> None:
+        """The last goals once more, each acknowledged: nothing comes after them that would mend a loss."""
+        self._write_each(_X["goal_position"], self._goals)
+
+    def torque_on(self) -> None:
+        """Every joint holds where it is. Goals first: a servo drives to its goal when the torque comes on."""
+        self.state = self._bus.retrying(self._read_state)
+        self._goals = self._raws(self.state.positions)
+        self._write_each(_X["goal_position"], self._goals)
+        self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 1))
+        self.is_torque_on = True
+
+    def torque_off(self) -> None:
+        self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 0))
+        self.is_torque_on = False
+
+    def declared_limits(self) -> Limits:
+        """What the servos themselves say that they bear."""
+        return Limits(max_temperature_c=self._temperature_limits)
+
+    def set_up(self) -> None:
+        """Every register as configured; the watchdog off: one that tripped refuses goals, forgets profiles.
+
+        Raises: TorqueLost: a servo that held before holds no longer.  RunError: one did not take a value.
+        """
+        live = {joint: servo for joint, servo in self._servos.items() if servo.id not in self._excused}
+        is_on = set_up(self._bus, live, self._calibration.joints, let_go=False)
+        self._armed = 0
+        if self.is_torque_on and not is_on:
+            raise TorqueLost("the servos started anew and hold nothing: check their power")
+
+    def set_watchdog(self, is_armed: bool) -> None:
+        """Armed: the servos stop by themselves where they hear nothing, and `read` sees to that.
+
+        One packet that no servo answers: if it was lost, `read` says so, or the servos stop where they hold.
+        """
+        raw = max(1, round(self.cfg.watchdog_s / WATCHDOG_UNIT_S)) if is_armed and self.cfg.watchdog_s else 0
+        if raw != self._armed:
+            self._bus.sync_write(_X["bus_watchdog"], dict.fromkeys(self._ids, raw))
+            self._armed = raw
+
+    def excuse_failing(self) -> None:
+        """Go on without the joints that have a hardware error now, so that the others can be laid down."""
+        status = _X["hardware_error_status"]
+        tables = read_tables(self._bus, self._servos)
+        self._excused = {servo for joint, servo in self.cfg.ids.items() if tables[joint].raw(status)}
+
+    def close(self) -> None:
+        """Works from any state; the servos are left as they are."""
+        self._bus.close()
+        self.state = None
+
+    # --- beneath --------------------------------------------------------------------------------------
+
+    def _reopen(self) -> None:
+        """After the port was lost. Raises: PortLost: it is not back.  TorqueLost."""
+        if self._bus.is_open:
+            return
+        try:
+            self._bus.open()
+        except UsageError as error:  # wrong usage only where it never worked
+            raise PortLost("the port is gone: cable, adapter or power") from error
+        try:
+            self.set_up()
+            self._begin()
+            if self.is_torque_on:
+                assert self.state is not None
+                self._goals = self._raws(self.state.positions)
+                self._write_each(_X["goal_position"], self._goals)
+        except BaseException:
+            self._bus.close()
+            raise
+        self.reconnections += 1
+
+    def _read_state(self, is_checkup: bool = False) -> JointState:
+        asked_ns = self._clock.now_ns()
+        start = (HEALTH if is_checkup else STATE).address
+        blocks = self._bus.sync_read(self._ids, start, END - start)
+        self._check_alerts(blocks)
+        if is_checkup:
+            self._check_up(blocks)
+        columns = np.array([_measured(self._servos[j], blocks[i]) for j, i in self.cfg.ids.items()])
+        ticks, velocities, currents, temperatures = columns.T
+        state = JointState(self._angles(ticks), velocities, currents, temperatures, asked_ns)
+        self._check_jump(state)
+        return state
+
+    def _check_jump(self, state: JointState) -> None:
+        """A checksum of 16 bits lets one broken packet in 65,536 through."""
+        if self.state is None:
+            return
+        reach = FASTEST_RAD_S * (state.t_ns - self.state.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+        jumps = np.abs(state.positions - self.state.positions)
+        if (jumps > reach).any():
+            self._bus.counts["implausible"] += 1
+            joint = self.joints[int(np.argmax(jumps))]
+            raise BadPacket(
+                f"{joint} reports a jump of {jumps.max():.2f} rad, which no joint can make", "corrupt"
+            )
+
+    def _check_alerts(self, blocks: Mapping[int, Block]) -> None:
+        for servo in self._ids:
+            if blocks[servo].has_alert and servo not in self._excused:
+                status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
+                told = f"{self._bus.who(servo)}: {in_words(status)}; then restart it with robot.reboot=true"
+                raise HardwareFault(told)
+
+    def _check_up(self, blocks: Mapping[int, Block]) -> None:
+        """What the servos' watchdogs and goals say."""
+        for servo in self._ids:
+            watchdog, goal = (blocks[servo].raw(_X[name]) for name in ("bus_watchdog", "goal_position"))
+            self._bus.counts["lost_goals"] += goal != self._goals[servo]
+            if servo in self._excused or watchdog == self._armed:
+                continue
+            who = self._bus.who(servo)
+            if watchdog == TRIPPED:
+                raise WatchdogTripped(
+                    f"{who} heard nothing for {self.cfg.watchdog_s:g} s and stopped by itself"
+                )
+            if self._armed:
+                raise TorqueLost(f"{who} started anew and holds nothing: check its power")
+
+    def _angles(self, ticks: Array) -> Array:
+        angles: Array = angles_of(ticks - TICKS_PER_TURN * self._turns)
+        return angles
+
+    def _raws(self, angles: Array) -> dict[int, int]:
+        """Goals by id."""
+        ticks = ticks_of(angles) + TICKS_PER_TURN * self._turns
+        return dict(zip(self._ids, ticks.tolist(), strict=True))
+
+    def _write_each(self, register: Register, raws: Mapping[int, int]) -> None:
+        """One by one, each acknowledged."""
+        for servo, raw in raws.items():
+            self._bus.retrying(partial(self._bus.write, servo, register, raw))
 
 
-def _restore_voltage(servo: VirtualServo) -> None:
-    servo.health.voltage = servo.model.nominal_voltage
+def _measured(servo: ServoConfig, block: Block) -> tuple[float, float, float, float]:
+    """Position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
+    model = model_of(servo)
+    registers = model.registers
+    name = "present_current" if "present_current" in registers else "present_load"
+    current = registers[name].from_raw(block.raw(registers[name]))
+    return (
+        block.raw(registers["present_position"]),
+        registers["present_velocity"].from_raw(block.raw(registers["present_velocity"])),
+        current if name == "present_current" else current * model.stall_current,
+        block.raw(registers["present_temperature"]),
+    )

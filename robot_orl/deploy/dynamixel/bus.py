@@ -1,172 +1,225 @@
-"""Servos on one line: who hears a packet, who answers, in which order and when.
+"""A bus of Dynamixel servos, Protocol 2.0, through the maker's SDK: transactions, and what can go wrong.
 
-    computer  |--instruction--|
-    servo 1                    |delay|--status--|
-    servo 2                                      |delay|--status--|     of a sync read, or a broadcast ping
-                10 bits a byte  2 us * register 9
+What may happen to a packet, and what this does about it:
 
-What is sent to the broadcast id is done by all and answered by none, but for pings, and but for those whom a
-sync or bulk read names. These wait for each other: behind one that is silent nobody answers (the manual does
-not say so; users saw it, DynamixelSDK issue 331). Servos at another baud rate than the line's hear nothing.
-Source: https://emanual.robotis.com/docs/en/dxl/protocol2/
+    no answer, or a late one     `BadPacket`; the line is drained, so the answer is not taken for a later one
+    a wrong checksum, garbage    `BadPacket`; drained as well
+    an answer of another length  `BadPacket`: it answers another question
+    bytes without end            `BadPacket` at the deadline
+    a refusal by the servo       `Refused`, in words
+    the port is gone             `PortLost`; `open` opens it again
+
+Whether to ask again is the caller's business: `Bus.retrying` does where time is no matter.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import termios
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from robot_orl.deploy.dynamixel.faults import FaultsConfig, LineFaults
-from robot_orl.deploy.dynamixel.instructions import answer, asked, delay_ns, execute, told
-from robot_orl.deploy.dynamixel.packets import (
-    MAX_LENGTH,
-    ErrorNumber,
-    Instruction,
-    Packet,
-    Parser,
-    fast_status_packet,
-    status_packet,
-)
-from robot_orl.deploy.dynamixel.registers import BROADCAST_ID
-from robot_orl.deploy.dynamixel.servo import VirtualServo
-from robot_orl.deploy.dynamixel.table import Refused
+from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, Protocol2PacketHandler
 
-BITS_PER_BYTE = 10
-USUAL_BAUD = 1_000_000
-_FAST_READS = (Instruction.FAST_SYNC_READ, Instruction.FAST_BULK_READ)
-_READS = (Instruction.SYNC_READ, Instruction.BULK_READ, *_FAST_READS)
-_WRITES = (Instruction.SYNC_WRITE, Instruction.BULK_WRITE)
+from robot_orl.deploy.dynamixel.port import BusPort, Overrun, PortLost
+from robot_orl.deploy.dynamixel.registers import MODELS, Register
+from robot_orl.errors import RunError
+
+T = TypeVar("T")
+QUIET_S = 0.001  # the line is quiet when nothing has come for so long
+ALERT = 0x80  # bit of a status packet's error: the servo has a hardware error
+ID, LENGTH, ERROR, PARAMETERS = 4, 5, 8, 9  # positions in a status packet
 
 
-class VirtualBus:
-    """Bytes in, bytes out, each at its time. absent: ids whose cable is out.  counts: what went by."""
+class BadPacket(RunError):
+    """An answer did not come, came broken or was another's. kind: 'timeout' or 'corrupt'."""
 
-    def __init__(
-        self, servos: Sequence[VirtualServo], faults: LineFaults | None = None, *, has_wire_time: bool = True
-    ) -> None:
-        self.servos = tuple(servos)
-        self.faults = faults or LineFaults(FaultsConfig())
-        self.absent: set[int] = set()
-        self.counts = {"instructions": 0, "answers": 0, "unintelligible": 0}
-        self._has_wire_time = has_wire_time
-        self._parser = Parser()
-        self._baud: int | None = None
-        self._line_free_ns = 0
-        self._inbox: deque[tuple[int, Packet]] = deque()
-        self._outbox: list[tuple[int, bytes]] = []
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
-    def receive(self, data: bytes, now_ns: int, baud: int | None = None) -> None:
-        """The computer has sent something. baud: the line's rate; None: not known, so all can hear it."""
-        self._baud = baud
-        for packet in self._parser.feed(self.faults.sent(data), now_ns):
-            self._line_free_ns = max(self._line_free_ns, now_ns) + self._wire_ns(packet.size)
-            self._inbox.append((self._line_free_ns, packet))
 
-    def poll(self, now_ns: int) -> bytes:
-        """Carry out what has arrived by now; the bytes that have reached the computer by now."""
-        while self._inbox and self._inbox[0][0] <= now_ns:
-            self._handle(*self._inbox.popleft())
-        due = [data for at_ns, data in self._outbox if at_ns <= now_ns]
-        self._outbox = [entry for entry in self._outbox if entry[0] > now_ns]
-        return b"".join(due)
+class Refused(RunError):
+    """A servo understood and would not."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a servo answered to a read: its bytes from `address` on.  has_alert: of a hardware error."""
+
+    address: int
+    data: bytes
+    has_alert: bool
+
+    def raw(self, register: Register) -> int:
+        """The value of a register that lies in the block."""
+        start = register.address - self.address
+        return register.decode(self.data[start : start + register.size])
+
+
+class Bus:
+    """Servos on one port. counts: packets by how they went: 'good', 'timeout', 'corrupt', 'drained' bytes."""
+
+    def __init__(self, port: str, baud: int, names: Mapping[int, str], reply_s: float) -> None:
+        """names: of the joints by id.  reply_s: how long an answer may be late [s]."""
+        self.counts: Counter[str] = Counter()
+        self._names = names
+        self._port = BusPort(port, baud, reply_s)
+        self._sdk = Protocol2PacketHandler()
 
     @property
-    def next_ns(self) -> int | None:
-        """When something will happen without anything being sent; None: never."""
-        times = [at_ns for at_ns, _ in self._outbox]
-        return min(times + [self._inbox[0][0]] if self._inbox else times, default=None)
+    def is_open(self) -> bool:
+        return bool(self._port.is_open)
 
-    def _wire_ns(self, size: int) -> int:
-        return round(size * BITS_PER_BYTE * 1e9 / (self._baud or USUAL_BAUD)) if self._has_wire_time else 0
+    def open(self) -> None:
+        """Raises: UsageError: no such port, or no right to it.  PortLost: it cannot be had."""
+        self._port.open()
 
-    def _handle(self, now_ns: int, packet: Packet) -> None:
-        self.counts["instructions"] += 1
-        self.counts["unintelligible"] += not packet.is_intact
-        at_ns = now_ns
-        for delay, status in self._answers(packet, now_ns):
-            at_ns += (delay if self._has_wire_time else 0) + self._wire_ns(len(status))
-            data, late_ns = self.faults.answered(status)
-            self.counts["answers"] += 1
-            if data:
-                self._outbox.append((at_ns + late_ns, data))
-        self._outbox.sort(key=lambda entry: entry[0])
-        self._line_free_ns = max(self._line_free_ns, at_ns)
+    def close(self) -> None:
+        self._port.close()
 
-    # --- who answers what -----------------------------------------------------------------------------
+    def who(self, servo: int) -> str:
+        return f"{self._names[servo]} (id {servo})" if servo in self._names else f"id {servo}"
 
-    def _answers(self, packet: Packet, now_ns: int) -> Iterator[tuple[int, bytes]]:
-        """Delay [ns] and bytes of every status packet, in order."""
-        is_broadcast = packet.id == BROADCAST_ID
-        if is_broadcast and packet.is_intact and packet.instruction in _READS:
-            yield from self._group_read(packet, now_ns)
-        elif is_broadcast and packet.is_intact and packet.instruction in _WRITES:
-            self._group_write(packet, now_ns)
-        elif is_broadcast:
-            if packet.is_intact:
-                yield from self._broadcast(packet, now_ns)
-        else:
-            yield from self._single(packet, now_ns)
+    def retrying(self, action: Callable[[], T], attempts: int = 4) -> T:
+        """Where time is no matter: again after a bad packet, each time with three times the patience.
 
-    def _single(self, packet: Packet, now_ns: int) -> Iterator[tuple[int, bytes]]:
-        answers = []
-        for servo in self._hearing(now_ns):
-            if servo.id == packet.id:
-                answers.append(answer(servo, packet, now_ns))
-            elif servo.secondary_id == packet.id and packet.is_intact:
-                execute(servo, packet, now_ns, ram_only=True)
-        spoken = [status for status in answers if status is not None]
-        if len(spoken) == 1:
-            yield spoken[0]
-        elif spoken:  # several servos with one id talk at once
-            yield spoken[0][0], bytes(a & b for a, b in zip(spoken[0][1], spoken[1][1], strict=False))
-
-    def _broadcast(self, packet: Packet, now_ns: int) -> Iterator[tuple[int, bytes]]:
-        for servo in sorted(self._hearing(now_ns), key=lambda servo: servo.id):
-            if packet.instruction == Instruction.PING:
-                if (status := answer(servo, packet, now_ns)) is not None:
-                    yield status
-            elif packet.instruction != Instruction.FACTORY_RESET or packet.parameters != b"\xff":
-                execute(servo, packet, now_ns)
-
-    def _group_read(self, packet: Packet, now_ns: int) -> Iterator[tuple[int, bytes]]:
-        """Sync or bulk read; the fast ones are answered in one packet by all."""
-        wanted = asked(packet)
-        is_fast = packet.instruction in _FAST_READS
-        parts: list[tuple[int, int, bytes]] = []
-        delay = 0
-        total = 1 + sum(4 + length for _, _, length in wanted)
-        if is_fast and total > MAX_LENGTH:
-            return
-        for id, address, length in wanted:
-            found = [servo for servo in self._hearing(now_ns) if servo.id == id]
-            if not found or not found[0].table["status_return_level"]:
-                break
-            servo = found[0]
-            servo.heard(now_ns)
+        Raises: BadPacket: the last of them.
+        """
+        for attempt in range(attempts):
+            self._port.patience = 3.0**attempt
             try:
-                number, data = ErrorNumber.NONE, servo.read(address, length)
-            except Refused as refused:
-                number, data = refused.error, b""
-            if is_fast:
-                parts.append((servo.status_error(number), id, data.ljust(length, b"\0")))
-                delay = delay or delay_ns(servo)
+                return action()
+            except BadPacket:
+                if attempt == attempts - 1:
+                    raise
+            finally:
+                self._port.patience = 1.0
+        raise AssertionError("at least one attempt")
+
+    def ping(self, servo: int) -> int:
+        """Its model number."""
+        number, result, error = self._transact(lambda: self._sdk.ping(self._port, servo))
+        self._require(servo, result, error)
+        return int(number)
+
+    def scan(self) -> dict[int, int]:
+        """Model numbers by id of all servos that answer a broadcast; takes most of a second."""
+        found, _ = self._transact(lambda: self._sdk.broadcastPing(self._port))
+        return {int(servo): int(model[0]) for servo, model in sorted(found.items())}
+
+    def read(self, servo: int, register: Register) -> int:
+        """The raw value of a register."""
+        data, result, error = self._transact(
+            lambda: self._sdk.readTxRx(self._port, servo, register.address, register.size)
+        )
+        self._require(servo, result, error)
+        if len(data) != register.size:
+            raise self._bad(f"{self.who(servo)} answered another question", "corrupt")
+        return register.decode(bytes(data))
+
+    def write(self, servo: int, register: Register, raw: int) -> None:
+        """Write a raw value; the servo acknowledges it. Raises: Refused: by the servo."""
+        data = list(register.encode(raw))
+        result, error = self._transact(
+            lambda: self._sdk.writeTxRx(self._port, servo, register.address, register.size, data)
+        )
+        self._require(servo, result, error, f" as it was told to set {register.name} to {raw}")
+
+    def reboot(self, servo: int) -> None:
+        result, error = self._transact(lambda: self._sdk.reboot(self._port, servo))
+        self._require(servo, result, error)
+
+    def sync_read(self, servos: Sequence[int], address: int, size: int) -> dict[int, Block]:
+        """`size` bytes from `address` on of every servo: one question, an answer each, in their order.
+
+        Raises: BadPacket: names the first whose answer did not come or was broken.
+        """
+
+        blocks: dict[int, Block] = {}
+
+        def exchange() -> bool:
+            """Whether all that came was sound."""
+            sent = self._sdk.syncReadTx(self._port, address, size, list(servos), len(servos), False)
+            return sent != COMM_SUCCESS or self._collect(blocks, servos, address, size)
+
+        is_sound = self._transact(exchange)
+        if len(blocks) < len(servos):
+            silent = next(servo for servo in servos if servo not in blocks)  # those behind it wait for it
+            raise self._bad(f"no good answer from {self.who(silent)}", "timeout" if is_sound else "corrupt")
+        self.counts["good"] += 1
+        return blocks
+
+    def sync_write(self, register: Register, raws: Mapping[int, int]) -> None:
+        """Raw values by id in one packet that no servo answers."""
+        data = [byte for servo, raw in raws.items() for byte in (servo, *register.encode(raw))]
+        result = self._transact(
+            lambda: self._sdk.syncWriteTxOnly(self._port, register.address, register.size, data, len(data))
+        )
+        if result != COMM_SUCCESS:
+            raise self._bad("the port did not take a packet", "timeout")
+
+    def _collect(self, blocks: dict[int, Block], servos: Sequence[int], address: int, size: int) -> bool:
+        """Add the good answers to a sync read; they come in the order of the question.
+
+        Returns: whether nothing broken or unasked for came between.
+        """
+        is_sound = True
+        while len(blocks) < len(servos):
+            packet, result = self._sdk.rxPacket(self._port, False)
+            if result == COMM_RX_TIMEOUT:
+                return is_sound
+            if result != COMM_SUCCESS:
+                is_sound = False
+                if self._port.packet_timeout == 0:  # the SDK's mark: the deadline passed within a packet
+                    return False
+                continue  # those behind it may be good, and then it is known whose was bad
+            servo, length = packet[ID], packet[LENGTH] + 256 * packet[LENGTH + 1]
+            if servo in servos and length == size + 4:
+                data = bytes(packet[PARAMETERS : PARAMETERS + size])
+                blocks[servo] = Block(address, data, bool(packet[ERROR] & ALERT))
             else:
-                yield delay_ns(servo), status_packet(id, servo.status_error(number), data)
-        if parts:
-            yield delay, fast_status_packet(parts, total)
+                is_sound = False
+            if servo == servos[-1]:
+                break
+        return is_sound
 
-    def _group_write(self, packet: Packet, now_ns: int) -> None:
-        listening = self._hearing(now_ns)
-        for servo in listening:
-            servo.heard(now_ns)
-        for id, address, data in told(packet):
-            for servo in listening:
-                if servo.id == id:
-                    with suppress(Refused):  # what is sent to many is answered by none
-                        servo.write(address, data)
+    def _transact(self, exchange: Callable[[], Any]) -> Any:
+        """One call of the SDK. Raises: PortLost; BadPacket: what came made no sense even to the SDK."""
+        if not self._port.is_open:
+            raise PortLost(f"{self._port.port_name} is not open")
+        self._port.is_using = False  # an exception may have left it taken
+        try:
+            return exchange()
+        except Overrun:
+            raise self._bad("bytes without end on the line", "corrupt") from None
+        except (IndexError, ValueError, TypeError) as error:  # the SDK trusts lengths that it was sent
+            if not self._port.is_open:
+                raise PortLost(f"{self._port.port_name} was closed") from error
+            raise self._bad("garbage on the line", "corrupt") from error
+        except (OSError, termios.error) as error:  # pyserial lets termios' own error through
+            self._port.close()
+            raise PortLost(f"{self._port.port_name} is gone: cable, adapter or power ({error})") from error
 
-    def _hearing(self, now_ns: int) -> list[VirtualServo]:
-        return [
-            servo
-            for servo in self.servos
-            if servo.hears(now_ns) and servo.id not in self.absent and self._baud in (None, servo.baud_rate)
-        ]
+    def _require(self, servo: int, result: int, error: int, doing: str = "") -> None:
+        """Raises: BadPacket: no success.  Refused: the servo said so."""
+        if result != COMM_SUCCESS:
+            kind = "timeout" if result == COMM_RX_TIMEOUT else "corrupt"
+            said = "does not answer" if kind == "timeout" else "answered, but broken"
+            raise self._bad(f"{self.who(servo)} {said}{doing}", kind)
+        self.counts["good"] += 1
+        if error & ~ALERT:
+            reason = self._sdk.getRxPacketError(error & ~ALERT).removeprefix("[RxPacketError] ")
+            raise Refused(f"{self.who(servo)} answered '{reason}'{doing}")
+
+    def _bad(self, text: str, kind: str) -> BadPacket:
+        """Count it, and let what is still on its way not be taken for the answer to the next question."""
+        self.counts[kind] += 1
+        try:
+            self.counts["drained"] += self._port.drain(QUIET_S)
+        except (OSError, termios.error):
+            self._port.close()
+        return BadPacket(text, kind)
+
+
+def model_name(number: int) -> str:
+    return MODELS[number].name if number in MODELS else f"model {number}"

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 import gymnasium
 import numpy as np
 
-from robot_orl.deploy.calibration import Calibration
-from robot_orl.deploy.robots.dynamixel_arm import ServoArm
-from robot_orl.deploy.robots.dynamixel_config import DynamixelConfig, ObjectConfig
-from robot_orl.deploy.robots.dynamixel_moves import Mover
-from robot_orl.deploy.robots.dynamixel_port import PortLost, choose_port, is_pseudo_terminal, latency_hint
+from robot_orl.deploy.dynamixel.arm import ServoArm
+from robot_orl.deploy.dynamixel.calibration import Calibration
+from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
+from robot_orl.deploy.dynamixel.moves import Mover
+from robot_orl.deploy.dynamixel.port import PortLost, choose_port, is_pseudo_terminal, latency_hint
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import Clock, RealClock

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from robot_orl.deploy.dynamixel.packets import ErrorNumber, Instruction, Packet, status_packet
-from robot_orl.deploy.dynamixel.servo import VirtualServo
-from robot_orl.deploy.dynamixel.table import Refused
+from robot_orl.deploy.virtual.packets import ErrorNumber, Instruction, Packet, status_packet
+from robot_orl.deploy.virtual.servo import VirtualServo
+from robot_orl.deploy.virtual.table import Refused
 
 _LEVELS = {int(Instruction.PING): 0, int(Instruction.READ): 1}  # of register 68; all others: 2
 

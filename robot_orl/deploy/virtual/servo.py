@@ -14,10 +14,6 @@ Stored without effect: led, startup_configuration, pwm_slope, the gains but for 
 
 from collections.abc import Mapping
 
-from robot_orl.deploy.dynamixel.health import Health
-from robot_orl.deploy.dynamixel.motion import Shaft
-from robot_orl.deploy.dynamixel.motor import CURRENT_MODES, Drive, Motor
-from robot_orl.deploy.dynamixel.packets import ALERT, ErrorNumber
 from robot_orl.deploy.dynamixel.registers import (
     BAUD_RATES,
     MAX_ID,
@@ -28,7 +24,11 @@ from robot_orl.deploy.dynamixel.registers import (
     OperatingMode,
     Register,
 )
-from robot_orl.deploy.dynamixel.table import ControlTable, Refused
+from robot_orl.deploy.virtual.health import Health
+from robot_orl.deploy.virtual.motion import Shaft
+from robot_orl.deploy.virtual.motor import CURRENT_MODES, Drive, Motor
+from robot_orl.deploy.virtual.packets import ALERT, ErrorNumber
+from robot_orl.deploy.virtual.table import ControlTable, Refused
 
 FIRMWARE = 46
 BOOT_NS = 300_000_000

@@ -6,10 +6,10 @@ from typing import Any
 
 import mujoco
 
-from robot_orl.deploy.dynamixel.arm import VirtualArm
-from robot_orl.deploy.dynamixel.faults import Event
-from robot_orl.deploy.dynamixel.mechanics import Mechanics
-from robot_orl.deploy.dynamixel.world import Action
+from robot_orl.deploy.virtual.arm import VirtualArm
+from robot_orl.deploy.virtual.faults import Event
+from robot_orl.deploy.virtual.mechanics import Mechanics
+from robot_orl.deploy.virtual.world import Action
 from robot_orl.errors import UsageError, unknown
 
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from robot_orl.deploy.robots.dynamixel_arm import JointState, ServoArm, TorqueLost, WatchdogTripped
-from robot_orl.deploy.robots.dynamixel_bus import BadPacket
-from robot_orl.deploy.robots.dynamixel_port import PortLost
-from robot_orl.deploy.robots.dynamixel_setup import HardwareFault
+from robot_orl.deploy.dynamixel.arm import JointState, ServoArm, TorqueLost, WatchdogTripped
+from robot_orl.deploy.dynamixel.bus import BadPacket
+from robot_orl.deploy.dynamixel.port import PortLost
+from robot_orl.deploy.dynamixel.setup import HardwareFault
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.errors import RunError
 from robot_orl.types import Array

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from robot_orl.deploy.dynamixel.port import BAUD_RATES
 from robot_orl.deploy.dynamixel.registers import MODELS
-from robot_orl.deploy.robots.dynamixel_port import BAUD_RATES
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting

@@ -3,9 +3,9 @@ from the shaft to the values that it reports."""
 
 from dataclasses import dataclass
 
-from robot_orl.deploy.dynamixel.motion import VELOCITY_TICKS, Encoder, Profile, Shaft
 from robot_orl.deploy.dynamixel.registers import RAD_PER_TICK, DriveMode, Model, OperatingMode
-from robot_orl.deploy.dynamixel.table import ControlTable
+from robot_orl.deploy.virtual.motion import VELOCITY_TICKS, Encoder, Profile, Shaft
+from robot_orl.deploy.virtual.table import ControlTable
 
 FULL_PWM = 885
 P_GAIN_SCALE = 128  # PWM per tick of error = register / 128

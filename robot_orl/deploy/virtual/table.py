@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from robot_orl.deploy.dynamixel.packets import ErrorNumber
 from robot_orl.deploy.dynamixel.registers import Area, Model, Register
+from robot_orl.deploy.virtual.packets import ErrorNumber
 
 
 class Refused(Exception):

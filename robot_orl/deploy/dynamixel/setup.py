@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from robot_orl.deploy.calibration import JointCalibration
+from robot_orl.deploy.dynamixel.bus import BadPacket, Block, Bus, model_name
+from robot_orl.deploy.dynamixel.calibration import JointCalibration
+from robot_orl.deploy.dynamixel.config import MODES, ServoConfig
 from robot_orl.deploy.dynamixel.registers import (
     HARDWARE_ERROR_MEANING,
     MODELS,
@@ -13,8 +15,6 @@ from robot_orl.deploy.dynamixel.registers import (
     Model,
     Register,
 )
-from robot_orl.deploy.robots.dynamixel_bus import BadPacket, Block, Bus, model_name
-from robot_orl.deploy.robots.dynamixel_config import MODES, ServoConfig
 from robot_orl.errors import RunError
 
 TABLE_BYTES = 147  # up to the temperature

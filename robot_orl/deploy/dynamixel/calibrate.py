@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from robot_orl.deploy.calibration import Calibration, JointCalibration, angles_of
+from robot_orl.deploy.dynamixel.bus import Bus
+from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration, angles_of
+from robot_orl.deploy.dynamixel.config import MODES, DynamixelConfig
 from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, XL330_M288
-from robot_orl.deploy.robots.dynamixel_bus import Bus
-from robot_orl.deploy.robots.dynamixel_config import MODES, DynamixelConfig
-from robot_orl.deploy.robots.dynamixel_setup import clear_errors, find_servos
+from robot_orl.deploy.dynamixel.setup import clear_errors, find_servos
 from robot_orl.errors import RunError
 
 _X = XL330_M288.registers  # all X servos have these at the same addresses

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from robot_orl.deploy.dynamixel.motion import Shaft
-from robot_orl.deploy.dynamixel.motor import Drive
 from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, RAD_PER_TICK, XL330_M288, XL430_W250, Model
+from robot_orl.deploy.virtual.motion import Shaft
+from robot_orl.deploy.virtual.motor import Drive
 from robot_orl.errors import UsageError
 
 HAND_STIFFNESS, HAND_DAMPING, HAND_TORQUE = 20.0, 0.5, 3.0  # N m/rad, N m s/rad, N m

@@ -8,7 +8,7 @@ https://emanual.robotis.com/docs/en/dxl/x/xl430-w250/
 from dataclasses import dataclass
 
 from robot_orl.deploy.dynamixel.registers import HardwareError
-from robot_orl.deploy.dynamixel.table import ControlTable
+from robot_orl.deploy.virtual.table import ControlTable
 
 AMBIENT_C = 28.0
 HEATING_C_S = 1.0  # at the full torque; falls with its square
