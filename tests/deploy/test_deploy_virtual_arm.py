@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import pytest
@@ -426,6 +427,43 @@ def test_what_cannot_be_done_beside_the_arm_is_said(tmp_path: Path) -> None:
         assert world.do("look")["time_s"] == 0.0
     with pytest.raises(UsageError, match="no virtual arm answers at"):
         World(tmp_path / "world")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"do": []}',
+        b'{"do": {}}',
+        b'{"do": null}',
+        b"[" * 60_000,
+        b'{"do": "look", "x": ' + b"9" * 5_000 + b"}",
+        b'{"do": "hold", "joints": {"pan": ' + b"9" * 400 + b"}}",
+        b'{"do": "hold", "joints": {"pan": NaN}}',
+        b'{"do": "hold", "joints": [[]]}',
+        b'{"do": "fault", "event": "1e300:hang_up"}',
+        b'{"do": "fault", "event": {}}',
+        b"\xff",
+    ],
+    ids=lambda line: line[:30].decode(errors="replace"),
+)
+def test_a_bad_line_is_answered_and_the_next_one_too(tmp_path: Path, line: bytes) -> None:
+    socket = WorldSocket(tmp_path / "world", actions(make_arm(tmp_path / "arm")))
+    answer = socket._answer(line)
+    assert answer["ok"] is False
+    assert answer["error"]
+    assert socket._answer(b'{"do": "look"}')["ok"] is True
+
+
+def test_whatever_an_action_raises_about_its_words_is_an_answer(tmp_path: Path) -> None:
+    def trip(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"n": float(10 ** len(request["words"]))}
+
+    socket = WorldSocket(tmp_path / "world", {"trip": trip})
+    assert socket._answer(b'{"do": "trip", "words": "a"}') == {"ok": True, "n": 10.0}
+    for words in (b"1", b'"' + b"a" * 400 + b'"'):
+        answer = socket._answer(b'{"do": "trip", "words": ' + words + b"}")
+        assert answer["ok"] is False
+        assert answer["error"].startswith("cannot do that: ")
 
 
 def test_a_socket_is_not_made_over_somebody_elses_file(tmp_path: Path) -> None:

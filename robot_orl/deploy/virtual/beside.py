@@ -1,6 +1,5 @@
 """What is done beside a virtual arm, see `world.py`: looking, moving it by hand, breaking it."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,8 @@ from robot_orl.deploy.virtual.faults import Event
 from robot_orl.deploy.virtual.mechanics import Mechanics
 from robot_orl.deploy.virtual.world import Action
 from robot_orl.errors import UsageError, unknown
+
+FURTHEST_RAD = 100.0  # a hand that pulls harder would tear the simulation
 
 
 def actions(arm: VirtualArm) -> dict[str, Action]:
@@ -56,6 +57,6 @@ def _grips(mechanics: Mechanics, joints: Any) -> dict[int, float]:
     for name, angle in joints.items():
         if name not in names:
             raise unknown("joint", name, names)
-        if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not math.isfinite(angle):
-            raise UsageError(f"{name}={angle!r} is no angle [rad]")
+        if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not abs(angle) <= FURTHEST_RAD:
+            raise UsageError(f"{name}={angle!r} is no angle up to {FURTHEST_RAD:g} rad")
     return {names.index(name): float(angle) for name, angle in joints.items()}

@@ -92,17 +92,22 @@ class WorldSocket:
         self._clients.pop(number)[0].close()
 
     def _answer(self, line: bytes) -> dict[str, Any]:
+        """Raises nothing: a bad line must not end the arm."""
         try:
             request = json.loads(line)
+        except (ValueError, RecursionError):
+            return {"ok": False, "error": "that line is no JSON"}
+        try:
             if not isinstance(request, dict):
                 raise UsageError('a line is an object such as {"do": "look"}')
-            if request.get("do") not in self._actions:
-                raise unknown("action", request.get("do"), self._actions)
-            return {"ok": True, **self._actions[request["do"]](request)}
-        except ValueError:
-            return {"ok": False, "error": "that line is no JSON"}
+            do = request.get("do")
+            if not isinstance(do, str) or do not in self._actions:
+                raise unknown("action", do, self._actions)
+            return {"ok": True, **self._actions[do](request)}
         except RobotOrlError as error:
             return {"ok": False, "error": str(error)}
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            return {"ok": False, "error": f"cannot do that: {error}"}
 
 
 class World:
