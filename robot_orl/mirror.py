@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robot_orl.errors import UsageError
 from robot_orl.types import Array, Signal, Spec
 
 # Of a signal's name: which signal of the same group it is in the mirror, times what, plus what.
@@ -39,7 +40,10 @@ class Mirror:
 
 
 def mirror_of(spec: Spec, rule: Rule) -> Mirror:
-    """The mirror of a task, from a rule for the names of its signals; actions are not shifted."""
+    """The mirror of a task, from a rule for the names of its signals; actions are not shifted.
+
+    Raises: UsageError: a signal's partner is not in its group, or is not its partner.
+    """
     groups = [_reflected(signals, rule) for signals in spec.observation.values()]
     starts = np.cumsum([0, *(len(order) for order, _, _ in groups)])
     action_order, action_sign, _ = _reflected(spec.action, rule)
@@ -56,5 +60,8 @@ def _reflected(signals: Sequence[Signal], rule: Rule) -> tuple[Array, Array, Arr
     """Order, sign and offset of a group of signals."""
     names = [signal.name for signal in signals]
     partners, signs, offsets = zip(*(rule(name) for name in names), strict=True)
+    for name, partner in zip(names, partners, strict=True):
+        if partner not in names or rule(partner)[0] != name:
+            raise UsageError(f"in the mirror '{name}' is '{partner}', which is not '{name}' there")
     order = np.array([names.index(partner) for partner in partners], np.int64)
     return order, np.array(signs, np.float32), np.array(offsets, np.float32)

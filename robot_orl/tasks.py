@@ -49,7 +49,8 @@ def task_env(env: gymnasium.Env) -> TaskEnv:
 
 def mirror_of_task(env: gymnasium.Env) -> Mirror | None:
     """What the task looks like in the mirror; None: it is no mirror image of itself, or does not say so."""
-    return getattr(env.unwrapped, "mirror", None)
+    found = getattr(env.unwrapped, "mirror", None)
+    return found if isinstance(found, Mirror) else None
 
 
 def spec_of(env: gymnasium.Env) -> Spec:

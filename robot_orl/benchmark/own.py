@@ -48,9 +48,14 @@ def configuration_for_task(cell: Cell) -> dict[str, Any]:
 
 
 def without_defaults(agent: Any) -> dict[str, Any]:
-    """The settings of an agent that differ from its dataclass's, and its name."""
-    default = asdict(type(agent)())
-    return {"name": agent.name} | {k: v for k, v in asdict(agent).items() if v != default[k]}
+    """The settings of an agent that differ from its dataclass's, those in its sections too, and its name."""
+    return {"name": agent.name} | _changed(asdict(agent), asdict(type(agent)()))
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    told = {name: value for name, value in values.items() if value != defaults[name]}
+    is_section = {name for name in told if isinstance(told[name], dict) and isinstance(defaults[name], dict)}
+    return {n: _changed(v, defaults[n]) if n in is_section else v for n, v in told.items()}
 
 
 @cache  # whoever calls has imported the package that registers the task

@@ -17,11 +17,12 @@ from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.registry import schema_of
 from robot_orl.schema import defaults_of, differing
-from robot_orl.tasks import make_env
+from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.pretrain import Cadence, Offline, is_trained_for, pretrain
 from robot_orl.training.runs.run import Run
 from robot_orl.training.speed import Speed
-from robot_orl.training.state import unpack
+from robot_orl.training.state import config_object, unpack
+from robot_orl.types import Spec
 
 # What may differ between a run and the command that continues it.
 FREE = {
@@ -40,7 +41,7 @@ def run(cfg: PretrainConfig) -> None:
     _require_run_folder(Path(cfg.out))
     with StopFlag() as stop, Run(Path(cfg.out)) as folder:
         config = asdict(cfg) | {"data": [str(path.resolve()) for path in paths], "task": asdict(task)}
-        _require_same(folder, config, defaults_of(cfg) | {"task": defaults_of(task)})
+        _require_same(folder, config, defaults_of(cfg) | {"task": defaults_of(task)}, spec_of(env))
         replay = load_replay(env, datasets, stop, cfg.agent)
         folder.save_config(config)  # data that are refused leave no run behind
         folder.update_summary(_facts(cfg, datasets))
@@ -67,10 +68,11 @@ def _require_run_folder(path: Path) -> None:
             raise UsageError(f"{path} is not empty and not a run; choose another out=")
 
 
-def _require_same(folder: Run, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+def _require_same(folder: Run, config: dict[str, Any], defaults: dict[str, Any], spec: Spec) -> None:
     """Raises: UsageError: there is a run already, and it was asked for something else.
 
-    defaults: what a setting was in a run that was made before there was such a setting.
+    defaults: what a setting was in a run that was made before there was such a setting.  spec: of the task;
+    what an agent would do in other tasks does not count.
     """
     if not (folder.path / "config.yaml").is_file():
         return
@@ -78,10 +80,17 @@ def _require_same(folder: Run, config: dict[str, Any], defaults: dict[str, Any])
     assert isinstance(before, dict)
     folder.part("agent")
     _require_not_finetuned(folder, config["steps"], config["stop_at_success"])
+    agents = {config["agent"]["name"], before["agent"]["name"]}
+    if len(agents) == 1:
+        before, config = ({**each, "agent": _for_task(each["agent"], spec)} for each in (before, config))
     if changed := changed_settings(before, config, defaults):
         raise UsageError(
             f"run {folder.path} exists with other values of: {', '.join(changed)}; choose another out="
         )
+
+
+def _for_task(agent: dict[str, Any], spec: Spec) -> dict[str, Any]:
+    return asdict(config_object(agent).for_task(spec))
 
 
 def changed_settings(

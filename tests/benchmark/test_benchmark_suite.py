@@ -7,7 +7,7 @@ import pytest
 from benchmark_toys import SUITE, write
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.agents.awac_config import AWACConfig
+from robot_orl.agents.awac_config import AWACConfig, AWACOnline
 from robot_orl.benchmark.cell import Cell, Places, only
 from robot_orl.benchmark.own import without_defaults
 from robot_orl.benchmark.plan import plan
@@ -113,6 +113,8 @@ def test_a_cell_says_of_its_agent_only_what_differs_from_the_dataclass(tmp_path:
     """So a setting that comes later, off by default, does not make finished cells other ones."""
     assert without_defaults(AWACConfig()) == {"name": "awac"}
     assert without_defaults(AWACConfig(discount=0.9, mirror_share=0.0)) == {"name": "awac", "discount": 0.9}
+    changed = AWACConfig(online=AWACOnline(n_step=2))
+    assert without_defaults(changed) == {"name": "awac", "online": {"n_step": 2}}
     learned = plan(cell(tmp_path, "awac"), Places(Path("w"), {})).configuration["pretrain"]["agent"]
     assert learned["mirror_share"] == 0.5
     assert "critics" not in learned

@@ -5,7 +5,7 @@ import pytest
 from learning_toys import episode, goal_spec
 
 from robot_orl.data.sampling.replay import Replay, Sampling
-from robot_orl.errors import DataError
+from robot_orl.errors import DataError, UsageError
 from robot_orl.mirror import Mirror, mirror_of
 from robot_orl.types import Signal, Spec
 
@@ -28,6 +28,12 @@ def test_a_mirror_changes_sides_and_reflects_places() -> None:
         mirror.observation(np.array([[1, 2, 10, 20]], np.float32)), [[1, 4, 20, 10]]
     )
     np.testing.assert_array_equal(mirror.action(np.array([[0.25, -0.5]], np.float32)), [[-0.5, 0.25]])
+
+
+@pytest.mark.parametrize("partners", [{"left": "nobody"}, {"left": "right"}])
+def test_partners_are_each_others(partners: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="in the mirror 'left' is"):
+        mirror_of(hands(), lambda name: (partners.get(name, name), 1.0, 0.0))
 
 
 def replay(mirror: Mirror | None) -> Replay:

@@ -14,7 +14,7 @@ from robot_orl.agents.bc import BCConfig
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.data.store.records import EpisodeRecord, realised_rate
 from robot_orl.errors import DataError, UsageError
-from robot_orl.training.checks.data_checks import check_data, differences, require_finite
+from robot_orl.training.checks.data_checks import check_data, differences, require_finite, require_rewards
 from robot_orl.types import Array, Camera, Episode, Signal, Spec
 
 AWAC = AWACConfig()
@@ -125,6 +125,12 @@ def test_large_rewards_are_a_remark() -> None:
     assert "rewards of up to 200 can sum up to 2e+04: critics" in remarks([points([1, 2, 3], [200, 0]), BAD])
 
 
+def further_away() -> Episode:
+    """The thing stays 2 from its goal, which a reward that tells the distance pays so."""
+    thing, goal = np.zeros((3, 2)), np.full((3, 2), [2, 0.0])
+    return episode({"speed": np.zeros(3), "goal": goal, "thing": thing}, np.array([0.1, 0.2]), [-2, -2])
+
+
 def goal_episode(reward: Sequence[float]) -> Episode:
     """The thing reaches its goal at the last of two steps."""
     thing, goal = np.array([[0, 0], [1, 0], [2, 0.0]]), np.full((3, 2), [2, 0.0])
@@ -140,6 +146,15 @@ def test_relabelled_goals_must_pay_as_the_stored_ones(agent: AWACConfig) -> None
     with pytest.raises(UsageError, match=r"lie in 0 \.\. 1 and are not what the task pays for these goals"):
         remarks(other, agent, goal_spec())
     assert remarks(other, AWAC, goal_spec()) == ""
+
+
+def test_pay_within_a_tolerance_is_for_rewards_that_only_tell_success() -> None:
+    within = AWACConfig(goal_tolerance=0.6)
+    assert remarks([goal_episode([-1, 0])] * 2, within, goal_spec()) == ""
+    dense = Replay(goal_spec(), lambda achieved, desired: -np.linalg.norm(achieved - desired, axis=-1))
+    dense.extend([goal_episode([-1, 0]), further_away()])
+    with pytest.raises(UsageError, match=r"more than two values, .* set agent\.goal_tolerance=1$"):
+        require_rewards(dense, within, "data/x")
 
 
 def test_another_realised_rate_is_a_remark() -> None:

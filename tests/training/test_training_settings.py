@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from learning_toys import goal_spec, point_spec
 from training_toys import awac_config
 
-from robot_orl.agents.awac import AWACConfig
+from robot_orl.agents.awac_config import AWACConfig, AWACFamily
 from robot_orl.commands.pretrain import FREE, _require_same, changed_settings
 from robot_orl.config import PretrainConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, defaults_of, differing, setting
 from robot_orl.training.runs.run import Run
 
+NO_MIRROR = AWACFamily(mirror_share=0.0)
 CONFIG = PretrainConfig(agent=awac_config(), data="demos", out="run")
 
 
@@ -77,9 +79,24 @@ def test_an_old_run_goes_on_with_a_newer_version_but_not_with_another_seed(tmp_p
     del (old := deepcopy(now))["agent"]["critics"]
     run.save_config(old)
     with pytest.raises(UsageError) as caught:
-        _require_same(run, now | {"seed": 7}, defaults_of(plain))
+        _require_same(run, now | {"seed": 7}, defaults_of(plain), point_spec())
     assert str(caught.value) == f"run {tmp_path} exists with other values of: seed; choose another out="
-    _require_same(run, now, defaults_of(plain))
+    _require_same(run, now, defaults_of(plain), point_spec())
+
+
+def test_what_an_agent_would_do_in_other_tasks_does_not_matter(tmp_path: Path) -> None:
+    """A run of a task without goals goes on although the family with goals has a setting that is new."""
+    open_one = AWACConfig(mirror_share=None, with_goals=AWACFamily(mirror_share=0.5), without_goals=NO_MIRROR)
+    ours = PretrainConfig(agent=open_one, data="demos", out="run")
+    run, now = Run(tmp_path), asdict(ours)
+    old = deepcopy(now)
+    del old["agent"]["mirror_share"], old["agent"]["with_goals"]["mirror_share"]
+    run.save_config(old)
+    _require_same(run, now, defaults_of(ours), point_spec())
+    with pytest.raises(UsageError, match=r"with other values of: agent\.mirror_share; choose another out="):
+        _require_same(run, now, defaults_of(ours), goal_spec())
+    told = asdict(replace(ours, agent=replace(open_one, mirror_share=0.0)))
+    _require_same(run, told, defaults_of(ours), goal_spec())
 
 
 def test_defaults_are_those_of_the_types_that_a_config_is_made_of() -> None:

@@ -151,9 +151,8 @@ class Replay:
 
     def paid(self, tolerance: float) -> Array:
         """(N,) float32: what is paid for each step's own goal within that share of the task's tolerance."""
-        if tolerance == 1 or self.reward_for is None:
+        if tolerance == 1 or self.reward_for is None or self._achieved is None:
             return self.rewards()
-        assert self._achieved is not None
         if tolerance not in self._paid:
             self._paid[tolerance] = Paid(self.reward_for, tolerance)
         desired = self._obs[:, self._desired_columns]

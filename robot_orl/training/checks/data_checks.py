@@ -99,6 +99,11 @@ def require_rewards(replay: Replay, agent: Any, path: object) -> None:
             f"and agent.goal_tolerance={tolerance:g} do: {RELABEL.format(path)} recomputes them, or set "
             "agent.hindsight_share=0 agent.goal_tolerance=1"
         )
+    if tolerance < 1 and replay.reward_for is not None and len(np.unique(replay.rewards())) > 2:
+        raise UsageError(
+            f"{stored} and take more than two values, and agent.goal_tolerance={tolerance:g} is for rewards "
+            "that only tell whether a goal is reached: set agent.goal_tolerance=1"
+        )
     if getattr(agent, "bound_targets", False) and (low < -1 or high > 0):
         raise UsageError(
             f"{stored}, and agent.bound_targets=true is for -1 .. 0: set agent.bound_targets=false, or pay "
