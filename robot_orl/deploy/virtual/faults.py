@@ -32,6 +32,7 @@ EVENTS = (
     "hang_up",
 )
 WITHOUT_ID = ("voltage", "hang_up")  # may concern all
+LATEST_S = 1e9  # 31 years; in nanoseconds still an int64
 
 
 @dataclass
@@ -77,8 +78,10 @@ class Event:
             duration_s = float(parts[3]) if len(parts) > 3 else None
         except ValueError:
             raise problem from None
-        if not 0 <= at_s < math.inf or not 0 <= (duration_s or 0) < math.inf:
+        if math.isnan(at_s) or at_s < 0 or (duration_s is not None and not duration_s >= 0):
             raise problem
+        if max(at_s, duration_s or 0.0) > LATEST_S:
+            raise UsageError(f"fault '{text}': times are 0 .. {LATEST_S:g} s")
         if parts[1] not in EVENTS:
             raise unknown("fault", parts[1], EVENTS)
         if id is None and parts[1] not in WITHOUT_ID:
