@@ -203,8 +203,8 @@ class ExportConfig(Schema):
         low=0,
         high=2,
     )
-    max_observation_age_s: float = setting(
-        0.25, "Older observations stop the robot.", unit="s", low=0, high=60
+    max_observation_age_s: float | None = setting(
+        None, "Older observations stop the robot; null: the robot says.", unit="s", low=0, high=60
     )
 
 

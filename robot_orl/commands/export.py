@@ -20,9 +20,9 @@ def run(cfg: ExportConfig) -> None:
         state = unpack(saved)
         name = stage if cfg.which == "last" else f"{cfg.which} of {stage}"
         require_spec(spec_of(make_env(folder.task)), state.spec, f"checkpoint '{name}' of run {cfg.run}")
-        limits = Limits(
-            max_action_delta=cfg.max_action_delta, max_observation_age_s=cfg.max_observation_age_s
-        )
+        limits = Limits.neutral(max_action_delta=cfg.max_action_delta)
+        if cfg.max_observation_age_s is not None:
+            limits.max_observation_age_s = cfg.max_observation_age_s
         export(state, Path(cfg.out), folder.task, saved["fingerprint"], limits)
         asked = asdict(cfg) | {"stage": stage}  # what is the latest may change
         folder.update_summary({"bundle": str(Path(cfg.out).resolve()), "export": asked})

@@ -71,6 +71,22 @@ def test_limits_travel_as_json(limits: Limits) -> None:
     assert Limits.from_dict(json.loads(json.dumps(limits.to_dict()))) == limits
 
 
+@FEW
+@given(LIMITS)
+def test_what_was_not_said_tightens_nothing(limits: Limits) -> None:
+    assert limits.tightened_by(Limits.neutral()) == limits
+    assert limits.tightened_by(Limits.from_dict({})) == limits
+    assert Limits.neutral().to_dict() == {}
+
+
+def test_a_robot_may_be_looser_than_the_defaults_and_a_bundle_tightens_what_it_says_alone() -> None:
+    robot = Limits(patience_s=1.0, overspeed=4.0, joint_margin_rad=0.3, max_policy_age_s=1.0)
+    said = Limits.neutral(max_speed_rad_s=[1.0], max_policy_age_s=0.5)
+    assert said.to_dict() == {"max_speed_rad_s": [1.0], "max_policy_age_s": 0.5}
+    found = robot.tightened_by(Limits.from_dict(said.to_dict()))
+    assert robot.changes_to(found) == {"max_speed_rad_s": ([], [1.0]), "max_policy_age_s": (1.0, 0.5)}
+
+
 def test_tightening_by_hand_and_what_it_changed() -> None:
     robot = Limits(max_action_delta=0.5, max_speed_rad_s=[2.0, 1.0], low_rad=[-1.0], floor_m=0.01)
     bundle = Limits(max_speed_rad_s=[1.5], low_rad=[-2.0, -0.5], floor_m=0.0, max_current_a=[1.0])

@@ -1,7 +1,7 @@
 """What a robot's motion must keep to. Said in the robot's YAML; others may only tighten it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,15 @@ class Limits(Schema):
             if any(bottom > top for bottom, top in pairs):
                 raise UsageError(f"{low}={getattr(self, low)} lies above {high}={getattr(self, high)}")
 
+    @classmethod
+    def neutral(cls, **said: Any) -> "Limits":
+        """Only what is said limits; every other field is at its loosest, so that it tightens nothing.
+
+        For whoever has a say in a few of them: a bundle, the ranges of a calibration, what servos declare.
+        `Limits()` is no such thing: its times and margins have defaults that limit.
+        """
+        return cls(**{item.name: _loosest(item) for item in fields(cls)} | said)
+
     def tightened_by(self, other: "Limits") -> "Limits":
         """Of each pair of values the tighter one. Raises: UsageError: nothing would be allowed."""
         mine, theirs = vars(self), vars(other)
@@ -116,19 +125,27 @@ class Limits(Schema):
         return np.full(count, nothing) if not values else np.broadcast_to(np.array(values, float), count)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON of what limits: what is null or [] is left out."""
-        return {name: value for name, value in vars(self).items() if value not in (None, [])}
+        """Plain JSON of what limits: what is as loose as can be is left out."""
+        loosest = vars(Limits.neutral())
+        return {name: value for name, value in vars(self).items() if value != loosest[name]}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Limits":
-        """Raises: DataError: unknown or malformed fields."""
+        """What `raw` does not say is neutral. Raises: DataError: unknown or malformed fields."""
         try:
             known = {item.name: item for item in fields(cls)}
-            return cls(**{name: _value(known[name].type, value) for name, value in raw.items()})
+            return cls.neutral(**{name: _value(known[name].type, value) for name, value in raw.items()})
         except KeyError as error:
             raise DataError(f"malformed limits: there is no {error.args[0]}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise DataError(f"malformed limits: {error}") from error
+
+
+def _loosest(item: Field[Any]) -> Any:
+    """None or an empty list where that does not limit, else the upper end of the field's range."""
+    if item.default is None:
+        return None
+    return [] if item.default is MISSING else item.metadata["high"]
 
 
 def _value(kind: Any, value: Any) -> Any:
