@@ -16,6 +16,7 @@ from typing import Any
 import mujoco
 import pytest
 import serial
+from deploy_toys import FakeClock
 from dynamixel_sdk import (
     COMM_RX_CORRUPT,
     COMM_RX_TIMEOUT,
@@ -27,7 +28,7 @@ from dynamixel_sdk import (
 )
 
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
-from robot_orl.deploy.timing import RealClock
+from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.deploy.virtual.arm import VirtualArm, make_servos
 from robot_orl.deploy.virtual.beside import actions
 from robot_orl.deploy.virtual.bus import VirtualBus
@@ -87,6 +88,20 @@ def running(link: Path, faults: FaultsConfig | None = None) -> Iterator[VirtualA
     finally:
         stop.set()
         thread.join()
+
+
+def make_arm(link: Path, clock: Clock | None = None) -> VirtualArm:
+    """One that does not run."""
+    mechanics = make_mechanics()
+    bus = VirtualBus(make_servos(mechanics, 1_000_000, 0))
+    return VirtualArm(mechanics, bus, PseudoTerminal(link), clock or RealClock())
+
+
+def turn_until(arm: VirtualArm, clock: FakeClock, at_s: float) -> None:
+    """Let what is planned happen, each at its time; at_s: since the clock was made."""
+    for time_ns in range(clock.time_ns, FakeClock().time_ns + round(at_s * 1e9) + 1, 100_000_000):
+        clock.time_ns = time_ns
+        arm._turn(time_ns)
 
 
 @contextmanager
@@ -338,6 +353,59 @@ def test_events_happen(tmp_path: Path) -> None:
             wait_for(lambda: sdk.read1ByteTxRx(port, 1, ERROR_STATUS)[0] == 0x10)
 
 
+@pytest.mark.parametrize(
+    ("events", "states"),
+    [
+        (["0:WHAT:2:1", "0.5:WHAT:2:1"], [True, True, False]),
+        (["0:WHAT:2:2", "0.5:WHAT:2:0.1"], [True, True, False]),  # a short one within a long one
+        (["0:WHAT:2:1", "0.5:WHAT:2"], [True, True, True]),  # that one is for good
+        (["0:WHAT:2", "0.5:WHAT:2:0.1"], [True, True, True]),
+        (["0:WHAT:2:1", "0.5:WHAT:1:1"], [True, False, False]),  # another servo's is another one
+    ],
+)
+@pytest.mark.parametrize("what", ["missing", "voltage"])
+def test_faults_that_overlap_end_with_the_last_of_them(
+    tmp_path: Path, what: str, events: list[str], states: list[bool]
+) -> None:
+    clock = FakeClock()
+    arm = make_arm(tmp_path / "arm", clock)
+    servo = arm.bus.servos[1]
+    for text in events:
+        arm.plan(Event.parse(text.replace("WHAT", what)))
+    seen = []
+    for at_s in (0.7, 1.2, 3.0):
+        turn_until(arm, clock, at_s)
+        seen.append(servo.id in arm.bus.absent or servo.health.voltage < servo.model.nominal_voltage)
+    assert seen == states
+
+
+def test_a_hang_up_within_a_hang_up_is_one_and_leaves_no_terminal(tmp_path: Path) -> None:
+    clock, folder = FakeClock(), Path("/dev/fd")
+    arm = make_arm(tmp_path / "arm", clock)
+    arm.port.open()
+    descriptors = len(list(folder.iterdir()))
+    for text in ("0:hang_up::1", "0.5:hang_up::1"):
+        arm.plan(Event.parse(text))
+    seen = []
+    for at_s in (0.7, 1.2, 2.0):
+        turn_until(arm, clock, at_s)
+        seen.append((tmp_path / "arm").is_symlink())
+    assert seen == [False, False, True]
+    assert len(list(folder.iterdir())) == descriptors
+    arm.port.close()
+
+
+def test_a_port_that_is_opened_twice_has_one_terminal(tmp_path: Path) -> None:
+    folder, port = Path("/dev/fd"), PseudoTerminal(tmp_path / "arm")
+    port.open()
+    descriptors = len(list(folder.iterdir()))
+    port.open()
+    assert len(list(folder.iterdir())) == descriptors
+    assert os.readlink(tmp_path / "arm") == port.target
+    port.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_event_for_a_servo_that_is_not_there_is_refused() -> None:
     mechanics = make_mechanics()
     bus = VirtualBus(make_servos(mechanics, 1_000_000, 0))
@@ -370,13 +438,6 @@ def world_of(arm: VirtualArm, path: Path) -> Iterator[World]:
         stop.set()
         thread.join()
         server.close()
-
-
-def make_arm(link: Path) -> VirtualArm:
-    mechanics = make_mechanics()
-    return VirtualArm(
-        mechanics, VirtualBus(make_servos(mechanics, 1_000_000, 0)), PseudoTerminal(link), RealClock()
-    )
 
 
 def test_one_sees_where_things_are(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_events_are_read_as_they_are_written() -> None:
         ("-1:missing:3", "is not TIME:WHAT"),
         ("5:missing:3:nan", "is not TIME:WHAT"),
         ("5:missing:3:-1", "is not TIME:WHAT"),
-        ("5:missing:3:inf", r"^fault '5:missing:3:inf': times are 0 \.\. 1e\+09 s$"),
+        ("5:missing:3:inf", "fault '5:missing:3:inf': times are 0 .. 1e+09 s"),
         ("5:missing:3:1e300", "times are 0"),
         ("1e300:hang_up", "times are 0"),
         ("1.1e9:hang_up", "times are 0"),

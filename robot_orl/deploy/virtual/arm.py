@@ -15,6 +15,7 @@ does not say (see `servo.py` and `bus.py` for what was chosen there).
 
 import heapq
 import select
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,6 +88,7 @@ class VirtualArm:
         self.world: WorldSocket | None = None
         self._order = count()
         self._plan: list[tuple[int, int, Callable[[], None]]] = []
+        self._lasting: Counter[tuple[str, int | None]] = Counter()
         for event in events:
             self.plan(event)
 
@@ -157,8 +159,9 @@ class VirtualArm:
 
     def _happen(self, event: Event) -> None:
         """Raises nothing: an id that the computer has changed since then is a fault that hits nobody."""
-        hit = [servo for servo in self.bus.servos if event.id in (None, servo.id)]
-        for servo in hit:
+        for number, servo in enumerate(self.bus.servos):
+            if event.id not in (None, servo.id):
+                continue
             if event.what in _ERRORS:
                 servo.fail(_ERRORS[event.what])
             elif event.what == "overheating":
@@ -169,20 +172,36 @@ class VirtualArm:
                 servo.reboot(self._clock.now_ns())
             elif event.what == "voltage":
                 servo.health.voltage = 0.8 * servo.table["min_voltage_limit"] / 10
-                self._later(event.duration_s, partial(_restore_voltage, servo))
+                self._ends_later(event, number, event.duration_s, partial(_restore_voltage, servo))
             elif event.what == "missing":
                 self.bus.absent.add(servo.id)
-                self._later(event.duration_s, partial(self.bus.absent.discard, servo.id))
+                restore = partial(self.bus.absent.discard, servo.id)
+                self._ends_later(event, number, event.duration_s, restore)
         if event.what == "hang_up":
             self.port.unplug()
-            self._later(HANG_UP_S if event.duration_s is None else event.duration_s, self.port.open)
+            lasts_s = HANG_UP_S if event.duration_s is None else event.duration_s
+            self._ends_later(event, None, lasts_s, self.port.open)
         self.figures.happened.append(event.what if event.id is None else f"{event.what} {event.id}")
 
-    def _later(self, delay_s: float | None, action: Callable[[], Any]) -> None:
-        """None: never."""
-        if delay_s is not None:
-            at_ns = self._clock.now_ns() + round(delay_s * NS_PER_S)
-            heapq.heappush(self._plan, (at_ns, next(self._order), action))
+    def _ends_later(
+        self, event: Event, number: int | None, lasts_s: float | None, restore: Callable[[], Any]
+    ) -> None:
+        """Restore when the last of the overlapping faults of this kind ends, of that servo or of the port;
+        one that lasts None ends never."""
+        key = event.what, number
+        self._lasting[key] += 1
+
+        def end() -> None:
+            self._lasting[key] -= 1
+            if not self._lasting[key]:
+                restore()
+
+        if lasts_s is not None:
+            self._later(lasts_s, end)
+
+    def _later(self, delay_s: float, action: Callable[[], Any]) -> None:
+        at_ns = self._clock.now_ns() + round(delay_s * NS_PER_S)
+        heapq.heappush(self._plan, (at_ns, next(self._order), action))
 
 
 def _restore_voltage(servo: VirtualServo) -> None:

@@ -27,13 +27,15 @@ class PseudoTerminal:
         self._target = ""
 
     def open(self) -> None:
-        """Make the terminal and its link; a link that a virtual arm left behind is replaced.
+        """Make the terminal and its link; a link that a virtual arm left behind is replaced, and so is the
+        own terminal where it is open.
 
         Raises: UsageError: something else is in the way, another virtual arm uses the path, or it cannot be
         made there.
         """
         self._check()
         self._claim = self._claim or self._claimed()
+        self.unplug()
         self._master, self._slave = os.openpty()
         # Our own handle on the other end keeps its settings, and us from an error, while nobody is there.
         tty.setraw(self._slave)
