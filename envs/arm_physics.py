@@ -10,6 +10,7 @@ from envs.arm_model import JOINTS, next_targets
 from robot_orl.types import Array
 
 _ARM = slice(0, len(JOINTS))  # its joints and actuators are the first of the model
+_SIZES = ("extent", "center", "meansize", "meanmass")  # of mjStatistic; a file may set them
 
 
 class Kinematics:
@@ -83,7 +84,15 @@ class ArmSimulation:
             model.body_mass[cube] *= thing[0]
             model.body_inertia[cube] *= thing[0]
             model.geom_friction[model.geom("cube").id] *= thing[1]
-            mujoco.mj_setConst(model, self._scratch)  # what MuJoCo derives from masses
+            self._derive_constants()
+
+    def _derive_constants(self) -> None:
+        """What MuJoCo derives from masses; not the sizes of the scene, by which its cameras are placed."""
+        stat = self.model.stat
+        sizes = {name: np.copy(getattr(stat, name)) for name in _SIZES}
+        mujoco.mj_setConst(self.model, self._scratch)
+        for name, size in sizes.items():
+            setattr(stat, name, size)
 
     def begin(self, joints: Array, object_pose: Array | None) -> Any:
         """Rest at `joints` (6,) rad with the object at `object_pose` (7,) m and quaternion; returns `raw`."""

@@ -43,6 +43,17 @@ def test_what_is_drawn_is_what_the_simulator_uses() -> None:
     np.testing.assert_array_equal(model.body_mass[:-1], nominal.body_mass[:-1])
 
 
+def test_the_physics_that_is_drawn_moves_no_camera() -> None:
+    """Near and far planes, light and shadow follow the sizes in the model's statistics."""
+    nominal, env = env_of("arm_lift", 0.0)._sim.model.stat, env_of("arm_lift")
+    for seed in range(3):
+        env.reset(seed=seed)
+        stat = env._sim.model.stat
+        for name in ("extent", "center", "meansize", "meanmass"):
+            np.testing.assert_array_equal(getattr(stat, name), getattr(nominal, name), name)
+    assert stat.meaninertia != nominal.meaninertia, "that one is the solver's"
+
+
 def test_without_randomisation_the_physics_is_that_of_the_file() -> None:
     env = env_of("arm_push", 0.0)
     fresh = {name: getattr(env._sim.model, name).copy() for name in ("actuator_gainprm", "body_mass")}
