@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy_toys import FakeClock
+from deploy_toys import FakeClock, write_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -13,6 +13,7 @@ from servo_toys import HOME, JOINTS, STEP, TASK, ServoBench, as_is, corrupt, dro
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.compose import build
+from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.dynamixel.arm import TorqueLost, WatchdogTripped
 from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig, ServoConfig
@@ -20,8 +21,10 @@ from robot_orl.deploy.dynamixel.moves import Blocked, BusSilent
 from robot_orl.deploy.dynamixel.port import PortLost
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250, HardwareError
 from robot_orl.deploy.dynamixel.setup import HardwareFault, in_words
+from robot_orl.deploy.loop import run
 from robot_orl.deploy.robots.dynamixel import DynamixelRobot
 from robot_orl.deploy.sensors.object_pose import ObjectReading
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
 from robot_orl.deploy.virtual.mechanics import Mount
 from robot_orl.errors import DataError, RunError, UsageError
@@ -363,7 +366,7 @@ def test_stop_holds_the_present_position_as_often_as_one_likes(
         robot.send(ZERO)
 
 
-def test_closing_lays_the_arm_down_slowly_and_only_there_lets_go(
+def test_parking_lays_the_arm_down_slowly_and_only_there_lets_go(
     robot: DynamixelRobot, bench: ServoBench
 ) -> None:
     limp_at: list[np.ndarray] = []
@@ -376,44 +379,59 @@ def test_closing_lays_the_arm_down_slowly_and_only_there_lets_go(
             apply(name, raw)
 
         servo._apply = watched  # type: ignore[method-assign]
+    robot.park()
     robot.close()
     robot.close()
     assert bench.is_limp() == [True, True, True]
     assert limp_at[0] == pytest.approx([0.3, -1.1, 0.2], abs=0.01)
 
 
-def test_an_arm_that_cannot_lie_down_keeps_its_torque_and_says_so(
-    robot: DynamixelRobot, bench: ServoBench
+@pytest.mark.parametrize("is_homed", [True, False])
+def test_closing_moves_nothing_and_says_that_the_arm_holds(
+    robot: DynamixelRobot, bench: ServoBench, capsys: pytest.CaptureFixture[str], is_homed: bool
 ) -> None:
-    bench.blocked.add("lift")
-    with pytest.raises(
-        RunError, match=r"^toy holds its pose, torque on: lift is 0.\d+ rad behind in a slow move"
-    ):
-        robot.close()
+    if not is_homed:  # an earlier run left it so
+        robot._arm.close()
+        robot = toy_robot(bench)
+        robot.connect()
+    for goals in bench.goals.values():
+        goals.clear()
+    robot.close()
+    bench.turn()
+    assert all(len(goals) <= 1 for goals in bench.goals.values())  # the one that it holds
+    assert bench.is_limp() == [False, False, False]
+    told = "warning: toy holds its pose, torque on: support it before its power goes off\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_usage_error_after_connecting_leaves_an_arm_that_holds_where_it_is(
+    robot: DynamixelRobot, bench: ServoBench, tmp_path: Path
+) -> None:
+    robot.stop()
+    robot._arm.close()  # as an emergency left it
+    before = bench.angles.copy()
+    again = toy_robot(bench)
+    weight, limits = np.zeros((again.spec.observation_size, 3)), Limits(max_speed_rad_s=[1.0, 1.0])
+    bundle = Bundle.load(write_bundle(tmp_path / "bundle", again.spec, limits, weight, np.zeros(3)))
+    with pytest.raises(UsageError, match="max_speed_rad_s"):
+        run(again, bundle, duration_s=1, clock=bench.clock)
+    assert bench.angles == pytest.approx(before, abs=0.002)
     assert bench.is_limp() == [False, False, False]
 
 
-def test_an_arm_that_could_not_be_parked_is_not_moved_again_by_closing(
-    robot: DynamixelRobot, bench: ServoBench
+def test_an_arm_that_cannot_lie_down_keeps_its_torque_and_says_so_once(
+    robot: DynamixelRobot, bench: ServoBench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.blocked.add("lift")
-    with pytest.raises(RunError, match="toy holds its pose"):
+    told = r"^toy holds its pose, torque on: support it before its power goes off \(lift is 0.\d+ rad behind"
+    with pytest.raises(RunError, match=told):
         robot.park()
     bench.blocked.clear()
     before = bench.angles.copy()
     robot.close()
     assert bench.angles == pytest.approx(before, abs=0.002)
     assert bench.is_limp() == [False, False, False]
-
-
-def test_nothing_moves_any_more_after_an_emergency_stop(robot: DynamixelRobot, bench: ServoBench) -> None:
-    robot.should_stop = lambda: True
-    pass_time(robot, bench)
-    before = bench.angles.copy()
-    robot.stop()
-    robot.close()
-    assert bench.angles == pytest.approx(before, abs=0.002)
-    assert bench.is_limp() == [False, False, False]
+    assert not capsys.readouterr().err
 
 
 def test_a_blocked_move_ends_with_the_arm_holding(bench: ServoBench) -> None:
@@ -486,6 +504,7 @@ def test_an_arm_mounted_otherwise_moves_to_the_same_angles(tmp_path: Path, clock
         assert robot.telemetry().positions == pytest.approx([0.2, -0.2, 0.6], abs=0.002)
         robot.home(0)
         assert bench.angles == pytest.approx(HOME, abs=0.01)
+        robot.park()
         robot.close()
         assert bench.angles == pytest.approx([0.3, -1.1, 0.2], abs=0.01)
 
@@ -581,7 +600,7 @@ def test_a_hardware_error_while_running_names_joint_meaning_and_remedy(
         robot.observe()
     robot.stop()
     assert bench.is_limp() == [False, False, True]
-    robot.close()  # the others are laid down, and let go there
+    robot.park()  # the others are laid down, and let go there
     assert bench.is_limp() == [True, True, True]
     assert bench.angles[:2] == pytest.approx([0.3, -1.1], abs=0.01)
 
@@ -648,7 +667,7 @@ def test_an_arm_that_lost_its_torque_while_the_port_was_gone_is_not_taken_for_he
         robot.observe()
 
 
-def test_a_port_that_stays_away_is_a_fault_and_closing_says_that_the_torque_is_on(
+def test_a_port_that_stays_away_is_a_fault_and_nobody_says_that_the_arm_holds(
     robot: DynamixelRobot, bench: ServoBench
 ) -> None:
     bench.unplug()
@@ -657,10 +676,35 @@ def test_a_port_that_stays_away_is_a_fault_and_closing_says_that_the_torque_is_o
     with pytest.raises(PortLost):
         robot.stop()
     with pytest.raises(
-        RunError, match=r"^toy holds its pose, torque on: the port is gone: .*; support it before"
+        RunError, match=r"^toy was not laid down and may hold nothing: support it \(the port is gone: "
     ):
-        robot.close()
+        robot.park()
     robot.close()
+
+
+def test_an_arm_whose_servos_started_anew_is_not_said_to_hold(
+    robot: DynamixelRobot, bench: ServoBench
+) -> None:
+    for servo in bench.servos:
+        servo.reboot(bench.clock.now_ns() - 1_000_000_000)
+    with pytest.raises(RunError, match=r"^toy was not laid down, and pan, lift, gripper hold nothing: supp"):
+        robot.park()
+
+
+def test_a_camera_is_closed_though_the_arm_cannot_be_asked_how_it_is_left(
+    bench: ServoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eye = Eye(bench.clock)
+    robot = DynamixelRobot(toy_config(bench.port.link), TaskConfig(TASK), bench.clock, eye)  # type: ignore[arg-type]
+    robot.connect()
+    robot.home(0)
+    arm = robot._arm
+    assert arm is not None
+    monkeypatch.setattr(arm, "without_torque", lambda: arm.goto(np.full(3, np.nan)))
+    with pytest.raises(RunError, match="the targets are not finite"):
+        robot.close()
+    assert not eye.is_open
+    assert not arm._bus.is_open
 
 
 def test_an_arm_whose_port_comes_back_after_a_fault_is_laid_down(
@@ -671,6 +715,7 @@ def test_an_arm_whose_port_comes_back_after_a_fault_is_laid_down(
         observe_for_a_while(robot)
     bench.plug()
     robot.stop()
+    robot.park()
     robot.close()
     assert bench.is_limp() == [True, True, True]
     assert bench.angles == pytest.approx([0.3, -1.1, 0.2], abs=0.01)

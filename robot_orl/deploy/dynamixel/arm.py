@@ -189,6 +189,12 @@ class ServoArm:
         self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 0))
         self.is_torque_on = False
 
+    def without_torque(self) -> list[str]:
+        """Joints that hold nothing, as their servos say. Raises: BadPacket, PortLost: they do not say."""
+        torque = _X["torque_enable"]
+        blocks = self._bus.retrying(partial(self._bus.sync_read, self._ids, torque.address, torque.size))
+        return [joint for joint, servo in self.cfg.ids.items() if not blocks[servo].raw(torque)]
+
     def declared_limits(self) -> Limits:
         """What the servos themselves say that they bear."""
         return Limits(max_temperature_c=self._temperature_limits)

@@ -13,13 +13,13 @@ joints there (`JointTask`); this says where they are and sends them there.
     a servo restarts                      `BusSilent` while it boots, then `TorqueLost`
     this process stalls or dies           the servos' own watchdog stops them; noticed: `WatchdogTripped`
 
-After a fault the arm is held, then laid down in its rest pose, slowly, and only there the torque goes off.
-What cannot be laid down keeps its torque, and `close` says so.
+After a fault the arm is held; `park` lays it down in its rest pose, slowly, and only there the torque goes
+off. `close` moves nothing: an arm that nobody laid down keeps its torque, and `close` says so.
 """
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ import gymnasium
 import numpy as np
 
 from robot_orl.deploy.dynamixel.arm import ServoArm
+from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
 from robot_orl.deploy.dynamixel.moves import Mover
@@ -88,7 +89,7 @@ class DynamixelRobot:
         self._obs_ns = 0
         self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
-        self._was_parked = False  # or tried to, since it was homed
+        self._has_told = False  # how an arm that does not lie down is left
 
     # --- before anything moves ------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class DynamixelRobot:
         """
         mover = self._connected()
         self._goal = self._task.sample_goal(seed)
-        self._was_parked = False
+        self._has_told = False
         mover.begin()
         arrived = mover.move(np.asarray(self._task.home_pose, float))
         self._observe_now()
@@ -188,22 +189,16 @@ class DynamixelRobot:
             self._mover.stop()
 
     def close(self) -> None:
-        """Release the port. An arm that holds, and whose parking nobody has tried, is parked before.
-
-        What could not be parked, or was told to stop, goes on holding. Raises: RunError: as `park`.
-        """
+        """Release port and camera. Moves nothing: what was not laid down by `park` is left as it is."""
         self._holding = True
-        if self._mover is not None:
-            arm = self._mover.arm
-            try:
-                if arm.is_torque_on and not self._was_parked and not self.should_stop():
-                    self.park()
-            finally:
-                arm.close()
-                self._mover = None
-        if self._sensor is not None:
-            self._sensor.close()
-        self._env.close()
+        mover, self._mover = self._mover, None
+        with ExitStack() as closing:  # each of them, whatever another one raises
+            closing.callback(self._env.close)
+            if self._sensor is not None:
+                closing.callback(self._sensor.close)
+            if mover is not None:
+                closing.callback(mover.arm.close)
+                self._tell_how_left(mover.arm)
 
     # --- what a supervisor needs, see supervisor/offers.py --------------------------------------------
 
@@ -253,16 +248,15 @@ class DynamixelRobot:
         Raises: RunError: it did not get there, and holds.
         """
         mover = self._connected()
-        self._holding = self._was_parked = True
+        self._holding = True
         try:
             if not self.cfg.rest_pose:
                 raise RunError("it has no rest_pose")
             rest = np.array([self.cfg.rest_pose[joint] for joint in self.joints])
             mover.park([np.asarray(self._task.home_pose, float), rest])
         except RunError as error:
-            raise RunError(
-                f"{self.name} holds its pose, torque on: {error}; support it before its power goes off"
-            ) from error
+            self._has_told = True
+            raise RunError(f"{self.name} {_how_left(mover.arm)} ({error})") from error
 
     # --- beneath --------------------------------------------------------------------------------------
 
@@ -270,6 +264,10 @@ class DynamixelRobot:
         if self._mover is None:
             raise RunError(f"{self.name}: is not connected")
         return self._mover
+
+    def _tell_how_left(self, arm: ServoArm) -> None:
+        if arm.is_torque_on and not self._has_told:
+            console.print(f"warning: {self.name} {_how_left(arm)}", highlight=False, soft_wrap=True)
 
     def _observe_now(self) -> None:
         """Joints and object; as old as the older of them, so that an object out of sight stops the robot."""
@@ -280,6 +278,17 @@ class DynamixelRobot:
             state.positions, state.velocities, targets, self._goal, position
         )
         self._obs_ns = state.t_ns if seen is None else min(state.t_ns, seen.t_ns)
+
+
+def _how_left(arm: ServoArm) -> str:
+    """What is said of an arm that does not lie in its rest pose: as its servos tell, if they do."""
+    try:
+        limp = arm.without_torque()
+    except (BadPacket, PortLost):
+        return "was not laid down and may hold nothing: support it"
+    if limp:
+        return f"was not laid down, and {', '.join(limp)} hold nothing: support it"
+    return "holds its pose, torque on: support it before its power goes off"
 
 
 def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":
