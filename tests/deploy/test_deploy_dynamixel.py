@@ -315,6 +315,80 @@ def test_homing_starts_where_the_arm_is_and_moves_no_joint_faster_than_allowed(b
     robot.close()
 
 
+def test_homing_and_parking_keep_to_the_speed_limit_of_each_joint(
+    bench: ServoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = toy_robot(bench, limits=Limits(max_speed_rad_s=[0.5, 4.0, 0.25]))
+    robot.connect()
+    arm = robot._arm
+    assert arm is not None
+    goto, sent = arm.goto, [robot.telemetry().positions]
+    monkeypatch.setattr(arm, "goto", lambda targets: sent.append(targets) or goto(targets))
+    robot.home(0)
+    robot.park()
+    robot.close()
+    assert bench.angles == pytest.approx([0.3, -1.1, 0.2], abs=0.01)
+    fastest = np.abs(np.diff(sent, axis=0)).max(0) * 50
+    assert (fastest <= [0.501, 3.001, 0.251]).all()  # lift: move_speed_rad_s
+    assert fastest[2] > 0.24  # which sets the pace
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            Limits(low_rad=[-1.0, -0.4, 0.0]),
+            "the limits let lift be at -0.40 .. 1.20 rad, its home pose is -0.5",
+        ),
+        (Limits(high_rad=[0.2]), "the limits let gripper be at 0.00 .. 0.20 rad, its home pose is 0.40"),
+        (
+            Limits(low_rad=[-1.0, -0.9, 0.0]),
+            "the limits let lift be at -0.90 .. 1.20 rad, its rest_pose is -1.1",
+        ),
+        (Limits(floor_m=0.3), "in its rest_pose the tool is at z 0.200 m, the limits allow 0.300 .. inf; "),
+        (
+            Limits(workspace_low_m=[-1, -1, 0], workspace_high_m=[0.2, 0, 1]),
+            "in its rest_pose the tool is at x 0.300 m, the limits allow -1.000 .. 0.200; nothing moved",
+        ),
+    ],
+)
+def test_a_home_or_rest_pose_that_the_limits_forbid_is_refused_before_anything_moves(
+    bench: ServoBench, limits: Limits, said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        toy_robot(bench, limits=limits)
+    assert str(caught.value).startswith(said)
+    robot = toy_robot(bench)
+    robot.connect()
+    robot.limits = robot.limits.tightened_by(limits)  # as a bundle does
+    with pytest.raises(UsageError) as caught:
+        robot.home(0)
+    assert str(caught.value).startswith(said)
+    assert bench.is_limp() == [True, True, True]
+    robot.close()
+
+
+def test_an_arm_that_was_blocked_on_its_way_home_does_not_run_into_the_same_thing_to_lie_down(
+    bench: ServoBench,
+) -> None:
+    bench.angles[0] = 1.4
+    robot = toy_robot(bench)
+    robot.connect()
+    bench.blocked.add("pan")
+    with pytest.raises(Blocked):
+        robot.home(0)
+    robot.stop()
+    sent = {joint: len(goals) for joint, goals in bench.goals.items()}
+    with pytest.raises(RunError, match=r"^toy holds its pose, torque on: .* \(pan is .* in its way\?\)$"):
+        robot.park()
+    assert {joint: len(goals) for joint, goals in bench.goals.items()} == sent
+    bench.blocked.clear()
+    robot.home(0)
+    robot.park()
+    robot.close()
+    assert bench.is_limp() == [True, True, True]
+
+
 def test_an_action_moves_the_targets_as_the_task_says(robot: DynamixelRobot, bench: ServoBench) -> None:
     robot.observe()
     executed = robot.send(np.array([1.0, -0.5, 3.0]))

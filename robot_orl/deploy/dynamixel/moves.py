@@ -79,8 +79,10 @@ class Mover:
         self.targets = self.arm.goals()
         self.bad_ticks = 0
 
-    def move(self, pose: Array) -> bool:
+    def move(self, pose: Array, speed: Array) -> bool:
         """All joints together to a pose, (J,) rad. Returns False if told to stop; then it holds.
+
+        speed: (J,) rad/s, of each joint at most.
 
         Raises: Blocked: a joint fell behind or did not arrive, and they hold.  RunError: as `refresh`.
         """
@@ -88,7 +90,7 @@ class Mover:
         period_ns = round(NS_PER_S / MOVE_HZ)
         deadline_ns, behind, is_sent = self._clock.now_ns(), 0, False
         settling = [pose] * round(SETTLE_S * MOVE_HZ)
-        for target in [*_ramp(self.targets, pose, self.cfg.move_speed_rad_s), *settling]:
+        for target in [*_ramp(self.targets, pose, speed), *settling]:
             if self._should_stop():
                 self._hold()
                 return False
@@ -121,8 +123,8 @@ class Mover:
             self.arm.read_patiently()
             self._hold()
 
-    def park(self, poses: list[Array]) -> None:
-        """Through the poses to the last of them, and there the torque goes off.
+    def park(self, poses: list[Array], speed: Array) -> None:
+        """Through the poses to the last of them, and there the torque goes off. speed: as of `move`.
 
         Raises: RunError: it did not get there, and holds.
         """
@@ -130,7 +132,7 @@ class Mover:
         self.arm.excuse_failing()
         self.begin()
         for pose in poses:
-            if not self.move(pose):
+            if not self.move(pose, speed):
                 raise RunError("it was told to stop on the way to its rest pose")
         self.arm.torque_off()
 
@@ -154,13 +156,14 @@ class Mover:
             self._clock.sleep_until(self._clock.now_ns() + round(KNOCK_S * NS_PER_S))
 
 
-def _ramp(start: Array, end: Array, speed: float) -> Iterator[Array]:
+def _ramp(start: Array, end: Array, speed: Array) -> Iterator[Array]:
     """Targets of a move that begins and ends gently, (J,) rad, MOVE_HZ a second; `end` is left to the caller.
 
-    speed: of the joint with the longest way, at most [rad/s].
+    speed: (J,) rad/s, at most; the joint with the longest way by its speed sets the pace.
     """
     way = end - start
-    count = math.ceil(1.5 * np.abs(way).max() / speed * MOVE_HZ)  # a smooth step is 1.5 times as steep midway
+    seconds = 1.5 * (np.abs(way) / speed).max()  # a smooth step is 1.5 times as steep midway
+    count = math.ceil(seconds * MOVE_HZ)
     for tick in range(1, count):
         share = tick / count
         yield start + way * share**2 * (3 - 2 * share)

@@ -30,7 +30,7 @@ from robot_orl.deploy.dynamixel.arm import ServoArm
 from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
-from robot_orl.deploy.dynamixel.moves import Mover
+from robot_orl.deploy.dynamixel.moves import Blocked, Mover
 from robot_orl.deploy.dynamixel.port import PortLost, choose_port, is_pseudo_terminal, latency_hint
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
@@ -81,6 +81,7 @@ class DynamixelRobot:
         self._calibration = self._calibrated()
         self._range = self._common_range()
         self.limits = cfg.limits.tightened_by(_within(self._range))
+        self._check_poses()
         self._steps = self._action_steps()
         self._arm: ServoArm | None = None
         self._mover: Mover | None = None
@@ -89,6 +90,7 @@ class DynamixelRobot:
         self._obs_ns = 0
         self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
+        self._blocked: Blocked | None = None  # on the way home: what is in the way is there still
         self._has_told = False  # how an arm that does not lie down is left
 
     # --- before anything moves ------------------------------------------------------------------------
@@ -98,12 +100,37 @@ class DynamixelRobot:
             return Calibration.load(Path(self.cfg.calibration), self.cfg.ids)
         return Calibration.as_in_model(self.cfg.arm, self.cfg.ids, np.asarray(self._task.joint_range))
 
+    def _home_pose(self) -> Array:
+        return np.asarray(self._task.home_pose, float)
+
+    def _rest_pose(self) -> Array:
+        """(J,) rad; NaN where the configuration has none."""
+        return np.array([self.cfg.rest_pose.get(joint, math.nan) for joint in self.joints])
+
+    def _move_speed(self) -> Array:
+        """(J,) rad/s: of homing and parking."""
+        limit = self.limits.of_joints("max_speed_rad_s", len(self.joints))
+        return np.minimum(self.cfg.move_speed_rad_s, limit)
+
+    def _check_poses(self) -> None:
+        """Raises: UsageError: the limits forbid a pose to which the arm moves by itself."""
+        lowest, highest = (self.limits.of_joints(name, len(self.joints)) for name in ("low_rad", "high_rad"))
+        for what, pose in (("home pose", self._home_pose()), ("rest_pose", self._rest_pose())):
+            for joint, angle, low, high in zip(self.joints, pose, lowest, highest, strict=True):
+                if angle < low or angle > high:
+                    raise UsageError(
+                        f"the limits let {joint} be at {low:.2f} .. {high:.2f} rad, its {what} is "
+                        f"{angle:.2f}; nothing moved"
+                    )
+            tool = self._task.tool_position(pose) if np.isfinite(pose).all() else None
+            if tool is not None and (said := _outside(self.limits, tool)):
+                raise UsageError(f"in its {what} the tool is at {said}; nothing moved")
+
     def _common_range(self) -> Array:
         """(J, 2) rad: where both the task and the calibration let a joint be."""
         ranges = self._calibration.ranges(), np.asarray(self._task.joint_range, float)
         common = np.stack([np.maximum(*(r[:, 0] for r in ranges)), np.minimum(*(r[:, 1] for r in ranges))], 1)
-        rest = [self.cfg.rest_pose.get(joint, math.nan) for joint in self.joints]
-        for what, pose in (("home pose", self._task.home_pose), ("rest_pose", rest)):
+        for what, pose in (("home pose", self._home_pose()), ("rest_pose", self._rest_pose())):
             for joint, angle, (low, high) in zip(self.joints, pose, common, strict=True):
                 if angle < low or angle > high:
                     raise UsageError(
@@ -148,13 +175,21 @@ class DynamixelRobot:
     def home(self, seed: int) -> None:
         """Slowly to the task's home pose, and a new goal; holds on the way if told to stop.
 
-        Raises: Blocked: it does not get there.  RunError: as `observe`.
+        Keeps to `limits`, which whoever runs it may have tightened.
+        Raises: UsageError: they forbid the home or rest pose; nothing moved.  Blocked: it does not get there.
+            RunError: as `observe`.
         """
         mover = self._connected()
+        self._check_poses()
         self._goal = self._task.sample_goal(seed)
         self._has_told = False
         mover.begin()
-        arrived = mover.move(np.asarray(self._task.home_pose, float))
+        self._blocked = None
+        try:
+            arrived = mover.move(self._home_pose(), self._move_speed())
+        except Blocked as error:
+            self._blocked = error
+            raise
         self._observe_now()
         self._holding = not arrived
 
@@ -252,8 +287,9 @@ class DynamixelRobot:
         try:
             if not self.cfg.rest_pose:
                 raise RunError("it has no rest_pose")
-            rest = np.array([self.cfg.rest_pose[joint] for joint in self.joints])
-            mover.park([np.asarray(self._task.home_pose, float), rest])
+            if self._blocked is not None:  # the way to the rest pose leads past it
+                raise self._blocked
+            mover.park([self._home_pose(), self._rest_pose()], self._move_speed())
         except RunError as error:
             self._has_told = True
             raise RunError(f"{self.name} {_how_left(mover.arm)} ({error})") from error
@@ -289,6 +325,18 @@ def _how_left(arm: ServoArm) -> str:
     if limp:
         return f"was not laid down, and {', '.join(limp)} hold nothing: support it"
     return "holds its pose, torque on: support it before its power goes off"
+
+
+def _outside(limits: Limits, tool: Array) -> str:
+    """Which limit forbids the tool to be there, (3,) m; empty: none."""
+    low = np.array(limits.workspace_low_m or [-math.inf] * 3)
+    high = np.array(limits.workspace_high_m or [math.inf] * 3)
+    if limits.floor_m is not None:
+        low[2] = max(low[2], limits.floor_m)
+    for axis, value, bottom, top in zip("xyz", tool, low, high, strict=True):
+        if value < bottom or value > top:
+            return f"{axis} {value:.3f} m, the limits allow {bottom:.3f} .. {top:.3f}"
+    return ""
 
 
 def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":
