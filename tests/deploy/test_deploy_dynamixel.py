@@ -15,6 +15,7 @@ import envs  # noqa: F401  registers the tasks
 from robot_orl.compose import build
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.dynamixel.arm import TorqueLost, WatchdogTripped
+from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig, ServoConfig
 from robot_orl.deploy.dynamixel.moves import Blocked, BusSilent
@@ -709,6 +710,45 @@ def test_a_servo_that_started_anew_has_lost_its_torque(robot: DynamixelRobot, be
     bench.servos[1].reboot(bench.clock.now_ns() - 1_000_000_000)  # and is back already
     with pytest.raises(TorqueLost, match=r"^lift \(id 2\) started anew and holds nothing: check its power$"):
         observe_for_a_while(robot)
+
+
+def test_a_watchdog_whose_packet_was_lost_is_set_again_and_the_run_goes_on(
+    robot: DynamixelRobot, bench: ServoBench
+) -> None:
+    robot.observe()
+    bench.faults.next_questions.append(lambda data: b"")
+    robot.send(ZERO)
+    pass_time(robot, bench)
+    assert bench.table("pan")["bus_watchdog"] == 0
+    observe_for_a_while(robot)
+    robot._arm._bus.ping(1)
+    assert [bench.table(joint)["bus_watchdog"] for joint in JOINTS] == [10, 10, 10]
+
+
+def test_an_arm_whose_joints_do_not_answer_after_a_reconnection_is_still_where_it_was_last_seen(
+    robot: DynamixelRobot, bench: ServoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick(robot, bench)
+    before = robot.observe()
+    bench.unplug()
+    robot.observe()
+    bench.plug()
+    bus = robot._arm._bus
+    sync_read = bus.sync_read
+
+    def no_states(servos: list[int], address: int, size: int) -> dict:
+        if size < 100:
+            raise BadPacket("no good answer from pan (id 1)", "timeout")
+        return sync_read(servos, address, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bus, "sync_read", no_states)
+        again = robot.observe()
+    assert again.t_ns == before.t_ns
+    assert robot.telemetry().positions == pytest.approx(HOME, abs=0.01)
+    assert robot.plan(ZERO) == pytest.approx(HOME, abs=0.01)
+    bench.clock.time_ns += TICK_NS
+    assert robot.observe().t_ns == bench.clock.now_ns()
 
 
 def test_a_port_that_comes_back_in_time_is_opened_and_the_run_goes_on(

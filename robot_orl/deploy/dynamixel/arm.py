@@ -123,8 +123,7 @@ class ServoArm:
         self._turns = np.array([c.turns_of(raw) for c, raw in zip(calibrated, raws, strict=True)], np.int64)
         self._goals = {servo: tables[j].raw(_X["goal_position"]) for j, servo in self.cfg.ids.items()}
         self._temperature_limits = [float(table.raw(_X["temperature_limit"])) for table in tables.values()]
-        self.state = None
-        state = self._bus.retrying(self._read_state)
+        state = self._bus.retrying(partial(self._read_state, is_first=True))
         beyond = np.maximum(self._range[:, 0] - state.positions, state.positions - self._range[:, 1])
         worst = int(np.argmax(beyond))
         if beyond[worst] > OUTSIDE_RAD:
@@ -213,12 +212,15 @@ class ServoArm:
     def set_watchdog(self, is_armed: bool) -> None:
         """Armed: the servos stop by themselves where they hear nothing, and `read` sees to that.
 
-        One packet that no servo answers: if it was lost, `read` says so, or the servos stop where they hold.
+        One packet that no servo answers: if it was lost, `read` notices and sends it again.
         """
         raw = max(1, round(self.cfg.watchdog_s / WATCHDOG_UNIT_S)) if is_armed and self.cfg.watchdog_s else 0
         if raw != self._armed:
-            self._bus.sync_write(_X["bus_watchdog"], dict.fromkeys(self._ids, raw))
-            self._armed = raw
+            self._write_watchdog(raw)
+
+    def _write_watchdog(self, raw: int) -> None:
+        self._bus.sync_write(_X["bus_watchdog"], dict.fromkeys(self._ids, raw))
+        self._armed = raw
 
     def excuse_failing(self) -> None:
         """Go on without the joints that have a hardware error now, so that the others can be laid down."""
@@ -253,7 +255,8 @@ class ServoArm:
             raise
         self.reconnections += 1
 
-    def _read_state(self, is_checkup: bool = False) -> JointState:
+    def _read_state(self, is_checkup: bool = False, is_first: bool = False) -> JointState:
+        """is_first: of a connection, before which the joints may have moved anywhere."""
         asked_ns = self._clock.now_ns()
         start = (HEALTH if is_checkup else STATE).address
         blocks = self._bus.sync_read(self._ids, start, END - start)
@@ -263,15 +266,14 @@ class ServoArm:
         columns = np.array([_measured(self._servos[j], blocks[i]) for j, i in self.cfg.ids.items()])
         ticks, velocities, currents, temperatures = columns.T
         state = JointState(self._angles(ticks), velocities, currents, temperatures, asked_ns)
-        self._check_jump(state)
+        if self.state is not None and not is_first:
+            self._check_jump(self.state, state)
         return state
 
-    def _check_jump(self, state: JointState) -> None:
+    def _check_jump(self, before: JointState, state: JointState) -> None:
         """A checksum of 16 bits lets one broken packet in 65,536 through."""
-        if self.state is None:
-            return
-        reach = FASTEST_RAD_S * (state.t_ns - self.state.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
-        jumps = np.abs(state.positions - self.state.positions)
+        reach = FASTEST_RAD_S * (state.t_ns - before.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+        jumps = np.abs(state.positions - before.positions)
         if (jumps > reach).any():
             self._bus.counts["implausible"] += 1
             joint = self.joints[int(np.argmax(jumps))]
@@ -298,8 +300,9 @@ class ServoArm:
                 raise WatchdogTripped(
                     f"{who} heard nothing for {self.cfg.watchdog_s:g} s and stopped by itself"
                 )
-            if self._armed:
+            if self.is_torque_on and not self._bus.read(servo, _X["torque_enable"]):
                 raise TorqueLost(f"{who} started anew and holds nothing: check its power")
+            self._write_watchdog(self._armed)  # the packet that set it was lost
 
     def _angles(self, ticks: Array) -> Array:
         angles: Array = angles_of(ticks - TICKS_PER_TURN * self._turns)
