@@ -9,7 +9,19 @@ from deploy_toys import FakeClock, write_bundle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from servo_toys import HOME, JOINTS, STEP, TASK, ServoBench, as_is, corrupt, dropped, toy_config, toy_robot
+from servo_toys import (
+    HOME,
+    JOINTS,
+    STEP,
+    TASK,
+    ServoBench,
+    ToyJoints,
+    as_is,
+    corrupt,
+    dropped,
+    toy_config,
+    toy_robot,
+)
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.compose import build
@@ -409,6 +421,28 @@ def test_targets_that_a_supervisor_changed_are_told_as_the_action_that_they_were
     planned = robot.plan(np.ones(3))
     assert np.array_equal(robot.telemetry().targets, before)  # a plan changes nothing
     assert robot.command(before + 0.5 * (planned - before)) == pytest.approx(0.5, abs=0.001)
+
+
+def test_an_action_is_told_though_the_home_pose_is_at_the_end_of_a_joints_range(
+    bench: ServoBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyJoints, "home_pose", np.array([1.5, -0.5, 0.4]))
+    robot = toy_robot(bench)
+    robot.connect()
+    robot.home(0)
+    before = robot.telemetry().targets
+    robot.plan(np.array([-1.0, 0, 0]))
+    executed = robot.command(before - [0.4 * STEP, 0, 0])  # what a supervisor left of it
+    assert executed == pytest.approx([-0.4, 0, 0], abs=0.001)
+    robot._arm.close()
+
+
+def test_the_calibration_and_the_servos_tighten_nothing_that_they_do_not_speak_of(bench: ServoBench) -> None:
+    own = Limits(patience_s=1.0, overspeed=4.0, joint_margin_rad=0.3, max_observation_age_s=1.0)
+    robot = toy_robot(bench, limits=own)
+    robot.connect()
+    assert set(own.changes_to(robot.limits)) == {"low_rad", "high_rad", "max_temperature_c"}
+    robot.close()
 
 
 def test_an_observation_carries_the_time_at_which_the_joints_were_asked(

@@ -196,7 +196,7 @@ class ServoArm:
 
     def declared_limits(self) -> Limits:
         """What the servos themselves say that they bear."""
-        return Limits(max_temperature_c=self._temperature_limits)
+        return Limits.neutral(max_temperature_c=self._temperature_limits)
 
     def set_up(self) -> None:
         """Every register as configured; the watchdog off: one that tripped refuses goals, forgets profiles.

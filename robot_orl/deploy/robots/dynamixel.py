@@ -141,10 +141,10 @@ class DynamixelRobot:
 
     def _action_steps(self) -> Array:
         """(J,) rad: by how much action 1 moves each target, which tells what action a target was."""
-        home = np.asarray(self._task.home_pose, float)
         if self.spec.action_size != len(self.joints):
             raise UsageError(f"{self.spec.task}: an action moves something else than one joint each")
-        steps: Array = self._task.next_targets(np.ones(len(home)), home, home) - home
+        middle = np.asarray(self._task.joint_range, float).mean(1)  # at the end of its range it moves by 0
+        steps: Array = self._task.next_targets(np.ones(len(middle)), middle, middle) - middle
         return steps
 
     @property
@@ -355,4 +355,4 @@ def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":
 
 
 def _within(ranges: Array) -> Limits:
-    return Limits(low_rad=ranges[:, 0].tolist(), high_rad=ranges[:, 1].tolist())
+    return Limits.neutral(low_rad=ranges[:, 0].tolist(), high_rad=ranges[:, 1].tolist())
