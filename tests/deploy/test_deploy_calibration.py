@@ -106,3 +106,15 @@ def test_a_damaged_file_is_refused_in_one_line_that_names_what_is_wrong(
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such calibration; make it with `robot-orl calibrate`"):
         Calibration.load(tmp_path / "arm.yaml", IDS)
+
+
+def test_a_calibration_that_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "arm.yaml"
+    good = Calibration("koch", {"wrist_roll": JointCalibration(5, 0, 0, 500, 3500)})
+    good.save(path)
+    with pytest.raises(
+        DataError, match=r"^wrist_roll: ticks \[-400, 4300\] is no range of a joint around 2048"
+    ):
+        Calibration("koch", {"wrist_roll": JointCalibration(5, 0, 0, -400, 4300)}).save(path)
+    assert Calibration.load(path, {"wrist_roll": 5}) == good
+    assert list(tmp_path.iterdir()) == [path]

@@ -108,6 +108,20 @@ def test_a_joint_that_was_not_moved_is_asked_for_again(bench: ServoBench, bus: B
     assert found.ranges()[2] == pytest.approx([0, 1.5], abs=0.001)
 
 
+def test_a_joint_that_was_turned_by_more_than_a_turn_is_asked_for_again(
+    bench: ServoBench, bus: Bus, tmp_path: Path
+) -> None:
+    hands = Hands(
+        bench, *GOOD[:4], [[-1.4, -1.1, -0.1], [5.0, 1.2, 0.0]], [[1.3, 1.2, 1.5], [-1.4, 0.0, 0.0]]
+    )
+    found = calibrate(toy_config(tmp_path), bus, hands)
+    assert hands.said[5] == (
+        "Turned by more than one turn: pan. Keep them within one, to both ends. "
+        "Hardly moved: gripper. Move them to both ends."
+    )
+    assert found.ranges() == pytest.approx(RANGES, abs=0.001)
+
+
 def test_lost_packets_cost_nothing(bench: ServoBench, bus: Bus, tmp_path: Path) -> None:
     bench.faults.next_answers.extend([dropped, lambda data: (data, 0), dropped])
     found = calibrate(toy_config(tmp_path), bus, Hands(bench, *GOOD))

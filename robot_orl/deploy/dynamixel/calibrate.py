@@ -16,7 +16,7 @@ from typing import Protocol
 from robot_orl.deploy.dynamixel.bus import Bus
 from robot_orl.deploy.dynamixel.calibration import Calibration, JointCalibration, angles_of
 from robot_orl.deploy.dynamixel.config import MODES, DynamixelConfig
-from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, XL330_M288
+from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, TICKS_PER_TURN, XL330_M288
 from robot_orl.deploy.dynamixel.setup import clear_errors, find_servos
 from robot_orl.errors import RunError
 
@@ -115,10 +115,20 @@ class _Wizard:
         while True:
             self.person.wait(text, watch)
             watch()
-            still = [joint for joint in self.ids if high[joint] - low[joint] < SMALLEST_RANGE]
-            if not still:
+            spans = {joint: high[joint] - low[joint] for joint in self.ids}
+            wound = [joint for joint, span in spans.items() if span > TICKS_PER_TURN]
+            still = [joint for joint, span in spans.items() if span < SMALLEST_RANGE]
+            if not wound + still:
                 return {joint: (low[joint], high[joint]) for joint in self.ids}
-            text = f"Hardly moved: {', '.join(still)}. Move them to both ends."
+            words = []
+            if wound:  # which no calibration can tell: a servo forgets whole turns when its power goes
+                low.update(dict.fromkeys(wound, CENTRE_TICK))
+                high.update(dict.fromkeys(wound, CENTRE_TICK))
+                names = ", ".join(wound)
+                words.append(f"Turned by more than one turn: {names}. Keep them within one, to both ends.")
+            if still:
+                words.append(f"Hardly moved: {', '.join(still)}. Move them to both ends.")
+            text = " ".join(words)
 
     def _read(self) -> dict[str, int]:
         """Present ticks by joint."""

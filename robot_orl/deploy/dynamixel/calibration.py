@@ -79,7 +79,11 @@ class Calibration:
         )
 
     def save(self, path: Path) -> None:
-        """Whole or not at all; what was there is kept as PATH.bak. Raises: RunError: it cannot be written."""
+        """Whole or not at all; what was there is kept as PATH.bak.
+
+        Raises: DataError: it could not be loaded again; nothing was written.  RunError: it cannot be written.
+        """
+        _checked(yaml.safe_load(self.to_text()), {name: joint.id for name, joint in self.joints.items()})
         partial = path.with_name(f"{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
