@@ -18,7 +18,13 @@ def sim_state_size(dataset: Dataset) -> int | None:
 
 def has_safety(dataset: Dataset) -> bool:
     """Whether every episode in use tells what a supervisor did."""
-    return all(attributes.get("safety_bits") for attributes in _used(dataset))
+    return with_safety(dataset) == len(dataset.episodes)
+
+
+def with_safety(dataset: Dataset) -> int:
+    """How many episodes in use tell what a supervisor did."""
+    telling = {s.path.name for s in dataset.segments if s.attributes.get("safety_bits")}
+    return sum(record.segment in telling for record in dataset.episodes)
 
 
 def step_fields(episode: Episode) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from finite_episodes import assert_returned, exported, finite_episode, imported
 
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError
-from robot_orl.interop.base import names
+from robot_orl.interop.base import left_out, names
 from robot_orl.types import Episode
 from tests.data.made_episodes import made_spec
 
@@ -58,6 +58,13 @@ def test_where_only_some_have_it_each_format_keeps_what_it_can(
     _, found = imported(name.split("_")[0], exported(name, stored, tmp_path / "x-v0"))
     expected = [replace(e, safety=None) for e in episodes] if name == "d4rl" else episodes
     assert_returned(found, expected)
+
+
+def test_an_export_says_where_it_leaves_out_what_the_supervisor_did(watched: Stored, mixed: Stored) -> None:
+    lost = {name: left_out(name, mixed[0]) for name in FORMATS}
+    assert lost.pop("d4rl") == "what the supervisor did (safety), which 1 of 3 episodes tell"
+    assert set(lost.values()) == {None}
+    assert left_out("d4rl", watched[0]) is None
 
 
 def test_a_lerobot_export_from_before_there_were_supervisors_is_read(tmp_path: Path, mixed: Stored) -> None:

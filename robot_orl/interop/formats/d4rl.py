@@ -175,8 +175,13 @@ def _told(file: Any, is_own: bool) -> dict[str, Any]:
 
 
 def left_out(dataset: Dataset) -> str | None:
-    """The format is one of flat, low-dimensional arrays."""
-    return "camera frames" if dataset.spec.cameras else None
+    """The format is one of flat, low-dimensional arrays, each with a row for every step of the file."""
+    lost = ["camera frames"] if dataset.spec.cameras else []
+    if (count := exporting.with_safety(dataset)) and not exporting.has_safety(dataset):
+        lost.append(
+            f"what the supervisor did (safety), which {count} of {len(dataset.episodes)} episodes tell"
+        )
+    return " and ".join(lost) or None
 
 
 def write(dataset: Dataset, out: Path, progress: Callable[[int], None]) -> None:
