@@ -146,6 +146,7 @@ def test_sources_that_cannot_work_are_refused_before_anything_moves(tmp_path: Pa
     there.touch()
     for stop, words, line in (
         (StopRequest(), {"estop_file": str(there)}, "there exists, which means stop: remove it first"),
+        (StopRequest(), {"estop_file": str(tmp_path / "no" / "x")}, "x can never appear: .*no folder .*no$"),
         (StopRequest(1), {"dead_man_file": str(tmp_path / "no")}, "no file .*no to touch as a dead-man"),
         (StopRequest(1), {}, "there is no terminal to hold a key in"),
     ):

@@ -105,11 +105,14 @@ def stop_sources(
 
     keyboard: descriptor of the terminal: any key is an emergency; where there is a dead-man input and no
     file for it, space is that input.  estop_file: its appearance is an emergency.  dead_man_file: touching
-    it refreshes.  Raises: UsageError: the file to appear is there, or one to touch or a terminal is not.
+    it refreshes.
+    Raises: UsageError: the file to appear is there, or cannot come, or there is none to touch or no terminal.
     """
     has_dead_man = not stop.is_held
     if estop_file is not None and os.path.lexists(estop_file):
         raise UsageError(f"{estop_file} exists, which means stop: remove it first")
+    if estop_file is not None and not Path(estop_file).parent.is_dir():
+        raise UsageError(f"{estop_file} can never appear: there is no folder {Path(estop_file).parent}")
     if dead_man_file is not None and not os.path.exists(dead_man_file):
         raise UsageError(f"no file {dead_man_file} to touch as a dead-man input")
     if has_dead_man and dead_man_file is None and keyboard is None:
