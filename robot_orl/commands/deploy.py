@@ -50,12 +50,21 @@ def run(cfg: DeployConfig) -> None:
     out.print(f"written to {file}")
     if figures["fault"] or failure:
         raise RunError(f"deployment stopped by a fault: {figures['fault'] or failure}")
-    if figures["stopped_by"] == "interrupt":
-        raise Interrupted("interrupted; the robot was stopped and what was recorded is kept")
-    if figures["stopped_by"] == "emergency":
-        raise Interrupted(
-            f"emergency stop, {figures['stop_reason']}; the robot holds where it is, the record is kept"
-        )
+    if figures["stopped_by"] in ("interrupt", "emergency"):
+        raise Interrupted(_told(figures))
+
+
+def _told(figures: dict[str, Any]) -> str:
+    """How a run ended that somebody asked to stop."""
+    is_emergency = figures["stopped_by"] == "emergency"
+    what = f"emergency stop, {figures['stop_reason']}" if is_emergency else "interrupted"
+    if not figures["connected"]:
+        return f"{what}; the robot was not connected"
+    if not is_emergency:
+        return f"{what}; the robot was stopped and what was recorded is kept"
+    return (
+        f"{what}; the robot {'is parked' if figures['parked'] else 'holds where it is'}, the record is kept"
+    )
 
 
 def _await_dead_man(cfg: DeployConfig, stop: StopRequest, keys: int | None) -> None:

@@ -111,6 +111,8 @@ def print_deployment(figures: dict[str, Any]) -> None:
             ("stopped by", figures["fault"] or figures["stop_reason"] or figures["stopped_by"]),
         ]
     )
+    if figures["parked"] is False:
+        out.print("not parked: it holds its pose, torque on")
 
 
 def _nonzero(counts: dict[str, int]) -> str:

@@ -18,7 +18,7 @@ from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parking
 from robot_orl.deploy.supervisor.states import Event, State
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
-from robot_orl.deploy.supervisor.supervisor import VETOES, Supervisor
+from robot_orl.deploy.supervisor.supervisor import IN_THE_WAY, VETOES, Supervisor
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker, TimingLog
 from robot_orl.errors import UsageError
 from robot_orl.types import Array, Robot
@@ -44,6 +44,7 @@ def run(
     realtime_priority: SCHED_FIFO priority to ask for, or None.  on_tick: called after each tick with the
     slots done and to do; must be quick.  stop: set it to end the run, as SIGINT, SIGTERM, SIGHUP and,
     as an emergency, SIGUSR1 do.
+    A stop that is set already keeps the robot from being connected at all.
     Faults of robot, policy or recording do not raise; `DeployReport.fault` names them.
     Raises: UsageError: the robot does not fit the bundle.  RunError: it cannot be connected.
     """
@@ -83,26 +84,12 @@ class _Deployment:
 
     def run(self, on_tick: Progress | None, realtime: RealtimeStatus) -> DeployReport:
         begin_ns = self.clock.now_ns()
-        try:
-            if isinstance(self.robot, Parking):
-                self.robot.should_stop = self._should_stop
-            self.robot.connect()
-            self.supervisor, tightened = self._supervisor()
-        except BaseException:
-            self.robot.close()
-            raise
-        stopped_by = "fault"
-        try:
-            self.supervisor.handle(Event.CONNECTED)
-            stopped_by = self._control(on_tick)
-        except Exception as error:
-            self.supervisor.handle(Event.FAULT, _named(error))
-        finally:  # also for what is no Exception, such as a second Ctrl-C elsewhere
-            self.supervisor.handle(Event.STOP)
-            self._attempt(self._halt)
-        self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
-        parked = self._park()
-        self._attempt(self.robot.close)
+        self._supervise()  # wrong limits are refused before anything is touched
+        stopped_by, parked = self._asked(), None
+        if is_connected := not self._should_stop():
+            self._connect()
+            stopped_by, parked = self._connected(on_tick)
+        self._attempt(self._close)
         self.supervisor.handle(Event.DISCONNECTED)
         faults = self.supervisor.faults
         return DeployReport(
@@ -119,25 +106,55 @@ class _Deployment:
             realtime=realtime,
             safety=self.supervisor.counts,
             limits=self.supervisor.limits.to_dict(),
-            tightened=tightened,
+            tightened=self.tightened,
             tally=self.recorder.tally,
             homing_s=self.homing_ns / NS_PER_S,
             wall_s=(self.clock.now_ns() - begin_ns) / NS_PER_S,
             stopped_by="fault" if faults else stopped_by,
             stop_reason=self.stop.reason,
             fault="; then ".join(faults) or None,
+            connected=is_connected,
             parked=parked,
             connection=dict(self.robot.counts) if isinstance(self.robot, Counting) else {},
         )
 
-    def _supervisor(self) -> tuple[Supervisor, dict[str, tuple[object, object]]]:
-        """And the limits that the bundle tightened: (the robot's, in force). The robot is connected."""
+    def _supervise(self) -> None:
+        """The robot's limits and what the bundle tightened: (the robot's, in force), into a supervisor.
+
+        Raises: UsageError: they are of other joints, or allow nothing.
+        """
         own = self.robot.limits if isinstance(self.robot, Limited) else Limits()
         limits = own.tightened_by(self.bundle.limits)
-        if self.joints is None:
-            return Supervisor(limits, self.bundle.spec), own.changes_to(limits)
-        names, tool_at = self.joints.joints, self.joints.tool_at
-        return Supervisor(limits, self.bundle.spec, names, tool_at=tool_at), own.changes_to(limits)
+        self.tightened = own.changes_to(limits)
+        names, tool_at = (self.joints.joints, self.joints.tool_at) if self.joints is not None else ((), None)
+        self.supervisor = Supervisor(limits, self.bundle.spec, names, tool_at=tool_at)
+
+    def _connect(self) -> None:
+        """Raises: RunError, UsageError: it cannot be had; nothing was moved."""
+        try:
+            if isinstance(self.robot, Parking):
+                self.robot.should_stop = self._should_stop
+            self.robot.connect()
+            self._supervise()  # anew: its servos may have tightened its limits
+        except BaseException:
+            self._close()
+            raise
+
+    def _connected(self, on_tick: Progress | None) -> tuple[str, bool | None]:
+        """Control, stop and park the robot; returns what ended it, and whether it was parked."""
+        stopped_by = "fault"
+        try:
+            self.supervisor.handle(Event.CONNECTED)
+            stopped_by = self._control(on_tick)
+        except Exception as error:
+            self.supervisor.handle(Event.FAULT, _named(error))
+        finally:  # also for what is no Exception, such as a second Ctrl-C elsewhere
+            self.supervisor.handle(Event.STOP)
+            self._attempt(self._halt)
+        self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
+        stopped_by = self._asked() if self._should_stop() else stopped_by
+        parked = self._park()
+        return self._asked() if self._should_stop() else stopped_by, parked
 
     def _control(self, on_tick: Progress | None) -> str:
         """Tick until the time is up, someone asks to stop or the supervisor refuses; returns which."""
@@ -154,6 +171,10 @@ class _Deployment:
                 return ended
             if on_tick is not None:
                 on_tick(min(self._slots_passed(), self.slots), self.slots)
+        return self._asked()
+
+    def _asked(self) -> str:
+        """As what a request to stop ends the run."""
         return "emergency" if self.stop.is_emergency else "interrupt"
 
     def _tick(self, now_ns: int, act: bool) -> str | None:
@@ -222,15 +243,21 @@ class _Deployment:
         self.homing_ns += self.ticker.start() - begin_ns
 
     def _halt(self) -> None:
-        self.robot.stop()
-        self.supervisor.handle(Event.HALTED)
-        self.recorder.vetoed(self.supervisor.safety & VETOES)
+        try:
+            self.robot.stop()
+        finally:  # a robot that cannot be told to stop is parked all the same, if it can
+            self.supervisor.handle(Event.HALTED)
+            self.recorder.vetoed(self.supervisor.safety & VETOES)
 
     def _park(self) -> bool | None:
-        """Lie down, unless it was an emergency: then nothing moves any more. Returns whether it did."""
+        """Lie down, where that is safe. Returns whether it did.
+
+        After an emergency nothing moves any more; after a veto that speaks of something in the robot's way
+        a move could push further into it.
+        """
         if not isinstance(self.robot, Parking) or not self.homed:
             return None
-        if self.stop.is_emergency or self.supervisor.state not in (State.STOPPED, State.FAULT):
+        if self.stop.is_emergency or self.supervisor.safety & IN_THE_WAY:
             return False
         self.asked_before = self.stop.count
         try:
@@ -240,6 +267,12 @@ class _Deployment:
                 self.supervisor.handle(Event.FAULT, f"not parked: {_named(error)}")
             return False
         return True
+
+    def _close(self) -> None:
+        """Parking is decided on here; nothing that happens while closing may move the robot."""
+        if isinstance(self.robot, Parking):
+            self.robot.should_stop = lambda: True
+        self.robot.close()
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Something that must be tried whatever happened before; a failure is added to the report."""

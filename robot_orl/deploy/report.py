@@ -14,7 +14,8 @@ from robot_orl.statistics import wilson_interval
 @dataclass(frozen=True)
 class DeployReport:
     """stopped_by: duration, interrupt, emergency or fault.  stop_reason: who or what asked to stop, or None.
-    fault: its name and sentence, or None.  parked: None: the robot does not park by itself, or had not moved.
+    fault: its name and sentence, or None.  connected: False: a stop was asked for before.
+    parked: False: it holds its pose, torque on; None: it does not park by itself, or had not moved.
     connection: how that to the robot fared, counts by name; {}: it has none that counts.
     limits: in force; tightened: those that were the bundle's, as (the robot's, in force).
     slots: control periods that passed; ticks: those in which an action was sent; the rest was missed.
@@ -40,6 +41,7 @@ class DeployReport:
     stopped_by: str
     stop_reason: str | None
     fault: str | None
+    connected: bool
     parked: bool | None
     connection: dict[str, int]
 
@@ -55,6 +57,7 @@ class DeployReport:
             "stopped_by": self.stopped_by,
             "stop_reason": self.stop_reason,
             "fault": self.fault,
+            "connected": self.connected,
             "parked": self.parked,
             "control_hz": self.control_hz,
             "period_ms": 1e3 / self.control_hz,

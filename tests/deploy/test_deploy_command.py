@@ -18,11 +18,13 @@ from deploy_toys import MakeBundle
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
+from robot_orl.commands import deploy
 from robot_orl.config import ExportConfig
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.robots.sim import SimRobot
 from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.errors import RunError
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 from robot_orl.types import Array
 
@@ -82,6 +84,43 @@ def test_ctrl_c_while_homing_ends_before_the_first_tick(
     assert err == "robot-orl: interrupted; the robot was stopped and what was recorded is kept\n"
     assert shown(out)["period error [us]"] == "none"
     assert (told(bundle)["ticks"], told(bundle)["stopped_by"]) == (0, "interrupt")
+
+
+def test_an_emergency_before_the_robot_is_connected_leaves_it_alone(
+    bundle: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        deploy, "_await_dead_man", lambda cfg, stop, keys: stop.emergency("a key was pressed")
+    )
+    monkeypatch.setattr(SimRobot, "connect", lambda self: pytest.fail("connected"))
+    assert main(words(bundle, "duration_s=30")) == 130
+    err = capsys.readouterr().err
+    assert err == "robot-orl: emergency stop, a key was pressed; the robot was not connected\n"
+    assert (told(bundle)["connected"], told(bundle)["stopped_by"]) == (False, "emergency")
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"),
+    [
+        (signal.SIGINT, "interrupted; the robot was stopped and what was recorded is kept"),
+        (signal.SIGUSR1, "emergency stop, signal SIGUSR1; the robot holds where it is, the record is kept"),
+    ],
+)
+def test_a_stop_while_the_robot_lies_down_is_no_success_and_says_that_it_holds(
+    bundle: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, number: int, ending: str
+) -> None:
+    def park(self: SimRobot) -> None:
+        os.kill(os.getpid(), number)
+        if self.should_stop():
+            raise RunError("holds where it is")
+
+    monkeypatch.setattr(SimRobot, "park", park)
+    assert main(words(bundle, "duration_s=0.1")) == 130
+    out, err = capsys.readouterr()
+    assert "not parked: it holds its pose, torque on" in out.splitlines()
+    assert err == f"robot-orl: {ending}\n"
+    kind = "interrupt" if number == signal.SIGINT else "emergency"
+    assert (told(bundle)["stopped_by"], told(bundle)["parked"]) == (kind, False)
 
 
 def at_send(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], None]) -> None:
@@ -322,11 +361,11 @@ def test_a_key_in_the_terminal_is_an_emergency_stop(bundle: Path) -> None:
 
 
 def test_the_limits_of_an_export_are_those_of_a_bundle() -> None:
-    """Those of them that export offers: same defaults and ranges, which are written down twice."""
+    """Those of them that export offers: same ranges, which are written down twice; unsaid, none limits."""
     offered = {item.name: item for item in fields(ExportConfig)}
     both = [item for item in fields(Limits) if item.name in offered]
     assert [item.name for item in both] == ["max_action_delta", "max_observation_age_s"]
     for item in both:
         for what in ("low", "high", "unit"):
             assert offered[item.name].metadata[what] == item.metadata[what]
-        assert offered[item.name].default == item.default
+        assert offered[item.name].default in (None, getattr(Limits.neutral(), item.name))

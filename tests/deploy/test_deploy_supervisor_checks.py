@@ -184,6 +184,27 @@ def test_an_episode_begins_where_the_arm_stands_and_without_a_last_action() -> N
     assert targets.tolist() == pytest.approx([-0.49] * 3)  # 1 rad/s at 100 Hz
 
 
+def test_targets_that_the_robot_moved_by_itself_are_where_the_next_ones_start_from() -> None:
+    # 1 rad/s at 100 Hz: 0.01 rad a tick, away from 0.4, where a port that came back let the arm hold
+    supervisor = running(Limits(max_speed_rad_s=[1.0]))
+    for x in (0.0, 0.01):
+        supervisor.observed(FLAT, 0, 0, still([x, x, x]))
+        assert np.allclose(supervisor.targets(np.full(3, 1.0)), x + 0.01)  # type: ignore[arg-type]
+    supervisor.observed(FLAT, 0, 0, still([0.02, 0.4, 0.02]))
+    assert np.allclose(supervisor.targets(np.full(3, 1.0)), [0.03, 0.41, 0.03])  # type: ignore[arg-type]
+
+
+def test_targets_that_are_off_by_rounding_alone_keep_the_motion_of_the_tick_before() -> None:
+    # 10 rad/s^2 at 100 Hz: the change grows by 0.001 rad a tick as long as nothing begins anew
+    supervisor, x = running(Limits(max_acceleration_rad_s2=[10.0])), np.zeros(3)
+    for change in (0.001, 0.002, 0.003):
+        supervisor.observed(FLAT, 0, 0, still(x + 1e-7))
+        now = supervisor.targets(np.full(3, 1.0))
+        assert now is not None
+        assert np.allclose(now - x, change)
+        x = now
+
+
 def test_a_robot_without_joints_gets_the_checks_that_apply() -> None:
     supervisor = Supervisor(Limits(max_action_delta=0.5), ARM_SPEC)
     for event in (Event.CONNECTED, Event.HOME, Event.HOMED):

@@ -1,6 +1,7 @@
 """The supervisor in the loop: a robot with joints, what is recorded of it, and how it lies down."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,11 +109,9 @@ def test_clamps_of_actions_are_recorded_step_by_step(
 def test_a_veto_marks_the_last_complete_step_and_the_arm_is_stopped_parked_and_closed(
     arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
-    arm.limits = Limits(max_temperature_c=[60.0])
-
     def before(name: str, count: int) -> None:
         if (name, count) == ("observe", 3):
-            arm.temperatures = np.array([30.0, 61.0])
+            arm.temperatures = np.array([30.0, np.nan])
 
     arm.before = before
     episodes = Kept()
@@ -120,10 +119,36 @@ def test_a_veto_marks_the_last_complete_step_and_the_arm_is_stopped_parked_and_c
         arm, always(make_bundle, spec, 0.1, 0.0), duration_s=9, clock=clock, writer=episodes
     ).to_dict()
     assert arm.calls[-4:] == ["observe", "stop", "park", "close"]
-    assert report["fault"] == "overload: b is at 61 degrees C, limit 60"
-    assert (report["safety"]["overload"], report["parked"]) == (1, True)
+    assert report["fault"] == "bad_observation: the temperature of b is not finite"
+    assert (report["safety"]["bad_observation"], report["parked"]) == (1, True)
     assert episodes[0].safety is not None
-    assert episodes[0].safety.tolist() == [0, Safety.OVERLOAD]
+    assert episodes[0].safety.tolist() == [0, Safety.BAD_OBSERVATION]
+
+
+@pytest.mark.parametrize("what", ["overload", "out_of_bounds", "tracking"])
+def test_after_a_veto_that_speaks_of_something_in_its_way_the_arm_holds(
+    arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, what: str
+) -> None:
+    arm.limits = Limits(
+        max_temperature_c=[60.0], high_rad=[1.0], joint_margin_rad=0.0, max_tracking_error_rad=[0.5]
+    )
+    told = arm.telemetry
+
+    def telemetry() -> Telemetry:
+        found = told()
+        if arm.calls.count("observe") < 4:
+            return found
+        hot, far = np.array([30.0, 61.0]), np.array([0.0, 1.1])
+        if what == "overload":
+            return replace(found, temperatures=hot)
+        return replace(found, positions=far if what == "out_of_bounds" else far - 1.0)
+
+    arm.telemetry = telemetry  # type: ignore[method-assign]
+    report = run(arm, always(make_bundle, spec, 0.0, 1.0), duration_s=9, clock=clock)
+    assert report.fault is not None
+    assert report.fault.startswith(f"{what}: ")
+    assert arm.calls[-2:] == ["stop", "close"]
+    assert (report.stopped_by, report.parked) == ("fault", False)
 
 
 @pytest.mark.parametrize("name", ["observe", "command", "outcome"])
@@ -140,17 +165,23 @@ def test_whatever_fails_the_arm_is_stopped_then_parked(
     assert (report.fault, report.parked) == ("OSError: wire cut", True)
 
 
-def test_an_arm_that_cannot_be_stopped_is_not_moved_again(
+def test_an_arm_whose_stop_fails_is_parked_all_the_same_and_its_veto_is_marked(
     arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     def before(called: str, count: int) -> None:
+        if (called, count) == ("observe", 3):
+            arm.temperatures = np.array([30.0, np.nan])
         if called == "stop":
             raise OSError("wire cut")
 
     arm.before = before
-    report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock)
-    assert arm.calls[-2:] == ["stop", "close"]
-    assert (report.stopped_by, report.fault, report.parked) == ("fault", "OSError: wire cut", False)
+    episodes = Kept()
+    report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=9, clock=clock, writer=episodes)
+    assert arm.calls[-3:] == ["stop", "park", "close"]
+    assert report.fault == "bad_observation: the temperature of b is not finite; then OSError: wire cut"
+    assert report.parked
+    assert episodes[0].safety is not None
+    assert episodes[0].safety.tolist() == [0, Safety.BAD_OBSERVATION]
 
 
 def test_an_interrupt_lets_the_arm_lie_down_and_a_second_one_ends_that(
@@ -195,6 +226,25 @@ def test_an_emergency_while_parking_ends_it(
     report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock, stop=stop)
     assert arm.calls[-3:] == ["stop", "park", "close"]
     assert (report.fault, report.parked) == (None, False)
+    assert (report.stopped_by, report.stop_reason) == ("emergency", "a key was pressed")
+
+
+def test_an_interrupt_while_parking_after_the_time_was_up_is_told(
+    arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    stop = StopRequest()
+    arm.while_parking = stop.set
+    report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock, stop=stop)
+    assert (report.stopped_by, report.fault, report.parked) == ("interrupt", None, False)
+
+
+def test_closing_moves_nothing_once_the_loop_has_decided_about_parking(
+    arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    asked = []
+    arm.before = lambda name, count: asked.append(arm.should_stop()) if name in ("park", "close") else None
+    report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock)
+    assert (asked, report.parked) == ([False, True], True)
 
 
 def test_a_dead_man_input_that_is_let_go_between_two_ticks_stops_at_the_next(
@@ -228,10 +278,21 @@ def test_an_arm_that_never_moved_is_not_parked(
     arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     stop = StopRequest()
-    stop.set()
+    arm.before = lambda name, count: stop.set() if name == "connect" else None
     report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=9, clock=clock, stop=stop)
     assert arm.calls == ["connect", "stop", "close"]
-    assert report.parked is None
+    assert (report.connected, report.parked) == (True, None)
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "emergency"])
+def test_a_stop_that_is_set_already_keeps_the_arm_from_being_connected(
+    arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, kind: str
+) -> None:
+    stop = StopRequest()
+    stop.set() if kind == "interrupt" else stop.emergency("a key was pressed")
+    report = run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=9, clock=clock, stop=stop)
+    assert arm.calls == ["close"]
+    assert (report.stopped_by, report.ticks, report.connected, report.parked) == (kind, 0, False, None)
 
 
 def test_a_bundle_may_tighten_the_robots_limits_never_loosen_them(
@@ -253,4 +314,21 @@ def test_limits_of_other_joints_are_refused_before_anything_moves(
     arm.limits = Limits(max_speed_rad_s=[1.0, 1.0, 1.0])
     with pytest.raises(UsageError, match="max_speed_rad_s has 3 values; this robot has 2 joints"):
         run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock)
-    assert arm.calls == ["connect", "close"]
+    assert arm.calls == []
+
+
+def test_limits_that_only_the_connected_arm_contradicts_are_refused_and_move_nothing(
+    arm: ToyArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    held = []
+
+    def before(name: str, count: int) -> None:
+        if name == "connect":
+            arm.limits = Limits(max_temperature_c=[60.0] * 3)
+        else:
+            held.append(arm.should_stop())
+
+    arm.before = before
+    with pytest.raises(UsageError, match="max_temperature_c has 3 values; this robot has 2 joints"):
+        run(arm, always(make_bundle, spec, 0.1, 0.0), duration_s=0.3, clock=clock)
+    assert (arm.calls, held) == (["connect", "close"], [True])

@@ -33,6 +33,9 @@ _POSITION, _SPEED, _ACCELERATION = int(Safety.POSITION), int(Safety.SPEED), int(
 _JERK, _WORKSPACE, _START_RAMP = int(Safety.JERK), int(Safety.WORKSPACE), int(Safety.START_RAMP)
 
 
+ROUNDING_RAD = 1e-3  # of targets that a robot keeps in ticks of its encoders or in float32
+
+
 class Box:
     """Where the tool may be: a box in the frame of the base, cut off at the floor."""
 
@@ -81,6 +84,11 @@ class MotionLimiter:
         self._asked: list[float] | None = None  # in the last tick, in the range
         self._ramps = False
         self._outside = self._depth(self._targets)
+
+    def is_at(self, targets: Array) -> bool:
+        """Whether these are the last targets, (J,) rad, up to rounding."""
+        pairs = zip(targets.tolist(), self._targets, strict=True)
+        return all(abs(one - other) <= ROUNDING_RAD for one, other in pairs)
 
     def __call__(self, wanted: Array) -> tuple[Array, int]:
         """Finite targets, (J,) rad -> what may be sent, (J,), and the `Safety` bits of what changed it."""

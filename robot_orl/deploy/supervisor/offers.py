@@ -57,7 +57,8 @@ class Counting(Protocol):
 class Parking(Protocol):
     """A robot that can lie down by itself.
 
-    should_stop: set by whoever runs it; `home` and `park` end at once, holding, when it answers True.
+    should_stop: set by whoever runs it; `home` and `park` end at once, holding, when it answers True, and
+    `close` moves nothing then: whoever runs the robot has decided whether it parks.
     """
 
     should_stop: Callable[[], bool]

@@ -21,14 +21,14 @@ from robot_orl.deploy.supervisor.states import Event, Machine, State
 from robot_orl.types import Array, Safety, Spec, Telemetry
 
 VETOES = sum(bit for bit in Safety if bit >= Safety.NON_FINITE)
+IN_THE_WAY = int(Safety.TRACKING | Safety.OVERLOAD | Safety.OUT_OF_BOUNDS)  # something may be, or worse
 
 
 class Supervisor:
     """The checks of one robot, and its state.
 
     limits: the robot's, tightened by whatever else has a say.  joints: names of those that it reports and
-    whose targets are checked; empty: only observations and actions are.  tick_s: time between two targets.
-    tool_at: see `offers.Jointed`.
+    whose targets are checked; empty: only observations and actions are.  tool_at: see `offers.Jointed`.
     safety: the `Safety` bits of this tick; `observed` begins a new one.
     counts: in how many ticks each of them was set.
     """
@@ -38,7 +38,6 @@ class Supervisor:
         limits: Limits,
         spec: Spec,
         joints: Sequence[str] = (),
-        tick_s: float | None = None,
         tool_at: ToolAt | None = None,
     ) -> None:
         """Raises: UsageError: the limits are of another number of joints."""
@@ -50,7 +49,7 @@ class Supervisor:
         self._max_policy_age_ns = int(limits.max_policy_age_s * 1e9)
         self._actions = ActionLimiter(spec.action, limits.max_action_delta)
         self._measured = MeasuredChecks(limits, tuple(joints))
-        self._motion = MotionLimiter(limits, len(joints), tick_s or 1 / spec.control_hz, tool_at)
+        self._motion = MotionLimiter(limits, len(joints), 1 / spec.control_hz, tool_at)
         self._has_joints = bool(joints)
         self._counts = [0] * len(Safety)
         self._has_begun = False
@@ -100,9 +99,11 @@ class Supervisor:
             return self._refuse(Safety.BAD_OBSERVATION, "the robot does not report its joints")
         if telemetry is not None and (veto := self._measured(telemetry, now_ns)):
             return self._refuse(veto.bit, veto.why)
-        if telemetry is not None and telemetry.positions is not None and not self._has_begun:
+        if telemetry is not None and telemetry.positions is not None:
             stands_at = telemetry.positions if telemetry.targets is None else telemetry.targets
-            self._motion.begin(stands_at)
+            # A robot that was away for a moment holds where it is, not where it was sent.
+            if not self._has_begun or (telemetry.targets is not None and not self._motion.is_at(stands_at)):
+                self._motion.begin(stands_at)
         self._has_begun = True
         return flat
 
