@@ -74,6 +74,7 @@ class _TaskWorld:
     def _look(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         seen = look(self._arm)
         goal = self._task._sim.goal
+        seen["sites"] |= {"goal": goal.tolist()}  # the model has it where its file says
         reached = next(iter(seen["objects"].values()), seen["sites"]["tool"])
         success = self._task.reward_for(np.array(reached), goal) == 0
         return {**seen, "goal": goal.tolist(), "success": bool(success)}

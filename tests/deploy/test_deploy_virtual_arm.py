@@ -231,6 +231,17 @@ def test_two_arms_do_not_share_a_port(tmp_path: Path) -> None:
     two.close()
 
 
+def test_two_arms_in_a_deep_folder_have_a_port_each(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 30)
+    folder.mkdir()
+    ports = [PseudoTerminal(folder / name) for name in ("left", "right", "\udcff")]
+    for port in ports:
+        port.open()
+    assert len({os.readlink(port.link) for port in ports}) == 3
+    for port in ports:
+        port.close()
+
+
 def test_a_link_that_somebody_took_over_is_not_removed(tmp_path: Path) -> None:
     port = PseudoTerminal(tmp_path / "arm")
     port.open()
@@ -576,6 +587,8 @@ def test_things_are_put_back_while_the_arm_stays(tmp_path: Path) -> None:
         first, second = world.do("put_back", seed=3), world.do("put_back", seed=4)
         assert world.do("put_back", seed=3)["objects"] == first["objects"] != second["objects"]
         assert first["goal"] != second["goal"]
+        fifth = world.do("put_back", seed=5)
+        assert fifth["sites"]["goal"] == fifth["goal"] == world.do("look")["sites"]["goal"]
         assert not first["success"]
         assert second["joints"]["shoulder_pan"] == pytest.approx(0.4, abs=0.05)
         with pytest.raises(UsageError, match="put_back takes a seed"):

@@ -1,6 +1,7 @@
 """A serial port that is no hardware: a pseudo-terminal, and a link to it at a path of one's choice."""
 
 import contextlib
+import hashlib
 import os
 import re
 import socket
@@ -111,8 +112,9 @@ class PseudoTerminal:
             return None
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = self.link.parent.resolve() / self.link.name
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()  # the path may be too long for an address
         try:
-            claim.bind(f"\0robot-orl virtual-arm {path}"[:107])
+            claim.bind(f"\0robot-orl virtual-arm {name}")
         except OSError as error:
             claim.close()
             raise UsageError(f"another virtual arm is at {self.link}; choose another port=") from error
