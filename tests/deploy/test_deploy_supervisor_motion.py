@@ -102,6 +102,21 @@ def test_small_steps_from_where_it_is_get_up_to_speed_at_the_full_acceleration()
     assert changes == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.05, 0.05])
 
 
+@pytest.mark.parametrize("jerk", [[], [50.0]])
+@pytest.mark.parametrize("acceleration", [10.0, 40.0, 160.0])
+def test_to_stand_still_where_it_is_never_moves_a_joint_back(acceleration: float, jerk: list[float]) -> None:
+    """As of an action law that asks for more than the speed limit lets through, and then for nothing."""
+    limits = Limits(max_speed_rad_s=[0.5], max_acceleration_rad_s2=[acceleration], max_jerk_rad_s3=jerk)
+    motion, x, changes = MotionLimiter(limits, 1, 0.02), 0.0, []
+    motion.begin(np.zeros(1))
+    for step in (0.05,) * 8 + (0.0,) * 8:
+        before, (targets, _) = x, motion(np.array([x + step]))
+        x = float(targets[0])
+        changes.append(x - before)
+    assert min(changes) >= 0
+    assert changes[-1] == 0
+
+
 def test_a_target_within_all_limits_passes_as_it_is_and_unmarked() -> None:
     limits = Limits(low_rad=[-1.0], high_rad=[1.0], max_speed_rad_s=[1.0], max_jerk_rad_s3=[1e9])
     motion = one_joint(limits)

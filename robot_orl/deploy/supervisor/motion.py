@@ -126,6 +126,7 @@ class MotionLimiter:
         closed = stoppable(abs(gap), slower)
         bits = _ACCELERATION if closed < abs(gap) else 0
         change = goal - asked + math.copysign(closed, gap)
+        change = min(max(change, min(goal - x, 0.0)), max(goal - x, 0.0))  # never away from it, nor past it
         way = math.copysign(1.0, change)
         gentle = max(way * before, 0.0) + max(way * self._bend[joint], 0.0) + self._jerk[joint]
         if abs(change) > gentle:
