@@ -1,5 +1,6 @@
 """What comes from a camera, and when: stamps, drops, losses and returns."""
 
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from camera_toys import SMALL, PlayedCamera, draw, filled, new_memory, opening
 from deploy_toys import FakeClock
 
+from robot_orl.cli import main
 from robot_orl.deploy.sensors.aruco import Marker, MarkerTracker, Sighting
+from robot_orl.deploy.sensors.boards import Board
 from robot_orl.deploy.sensors.camera_process import (
     FIRST_RETRY_S,
     LAST_RETRY_S,
@@ -30,8 +33,9 @@ from robot_orl.deploy.sensors.source import (
 )
 from robot_orl.deploy.sensors.stored_frames import ImageFolder, all_frames
 from robot_orl.deploy.sensors.transforms import rigid
+from robot_orl.deploy.sensors.yaml_file import numbers, read_yaml
 from robot_orl.deploy.timing import NS_PER_S
-from robot_orl.errors import RunError, UsageError
+from robot_orl.errors import DataError, RunError, UsageError
 
 PERIOD_NS = NS_PER_S // 10
 
@@ -206,3 +210,51 @@ def test_an_object_that_is_no_longer_seen_keeps_its_last_pose_and_its_stamp() ->
     sighting = Sighting.from_array(value.payload, value.t_ns)
     assert sighting.t_ns == start_ns + 2 * PERIOD_NS
     np.testing.assert_allclose(sighting.pose_camera_object[:3, 3], pose[:3, 3], atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pose", "source=nothere"], "there is nothing at source=nothere"),
+        (["record", "source=nothere", "out=new"], "there is nothing at source=nothere"),
+        (["record", "source=.", "out=file/x"], "cannot make the folder out=file/x: "),
+        (["pose", "source=.", "draw=seen"], "draw=seen does not end with .png"),
+        (["pose", "source=.", "draw=none/seen.png"], "there is no folder none for draw="),
+    ],
+)
+def test_wrong_words_are_said_before_a_camera_starts(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "file").write_text("mine")
+    before = sorted(folder.iterdir())
+    assert main(["camera", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_all_frames_of_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="there is nothing at source=nothere"):
+        list(all_frames("nothere"))
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "-" + "9" * 400, ".nan", ".inf", "true", "1e+15"])
+def test_a_number_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(f"kind: thing\nsize: {text}\n")
+    with pytest.raises(DataError, match="'size' is not a finite number"):
+        numbers(read_yaml(tmp_path / "x.yaml", "thing", "make"), "size", 1, "x.yaml")
+
+
+def test_a_chessboard_is_drawn_in_bytes() -> None:
+    board = Board("chessboard", 6, 4)
+    tracemalloc.start()
+    drawn = board.draw(10.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (drawn.dtype, drawn.shape) == (np.uint8, (1400, 2100))
+    assert (drawn[0, 0], drawn[0, 350], drawn[350, 0], drawn[350, 350]) == (0, 255, 255, 0)
+    assert peak < 4 * drawn.nbytes

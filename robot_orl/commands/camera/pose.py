@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +15,8 @@ from robot_orl.deploy.sensors.aruco import DICTIONARIES, Marker, MarkerTracker, 
 from robot_orl.deploy.sensors.camera import Camera, Frame
 from robot_orl.deploy.sensors.hand_eye import HandEye
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
-from robot_orl.deploy.sensors.source import CameraConfig
+from robot_orl.deploy.sensors.source import CameraConfig, is_device
+from robot_orl.deploy.sensors.stored_frames import require_stored
 from robot_orl.deploy.sensors.transforms import rotation_vector
 from robot_orl.deploy.timing import NS_PER_S
 from robot_orl.errors import RunError, UsageError
@@ -48,6 +50,7 @@ class Config(Schema):
 
 
 def run(cfg: Config) -> None:
+    _check(cfg)
     lens = Intrinsics.load(cfg.intrinsics)
     place = np.eye(4) if cfg.hand_eye is None else _fixed(HandEye.load(cfg.hand_eye), cfg.hand_eye)
     marker = Marker(cfg.marker, cfg.size_mm / 1e3, np.eye(4))
@@ -57,15 +60,26 @@ def run(cfg: Config) -> None:
         camera.wait()
         seen, drawn = _watch(cfg, camera, place, stop)
         status = camera.status()
-    if drawn is not None and cfg.draw is not None:
-        _draw(cfg.draw, drawn[0], drawn[1], lens, cfg.size_mm / 1e3)
     figures = _figures(seen, place) | {k: v for k, v in asdict(status).items() if k != "t_ns"}
     if cfg.json:
         print(json.dumps(figures))
-        return
-    if not seen:
+    elif not seen:
         raise RunError(f"marker {cfg.marker} of {cfg.dictionary} was not seen in {status.frames} frames")
-    print_rows(_rows(figures, "camera" if cfg.hand_eye is None else "base"))
+    else:
+        print_rows(_rows(figures, "camera" if cfg.hand_eye is None else "base"))
+    if drawn is not None and cfg.draw is not None:
+        _draw(cfg.draw, drawn[0], drawn[1], lens, cfg.size_mm / 1e3)
+
+
+def _check(cfg: Config) -> None:
+    """Raises: UsageError: nothing to look at, or draw= cannot be written, said before the camera starts."""
+    if not is_device(cfg.source):
+        require_stored(cfg.source)
+    if cfg.draw is not None:
+        if not cfg.draw.lower().endswith(".png"):
+            raise UsageError(f"draw={cfg.draw} does not end with .png")
+        if not Path(cfg.draw).parent.is_dir():
+            raise UsageError(f"there is no folder {Path(cfg.draw).parent} for draw={cfg.draw}")
 
 
 def _fixed(found: HandEye, path: str) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 from robot_orl.commands.tables import out
 from robot_orl.deploy.sensors.camera import Camera
 from robot_orl.deploy.sensors.hand_eye import VIEWS_FILE, VIEWS_KIND
-from robot_orl.deploy.sensors.source import CameraConfig
+from robot_orl.deploy.sensors.source import CameraConfig, is_device
+from robot_orl.deploy.sensors.stored_frames import require_stored
 from robot_orl.deploy.sensors.transforms import from_quaternion, pose_to_yaml
 from robot_orl.deploy.sensors.yaml_file import write_yaml
 from robot_orl.errors import DataError, RunError, UsageError, printable, unknown
@@ -40,14 +41,15 @@ class Config(Schema):
 
 def run(cfg: Config) -> None:
     folder = Path(cfg.out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"out={cfg.out} is there already; choose a new folder")
+    if not is_device(cfg.source):
+        require_stored(cfg.source)
+    _require_new(folder)
     pose_of, size = (_told_pose, 7) if cfg.model is None else _kinematics(cfg.model, cfg.site)
     views: list[dict[str, Any]] = []
     count = 0
     with Camera(CameraConfig(cfg.source, cfg.width, cfg.height, cfg.fps, loop=True)) as camera:
         camera.wait()
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         for pose in _poses(pose_of, size):
             name = f"{count:04d}.png"
             _save(camera, folder / name)
@@ -57,6 +59,25 @@ def run(cfg: Config) -> None:
                 write_yaml(folder / VIEWS_FILE, VIEWS_KIND, {"views": views})
             out.print(f"{folder / name}" + ("" if pose is None else f", tool at {_told(pose)} m"))
     out.print(f"{cfg.out}: {count} frames, {len(views)} with a pose of the tool")
+
+
+def _require_new(folder: Path) -> None:
+    try:
+        is_taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        above = next(path for path in folder.absolute().parents if path.exists())
+    except OSError as error:
+        raise UsageError(f"cannot look into out={folder}: {error.strerror}") from error
+    if is_taken:
+        raise UsageError(f"out={folder} is there already; choose a new folder")
+    if not above.is_dir():
+        raise UsageError(f"cannot make the folder out={folder}: {above} is a file")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder out={folder}: {error.strerror}") from error
 
 
 def _poses(pose_of: Callable[[Array], Array], count: int) -> Iterator[Array | None]:

@@ -63,7 +63,7 @@ class Board:
         if self.board == "charuco":
             return self._charuco().generateImage((square * self.columns, square * self.rows))
         parity = np.indices((self.rows, self.columns)).sum(axis=0) % 2
-        return np.kron(parity * 255, np.ones((square, square))).astype(np.uint8)
+        return np.kron(parity.astype(np.uint8) * np.uint8(255), np.ones((square, square), np.uint8))
 
     def points(self) -> Array:
         """Inner corners [m], (N, 3) float32, in the board's frame: x right, y down, z into the board."""

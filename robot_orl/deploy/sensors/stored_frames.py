@@ -10,7 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from robot_orl.errors import RunError
+from robot_orl.errors import RunError, UsageError
 from robot_orl.types import Array
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -92,8 +92,18 @@ def read_image(path: str | Path) -> Array:
     raise RunError(f"'{path}' is not an image that can be read")
 
 
+def require_stored(source: str) -> None:
+    """Raises: UsageError: there is nothing."""
+    if not os.path.exists(source):
+        raise UsageError(f"there is nothing at source={source}: no camera, video or folder of images")
+
+
 def all_frames(source: str) -> Iterator[tuple[str, Array]]:
-    """Every frame of a file or folder, red first, with its name; nothing is paced or dropped."""
+    """Every frame of a file or folder, red first, with its name; nothing is paced or dropped.
+
+    Raises: UsageError: there is nothing.
+    """
+    require_stored(source)
     if os.path.isdir(source):
         for file in image_files(source):
             yield file.name, read_image(file)

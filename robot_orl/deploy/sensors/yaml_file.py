@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from robot_orl.errors import DataError, RunError, printable
+
+HIGHEST = 1e15  # an integer may be longer than any float
 
 
 class _Dumper(yaml.SafeDumper):
@@ -63,7 +64,7 @@ def numbers(found: Mapping[str, Any], key: str, count: int, path: str | Path) ->
     """`count` finite numbers. Raises: DataError: names the file and the key."""
     value = found.get(key)
     values = value if isinstance(value, list) else [value]
-    is_number = [isinstance(x, (int, float)) and not isinstance(x, bool) and isfinite(x) for x in values]
+    is_number = [isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < HIGHEST for x in values]
     if not all(is_number) or len(values) != count:
         wanted = "a finite number" if count == 1 else f"{count} finite numbers"
         raise DataError(f"{path}: '{key}' is not {wanted}")
