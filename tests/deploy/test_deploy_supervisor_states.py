@@ -33,10 +33,10 @@ def test_a_noted_fault_decides_where_stopping_ends() -> None:
     assert walk(*TO_RUNNING, Event.STOP, Event.HALTED, Event.FAULT).state is State.FAULT
 
 
-def test_a_reset_forgets_the_faults_and_the_next_stop_is_no_fault() -> None:
+def test_a_new_connection_forgets_the_faults_and_the_next_stop_is_no_fault() -> None:
     machine = walk(*TO_RUNNING, Event.FAULT, Event.HALTED)
     assert machine.faults == ["wire cut"]
-    for event in (Event.RESET, Event.HOME, Event.HOMED, Event.RUN, Event.STOP, Event.HALTED):
+    for event in (Event.DISCONNECTED, *TO_RUNNING, Event.STOP, Event.HALTED):
         machine.handle(event)
     assert (machine.state, machine.faults) == (State.STOPPED, [])
 
@@ -57,7 +57,7 @@ def test_no_path_leads_from_fault_to_running_without_idle_and_homing() -> None:
 
 def test_what_is_not_drawn_is_refused_and_changes_nothing() -> None:
     machine = walk(*TO_RUNNING, Event.FAULT, Event.HALTED)
-    with pytest.raises(RunError, match="the robot is fault: no run from here; possible: reset, disconnected"):
+    with pytest.raises(RunError, match="the robot is fault: no run from here; possible: disconnected"):
         machine.handle(Event.RUN)
     assert machine.state is State.FAULT
 

@@ -2,22 +2,21 @@
 
                  CONNECTED          HOME            HOMED             RUN
     disconnected ---------> idle ---------> homing --------> ready --------> running
-         ^                   ^                ^  ^             |                |
-         |                   |                |  +--- HOME ----+                |
-         |                   |                +-------------- HOME -------------+      the next episode
-         |                   |
-         |                   |    idle, homing, ready, running
-         |                   |                |
-         |                   |                | STOP, FAULT
-         |                   |                v
-         |                   |             stopping ---+ STOP, FAULT: it stays, and notes a fault
-         |                   |                |   ^----+
-         |                   |                | HALTED
-         |                   |                +-----------+
-         |                   |                v           v
-         |                   +--- RESET --- stopped     fault      stopped: nothing was noted, fault: it was
-         |                   |                 +-FAULT->  |
-         |                   +--- RESET ------------------+
+         ^                                    ^  ^             |                |
+         |                                    |  +--- HOME ----+                |
+         |                                    +-------------- HOME -------------+      the next episode
+         |
+         |                        idle, homing, ready, running
+         |                                    |
+         |                                    | STOP, FAULT
+         |                                    v
+         |                                 stopping ---+ STOP, FAULT: it stays, and notes a fault
+         |                                    |   ^----+
+         |                                    | HALTED
+         |                                    +-----------+
+         |                                    v           v
+         |                                 stopped     fault      stopped: nothing was noted, fault: it was
+         |                                     +-FAULT->
          +--- DISCONNECTED ---  from any state
 
 Commands go to the robot while running only. STOP and FAULT are taken in every state; where nothing is left
@@ -52,7 +51,6 @@ class Event(StrEnum):
     STOP = auto()
     FAULT = auto()
     HALTED = auto()
-    RESET = auto()
     DISCONNECTED = auto()
 
 
@@ -64,8 +62,6 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.HOME): State.HOMING,
     (State.HOMING, Event.HOMED): State.READY,
     (State.READY, Event.RUN): State.RUNNING,
-    (State.STOPPED, Event.RESET): State.IDLE,
-    (State.FAULT, Event.RESET): State.IDLE,
     (State.STOPPED, Event.FAULT): State.FAULT,
     (State.STOPPING, Event.HALTED): State.STOPPED,  # or fault, where one was noted
     **{(state, event): State.STOPPING for state in _MOVABLE for event in (Event.STOP, Event.FAULT)},
@@ -74,7 +70,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 class Machine:
-    """Holds the state. faults: why, a line each, in their order, since it was connected or reset."""
+    """Holds the state. faults: why, a line each, in their order, since it was connected."""
 
     def __init__(self) -> None:
         self.state = State.DISCONNECTED
@@ -87,7 +83,7 @@ class Machine:
         """
         if event is Event.FAULT:
             self.faults.append(why)
-        elif event in (Event.CONNECTED, Event.RESET):
+        elif event is Event.CONNECTED:
             self.faults.clear()
         following = TRANSITIONS.get((self.state, event))
         if following is None:

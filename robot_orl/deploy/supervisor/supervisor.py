@@ -60,7 +60,7 @@ class Supervisor:
 
     @property
     def faults(self) -> list[str]:
-        """Why, a line each, since the robot was connected or reset."""
+        """Why, a line each, since the robot was connected."""
         return self._machine.faults
 
     @property
