@@ -92,7 +92,7 @@ def _control(
     ticks = round(cfg.duration_s * bundle.spec.control_hz)
     failure = None
     try:
-        with DetachedBar(f"deploy: {cfg.robot.name}", ticks) as bar:
+        with DetachedBar(f"deploy: {robot.name}", ticks) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.done = done
