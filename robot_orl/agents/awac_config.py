@@ -39,7 +39,8 @@ HINDSIGHT_SHARE: dict[str, Any] = {"help": "Share of samples with a relabelled g
 MIRROR: dict[str, Any] = {**MIRROR_SHARE, "help": MIRROR_SHARE["help"].rstrip(".") + "; null: by family."}
 GOAL_TOLERANCE: dict[str, Any] = {
     "help": "Share of the task's tolerance within which a goal counts as reached while learning: what is "
-    "learned at its border ends beyond it half of the time; null: by family.",
+    "learned at its border ends beyond it half of the time. Without hindsight the rewards are the data's; "
+    "null: by family.",
     "low": 0.01,
     "high": 1,
 }

@@ -72,7 +72,7 @@ def test_a_demo_of_other_settings_and_a_task_without_a_script_are_refused(tmp_pa
     assert result.stderr == f"robot-orl: {expected}\n"
     result = run(["demo", "task=adroit_door", f"out={tmp_path / 'door'}"])
     assert (result.returncode, result.stdout) == (2, "")
-    line = "robot-orl: operator=scripted has no script for task 'adroit_door'; it has: fetch_"
+    line = "robot-orl: operator=scripted has no script for task 'adroit_door'; it has: arm_lift, "
     assert result.stderr.startswith(line)
     assert not (tmp_path / "door").exists()
 

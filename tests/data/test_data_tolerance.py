@@ -43,9 +43,15 @@ def test_steps_are_paid_within_it_and_recorded_rewards_stay() -> None:
 
 def test_n_step_targets_sum_what_is_paid_within_it() -> None:
     replay = approach([3, 0.9, 0.7, 0.9, 0.7])
-    sampling = Sampling(2, n_step=2, discount=0.5, goal_tolerance=0.8)
+    sampling = Sampling(2, 2, 0.5, hindsight_share=1e-9, goal_tolerance=0.8)
     batch = replay.gather(np.array([0, 1]), sampling, np.random.default_rng(0))
     np.testing.assert_array_equal(batch.reward, [-1 + 0.5 * 0, 0 + 0.5 * -1])
+
+
+def test_without_hindsight_the_rewards_are_the_datas_own() -> None:
+    sampling = Sampling(2, 2, 0.5, goal_tolerance=0.8)
+    batch = approach([3, 0.9, 0.7, 0.9]).gather(np.array([0, 1]), sampling, np.random.default_rng(0))
+    np.testing.assert_array_equal(batch.reward, [0, 0])
 
 
 def test_episodes_that_come_later_are_paid_alike() -> None:

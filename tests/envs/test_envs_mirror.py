@@ -63,7 +63,8 @@ def test_mirrored_actions_from_a_mirrored_start_lead_to_the_mirrored_place(task:
     names = [signal.name for key in spec.observation.values() for signal in key]
     places = [i for i, name in enumerate(names) if "_pos" in name]
     assert difference[:, places].max() < 3e-3
-    assert difference.max() < 0.05  # turns [rad] and velocities a step, after the contact
+    # Contacts blur turns [rad] and velocities a step; with a wrong sign they differ by 0.4 and more.
+    assert difference.max() < 0.1
 
 
 def test_a_task_with_one_right_hand_has_no_mirror() -> None:

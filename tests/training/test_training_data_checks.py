@@ -149,12 +149,13 @@ def test_relabelled_goals_must_pay_as_the_stored_ones(agent: AWACConfig) -> None
 
 
 def test_pay_within_a_tolerance_is_for_rewards_that_only_tell_success() -> None:
-    within = AWACConfig(goal_tolerance=0.6)
+    within = AWACConfig(goal_tolerance=0.6, hindsight_share=0.5)
     assert remarks([goal_episode([-1, 0])] * 2, within, goal_spec()) == ""
     dense = Replay(goal_spec(), lambda achieved, desired: -np.linalg.norm(achieved - desired, axis=-1))
     dense.extend([goal_episode([-1, 0]), further_away()])
     with pytest.raises(UsageError, match=r"more than two values, .* set agent\.goal_tolerance=1$"):
         require_rewards(dense, within, "data/x")
+    require_rewards(dense, AWACConfig(goal_tolerance=0.6), "data/x")  # without hindsight they are as they are
 
 
 def test_another_realised_rate_is_a_remark() -> None:

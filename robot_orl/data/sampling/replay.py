@@ -35,7 +35,7 @@ class Sampling:
     as well: future ones alone never show what it costs to leave a goal.
     better_share: share of samples from episodes that are better than the mean one (cf. Hong et al. 2023).
     mirror_share: share of samples that are shown in the mirror, in tasks that have one.
-    goal_tolerance: share of the task's tolerance within which a goal counts as reached.
+    goal_tolerance: share of the task's tolerance within which a goal counts as reached; see `tolerance`.
     """
 
     batch_size: int
@@ -47,6 +47,11 @@ class Sampling:
     better_share: float = 0.0
     mirror_share: float = 0.0
     goal_tolerance: float = 1.0
+
+    @property
+    def tolerance(self) -> float:
+        """Where no goal is relabelled, the rewards are the data's own, whatever they pay for."""
+        return self.goal_tolerance if self.hindsight_share > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -205,10 +210,10 @@ class Replay:
         return Replay(self.spec, self.reward_for, self.mirror)
 
     def _target_table(self, sampling: Sampling) -> Array:
-        key = (sampling.n_step, sampling.discount, sampling.goal_tolerance)
+        key = (sampling.n_step, sampling.discount, sampling.tolerance)
         if key not in self._targets:
             self._targets[key] = Targets(sampling.n_step, sampling.discount)
-        columns = (self._row, self._last_row, self.paid(sampling.goal_tolerance), self._terminated)
+        columns = (self._row, self._last_row, self.paid(sampling.tolerance), self._terminated)
         return self._targets[key].of(*(column[: self.steps] for column in columns))
 
     def _relabel(
@@ -234,5 +239,5 @@ class Replay:
         path = row[chosen, None] + 1 + step  # (C, n) rows of s' along the n steps
         reached = self._achieved.take(np.minimum(path, last), axis=0)
         wanted = np.broadcast_to(goal[:, None], reached.shape)
-        rewards = reward_within(self.reward_for, reached, wanted, sampling.goal_tolerance)
+        rewards = reward_within(self.reward_for, reached, wanted, sampling.tolerance)
         batch.reward[chosen] = (rewards * (path <= last) * sampling.discount**step).sum(axis=1)

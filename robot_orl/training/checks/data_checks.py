@@ -93,13 +93,13 @@ def require_rewards(replay: Replay, agent: Any, path: object) -> None:
     online = getattr(agent, "online", None)
     share = max(getattr(config, "hindsight_share", None) or 0.0 for config in (agent, online))
     tolerance = getattr(agent, "goal_tolerance", 1.0)
-    if (share > 0 or tolerance < 1) and replay.reward_for is not None and not _pays_as_task(replay):
+    relabels = share > 0 and replay.reward_for is not None
+    if relabels and not _pays_as_task(replay):
         raise UsageError(
             f"{stored} and are not what the task pays for these goals, as agent.hindsight_share={share:g} "
-            f"and agent.goal_tolerance={tolerance:g} do: {RELABEL.format(path)} recomputes them, or set "
-            "agent.hindsight_share=0 agent.goal_tolerance=1"
+            f"will do for others: {RELABEL.format(path)} recomputes them, or set agent.hindsight_share=0"
         )
-    if tolerance < 1 and replay.reward_for is not None and len(np.unique(replay.rewards())) > 2:
+    if relabels and tolerance < 1 and len(np.unique(replay.rewards())) > 2:
         raise UsageError(
             f"{stored} and take more than two values, and agent.goal_tolerance={tolerance:g} is for rewards "
             "that only tell whether a goal is reached: set agent.goal_tolerance=1"

@@ -35,7 +35,7 @@ def diagnose(run: Run, stage: str, state: TrainingState, data: Replay | Mixture)
     if not hasattr(state.agent, "q_values"):
         return {}
     found: Metrics = {}
-    tolerance = state.agent.sampling.goal_tolerance  # returns as the critics learn them
+    tolerance = state.agent.sampling.tolerance  # returns as the critics learn them
     if isinstance(data, Mixture):
         size = state.agent.sampling.batch_size
         found["diagnosis/online_share"] = 1 - data.offline_count(size) / size
