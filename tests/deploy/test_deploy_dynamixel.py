@@ -205,10 +205,16 @@ def test_a_camera_needs_its_two_calibrations(tmp_path: Path) -> None:
 
 
 def test_a_real_port_needs_a_calibration(tmp_path: Path) -> None:
-    robot = DynamixelRobot(toy_config(Path("/dev/ttyUSB0")), TaskConfig(TASK))
+    robot = DynamixelRobot(toy_config(Path("/dev/null")), TaskConfig(TASK))  # there, and no pseudo-terminal
     with pytest.raises(
-        UsageError, match=r"^toy on /dev/ttyUSB0 needs robot.calibration=FILE; make it with `rob"
+        UsageError, match=r"^toy on /dev/null needs robot.calibration=FILE; make it with `rob"
     ):
+        robot.connect()
+
+
+def test_a_port_that_is_not_there_is_named_before_its_calibration(tmp_path: Path) -> None:
+    robot = DynamixelRobot(toy_config(tmp_path / "none"), TaskConfig(TASK))
+    with pytest.raises(UsageError, match=rf"^no port {tmp_path}/none; "):
         robot.connect()
 
 

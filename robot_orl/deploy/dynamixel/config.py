@@ -47,7 +47,7 @@ class ObjectConfig(Schema):
     source: str | None = setting(None, "USB camera (0, /dev/v4l/by-id/...); null: nothing sees an object")
     fps: float = setting(30.0, "frames per second", unit="Hz", low=0.1, high=1000)
     intrinsics: str | None = setting(None, "file made by `robot-orl camera intrinsics`")
-    hand_eye: str | None = setting(None, "file made by `robot-orl camera hand_eye`")
+    hand_eye: str | None = setting(None, "file made by `robot-orl camera hand-eye`")
     marker: int = setting(0, "number of the marker on the object", low=0)
     size_mm: float = setting(30.0, "edge of the marker's black square", unit="mm", low=1, high=1000)
     depth_mm: float = setting(

@@ -157,7 +157,8 @@ class DynamixelRobot:
     def connect(self) -> None:
         """Find the servos and set them up; nothing moves. Raises: UsageError, RunError: one line each."""
         port = choose_port(self.cfg.port)
-        if self.cfg.calibration is None and not is_pseudo_terminal(port):
+        # A port that is not there is named as such when it is opened.
+        if self.cfg.calibration is None and Path(port).exists() and not is_pseudo_terminal(port):
             raise UsageError(
                 f"{self.name} on {port} needs robot.calibration=FILE; make it with `robot-orl calibrate`"
             )
