@@ -1,10 +1,12 @@
 """Fixtures of the deploy tests; what they are made of lies in deploy_toys.py."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from deploy_toys import FakeClock, MakeBundle, ToyRobot, write_bundle
+from servo_toys import ServoBench
 
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.supervisor.limits import Limits
@@ -42,3 +44,10 @@ def clock() -> FakeClock:
 @pytest.fixture
 def robot(spec: Spec, clock: FakeClock) -> ToyRobot:
     return ToyRobot(spec, clock)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: FakeClock) -> Iterator[ServoBench]:
+    """Three servos at a real port."""
+    with ServoBench(tmp_path / "arm", clock).running() as bench:
+        yield bench

@@ -19,6 +19,7 @@ from deploy_toys import FakeClock
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ServoConfig
 from robot_orl.deploy.dynamixel.registers import XL330_M288, XL430_W250
 from robot_orl.deploy.robots.dynamixel import DynamixelRobot
+from robot_orl.deploy.sensors.object_pose import ObjectReading
 from robot_orl.deploy.virtual.bus import VirtualBus
 from robot_orl.deploy.virtual.faults import FaultsConfig, LineFaults
 from robot_orl.deploy.virtual.mechanics import Mount
@@ -32,6 +33,8 @@ JOINTS = ("pan", "lift", "gripper")
 HOME = np.array([0.0, -0.5, 0.4])
 STEP = 0.05  # rad of action 1
 TASK = "toy_joints"
+TICK_NS = 20_000_000
+ZERO = np.zeros(3, np.float32)
 Answer = Callable[[bytes], tuple[bytes, int]]
 
 
@@ -238,3 +241,58 @@ def toy_config(port: Path, **changes: Any) -> DynamixelConfig:
 
 def toy_robot(bench: ServoBench, **changes: Any) -> DynamixelRobot:
     return DynamixelRobot(toy_config(bench.port.link, **changes), TaskConfig(TASK), bench.clock)
+
+
+def homed(bench: ServoBench) -> Iterator[DynamixelRobot]:
+    """Connected and homed; for fixtures, which close what is left open."""
+    robot = toy_robot(bench)
+    robot.connect()
+    robot.home(0)
+    yield robot
+    if robot._arm is not None:
+        robot._arm.close()
+
+
+def pass_time(robot: DynamixelRobot, bench: ServoBench, time_ns: int = TICK_NS) -> None:
+    """After all that was sent has arrived, which an answer behind it shows."""
+    robot._arm._bus.ping(1)
+    bench.clock.time_ns += time_ns
+    bench.turn()
+    bench.turn()  # a servo reports where its shaft was before it drove
+
+
+def tick(robot: DynamixelRobot, bench: ServoBench, action: np.ndarray = ZERO) -> None:
+    """As the loop does: observe, act; then the time of a tick passes."""
+    robot.observe()
+    robot.send(action)
+    pass_time(robot, bench)
+
+
+def observe_for_a_while(robot: DynamixelRobot, ticks: int = 5) -> None:
+    for _ in range(ticks):
+        robot.observe()
+
+
+class Eye:
+    """Sees an object at (0.1, 0.2, 0.3) whenever it is told to look."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.is_open = clock, False
+        self.look()
+
+    def look(self) -> None:
+        pose = np.eye(4)
+        pose[:3, 3] = 0.1, 0.2, 0.3
+        self.seen = ObjectReading(pose[:3, 3], pose, self.clock.now_ns(), 0.1, False)
+
+    def start(self) -> None:
+        self.is_open = True
+
+    def wait(self) -> ObjectReading:
+        return self.seen
+
+    def read(self) -> ObjectReading:
+        return self.seen
+
+    def close(self) -> None:
+        self.is_open = False

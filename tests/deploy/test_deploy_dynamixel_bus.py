@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from deploy_toys import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servo_toys import ServoBench, as_is, corrupt, dropped
@@ -24,12 +23,6 @@ POSITION = XL330_M288.registers["present_position"]
 GOAL = XL330_M288.registers["goal_position"]
 TORQUE = XL330_M288.registers["torque_enable"]
 IDS = (1, 2, 3)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, clock: FakeClock) -> Iterator[ServoBench]:
-    with ServoBench(tmp_path / "arm", clock).running() as bench:
-        yield bench
 
 
 @pytest.fixture
