@@ -13,38 +13,26 @@ What goes wrong on the bus, and what is done about it here:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from robot_orl.deploy.dynamixel.bus import BadPacket, Block, Bus
-from robot_orl.deploy.dynamixel.calibration import Calibration, angles_of, ticks_of
-from robot_orl.deploy.dynamixel.config import DynamixelConfig, ServoConfig
-from robot_orl.deploy.dynamixel.port import PortLost
+from robot_orl.deploy.dynamixel.calibration import Calibration, ticks_of
+from robot_orl.deploy.dynamixel.config import DynamixelConfig
+from robot_orl.deploy.dynamixel.port import BusPort, MakePort, PortLost
+from robot_orl.deploy.dynamixel.readings import JointState, Readings
 from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN, XL330_M288, Register
-from robot_orl.deploy.dynamixel.setup import (
-    HardwareFault,
-    clear_errors,
-    find_servos,
-    in_words,
-    model_of,
-    read_tables,
-    set_up,
-)
+from robot_orl.deploy.dynamixel.setup import clear_errors, find_servos, read_tables, set_up
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.types import Array
 
-_X = XL330_M288.registers  # all X servos have them at the same addresses; XL430s the load for the current
-STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two blocks begin that are read
-END = _X["present_temperature"].end
+_X = XL330_M288.registers  # all X servos have them at the same addresses
 COUNTS = ("good", "timeout", "corrupt", "drained", "asked_again", "implausible", "lost_goals", "reconnected")
 WATCHDOG_UNIT_S = 0.02
 TRIPPED = -1
-FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
-JUMP_MARGIN_RAD = 0.2
 OUTSIDE_RAD = 0.35  # so far beyond its range a joint means that the calibration is another arm's
 
 
@@ -56,22 +44,17 @@ class TorqueLost(RunError):
     """A servo started anew: it holds nothing."""
 
 
-@dataclass(frozen=True, eq=False)
-class JointState:
-    """(J,) each. positions [rad].  velocities [rad/s].  currents [A], an estimate from the load where a
-    servo measures none.  temperatures [degrees C].  t_ns: when it was asked for."""
-
-    positions: Array
-    velocities: Array
-    currents: Array
-    temperatures: Array
-    t_ns: int
-
-
 class ServoArm:
     """The servos of a configuration. counts: what happened, by name. state: the latest; None before one."""
 
-    def __init__(self, cfg: DynamixelConfig, port: str, calibration: Calibration, clock: Clock) -> None:
+    def __init__(
+        self,
+        cfg: DynamixelConfig,
+        port: str,
+        calibration: Calibration,
+        clock: Clock,
+        make_port: MakePort = BusPort,
+    ) -> None:
         self.cfg = cfg
         self.joints = tuple(cfg.servos)
         self.state: JointState | None = None
@@ -82,13 +65,13 @@ class ServoArm:
         self._calibration = calibration
         self._range = calibration.ranges()
         self._clock = clock
-        self._bus = Bus(port, cfg.baud, {servo: joint for joint, servo in cfg.ids.items()}, cfg.reply_s)
-        self._turns = np.zeros(len(self._ids), np.int64)  # whole turns that a servo counts beside its range
+        names = {servo: joint for joint, servo in cfg.ids.items()}
+        self._bus = Bus(port, cfg.baud, names, cfg.reply_s, make_port)
+        self._readings = Readings(self._bus, cfg.servos, clock)
         self._armed = 0  # value of register bus_watchdog
         self._goals: dict[int, int] = {}  # by id, as last sent
         self._reads = 0
         self._temperature_limits: list[float] = []
-        self._excused: set[int] = set()  # ids whose hardware error is known
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,7 +80,7 @@ class ServoArm:
     @property
     def limp(self) -> list[bool]:
         """(J,) whether a joint has a hardware error, so that nothing may be expected of it."""
-        return [servo in self._excused for servo in self._ids]
+        return [servo in self._readings.excused for servo in self._ids]
 
     def connect(self) -> None:
         """Find the servos, set them up and read where they are. Nothing moves; what holds, holds on.
@@ -107,7 +90,7 @@ class ServoArm:
         self._bus.open()
         try:
             find_servos(self._bus, self._servos)
-            clear_errors(self._bus, self._servos, self.cfg.reboot)
+            clear_errors(self._bus, self._servos, self.cfg.reboot, self._sleep)
             self.is_torque_on = set_up(self._bus, self._servos, self._calibration.joints, self.cfg.let_go)
             self._begin()
         except BaseException:
@@ -120,7 +103,8 @@ class ServoArm:
         tables = read_tables(self._bus, self._servos)
         raws = [table.raw(_X["present_position"]) for table in tables.values()]
         calibrated = self._calibration.joints.values()
-        self._turns = np.array([c.turns_of(raw) for c, raw in zip(calibrated, raws, strict=True)], np.int64)
+        turns = [c.turns_of(raw) for c, raw in zip(calibrated, raws, strict=True)]
+        self._readings.turns = np.array(turns, np.int64)
         self._goals = {servo: tables[j].raw(_X["goal_position"]) for j, servo in self.cfg.ids.items()}
         self._temperature_limits = [float(table.raw(_X["temperature_limit"])) for table in tables.values()]
         state = self._bus.retrying(partial(self._read_state, is_first=True))
@@ -136,7 +120,7 @@ class ServoArm:
 
     def goals(self) -> Array:
         """(J,) rad: where the servos were last sent."""
-        return self._angles(np.array([self._goals[servo] for servo in self._ids]))
+        return self._readings.angles(np.array([self._goals[servo] for servo in self._ids]))
 
     def read(self) -> JointState:
         """Ask the joints how they are, and once more if the answer is bad; at times also how the servos are.
@@ -203,7 +187,9 @@ class ServoArm:
 
         Raises: TorqueLost: a servo that held before holds no longer.  RunError: one did not take a value.
         """
-        live = {joint: servo for joint, servo in self._servos.items() if servo.id not in self._excused}
+        live = {
+            joint: servo for joint, servo in self._servos.items() if servo.id not in self._readings.excused
+        }
         is_on = set_up(self._bus, live, self._calibration.joints, let_go=False)
         self._armed = 0
         if self.is_torque_on and not is_on:
@@ -226,7 +212,8 @@ class ServoArm:
         """Go on without the joints that have a hardware error now, so that the others can be laid down."""
         status = _X["hardware_error_status"]
         tables = read_tables(self._bus, self._servos)
-        self._excused = {servo for joint, servo in self.cfg.ids.items() if tables[joint].raw(status)}
+        failing = {servo for joint, servo in self.cfg.ids.items() if tables[joint].raw(status)}
+        self._readings.excused = failing
 
     def close(self) -> None:
         """Works from any state; the servos are left as they are."""
@@ -257,43 +244,17 @@ class ServoArm:
 
     def _read_state(self, is_checkup: bool = False, is_first: bool = False) -> JointState:
         """is_first: of a connection, before which the joints may have moved anywhere."""
-        asked_ns = self._clock.now_ns()
-        start = (HEALTH if is_checkup else STATE).address
-        blocks = self._bus.sync_read(self._ids, start, END - start)
-        self._check_alerts(blocks)
+        state, blocks = self._readings.read(None if is_first else self.state, is_checkup)
         if is_checkup:
             self._check_up(blocks)
-        columns = np.array([_measured(self._servos[j], blocks[i]) for j, i in self.cfg.ids.items()])
-        ticks, velocities, currents, temperatures = columns.T
-        state = JointState(self._angles(ticks), velocities, currents, temperatures, asked_ns)
-        if self.state is not None and not is_first:
-            self._check_jump(self.state, state)
         return state
-
-    def _check_jump(self, before: JointState, state: JointState) -> None:
-        """A checksum of 16 bits lets one broken packet in 65,536 through."""
-        reach = FASTEST_RAD_S * (state.t_ns - before.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
-        jumps = np.abs(state.positions - before.positions)
-        if (jumps > reach).any():
-            self._bus.counts["implausible"] += 1
-            joint = self.joints[int(np.argmax(jumps))]
-            raise BadPacket(
-                f"{joint} reports a jump of {jumps.max():.2f} rad, which no joint can make", "corrupt"
-            )
-
-    def _check_alerts(self, blocks: Mapping[int, Block]) -> None:
-        for servo in self._ids:
-            if blocks[servo].has_alert and servo not in self._excused:
-                status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
-                told = f"{self._bus.who(servo)}: {in_words(status)}; then restart it with robot.reboot=true"
-                raise HardwareFault(told)
 
     def _check_up(self, blocks: Mapping[int, Block]) -> None:
         """What the servos' watchdogs and goals say."""
         for servo in self._ids:
             watchdog, goal = (blocks[servo].raw(_X[name]) for name in ("bus_watchdog", "goal_position"))
             self._bus.counts["lost_goals"] += goal != self._goals[servo]
-            if servo in self._excused or watchdog == self._armed:
+            if servo in self._readings.excused or watchdog == self._armed:
                 continue
             who = self._bus.who(servo)
             if watchdog == TRIPPED:
@@ -304,13 +265,9 @@ class ServoArm:
                 raise TorqueLost(f"{who} started anew and holds nothing: check its power")
             self._write_watchdog(self._armed)  # the packet that set it was lost
 
-    def _angles(self, ticks: Array) -> Array:
-        angles: Array = angles_of(ticks - TICKS_PER_TURN * self._turns)
-        return angles
-
     def _raws(self, angles: Array) -> dict[int, int]:
         """Goals by id."""
-        ticks = ticks_of(angles) + TICKS_PER_TURN * self._turns
+        ticks = ticks_of(angles) + TICKS_PER_TURN * self._readings.turns
         return dict(zip(self._ids, ticks.tolist(), strict=True))
 
     def _write_each(self, register: Register, raws: Mapping[int, int]) -> None:
@@ -318,16 +275,5 @@ class ServoArm:
         for servo, raw in raws.items():
             self._bus.retrying(partial(self._bus.write, servo, register, raw))
 
-
-def _measured(servo: ServoConfig, block: Block) -> tuple[float, float, float, float]:
-    """Position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
-    model = model_of(servo)
-    registers = model.registers
-    name = "present_current" if "present_current" in registers else "present_load"
-    current = registers[name].from_raw(block.raw(registers[name]))
-    return (
-        block.raw(registers["present_position"]),
-        registers["present_velocity"].from_raw(block.raw(registers["present_velocity"])),
-        current if name == "present_current" else current * model.stall_current,
-        block.raw(registers["present_temperature"]),
-    )
+    def _sleep(self, seconds: float) -> None:
+        self._clock.sleep_until(self._clock.now_ns() + round(seconds * NS_PER_S))

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, Protocol2PacketHandler
 
-from robot_orl.deploy.dynamixel.port import BusPort, Overrun, PortLost
+from robot_orl.deploy.dynamixel.port import BusPort, MakePort, Overrun, PortLost
 from robot_orl.deploy.dynamixel.registers import MODELS, Register
 from robot_orl.errors import RunError
 
@@ -59,11 +59,18 @@ class Block:
 class Bus:
     """Servos on one port. counts: packets by how they went: 'good', 'timeout', 'corrupt', 'drained' bytes."""
 
-    def __init__(self, port: str, baud: int, names: Mapping[int, str], reply_s: float) -> None:
+    def __init__(
+        self,
+        port: str,
+        baud: int,
+        names: Mapping[int, str],
+        reply_s: float,
+        make_port: MakePort = BusPort,
+    ) -> None:
         """names: of the joints by id.  reply_s: how long an answer may be late [s]."""
         self.counts: Counter[str] = Counter()
         self._names = names
-        self._port = BusPort(port, baud, reply_s)
+        self._port = make_port(port, baud, reply_s)
         self._sdk = Protocol2PacketHandler()
 
     @property

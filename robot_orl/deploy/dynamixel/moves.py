@@ -6,9 +6,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from robot_orl.deploy.dynamixel.arm import JointState, ServoArm, TorqueLost, WatchdogTripped
+from robot_orl.deploy.dynamixel.arm import ServoArm, TorqueLost, WatchdogTripped
 from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.port import PortLost
+from robot_orl.deploy.dynamixel.readings import JointState
 from robot_orl.deploy.dynamixel.setup import HardwareFault
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.errors import RunError

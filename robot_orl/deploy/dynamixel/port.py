@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,13 +99,16 @@ class BusPort(PortHandler):
 
         Ends after ten times that long at the latest: a late answer must not be taken for the next one.
         """
-        begin = quiet_since = time.monotonic()
-        dropped = 0
-        while (now := time.monotonic()) - quiet_since < quiet_s and now - begin < 10 * quiet_s:
+        begin = quiet_since = self.getCurrentTime()
+        dropped, quiet_ms = 0, quiet_s * 1e3
+        while (now := self.getCurrentTime()) - quiet_since < quiet_ms and now - begin < 10 * quiet_ms:
             if found := self.ser.read(256):
                 dropped += len(found)
-                quiet_since = time.monotonic()
+                quiet_since = self.getCurrentTime()
         return dropped
+
+
+MakePort = Callable[[str, int, float], BusPort]  # name, baud, reply_s: a real one, or one in memory
 
 
 def _open_error(name: str, error: Exception) -> RunError | UsageError:

@@ -17,7 +17,6 @@ After a fault the arm is held; `park` lays it down in its rest pose, slowly, and
 off. `close` moves nothing: an arm that nobody laid down keeps its torque, and `close` says so.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,7 +30,15 @@ from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
-from robot_orl.deploy.dynamixel.port import PortLost, choose_port, is_pseudo_terminal, latency_hint
+from robot_orl.deploy.dynamixel.port import (
+    BusPort,
+    MakePort,
+    PortLost,
+    choose_port,
+    is_pseudo_terminal,
+    latency_hint,
+)
+from robot_orl.deploy.dynamixel.poses import Poses
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import Clock, RealClock
@@ -58,8 +65,11 @@ class DynamixelRobot:
         task: TaskConfig,
         clock: Clock | None = None,
         sensor: "ObjectPose | None" = None,
+        make_port: MakePort = BusPort,
     ) -> None:
         """sensor: who sees the object that the task handles; None: the one of the configuration, if any.
+
+        make_port: opens the bus.
 
         Raises: UsageError, DataError: the task does not fit these joints, or a calibration does not.
         """
@@ -67,6 +77,7 @@ class DynamixelRobot:
         self.name = cfg.arm
         self.should_stop: Callable[[], bool] = lambda: False
         self._clock = clock or RealClock()
+        self._make_port = make_port
         self._env: gymnasium.Env = make_env(task)
         self._sensor = sensor or _sensor_of(cfg.object)
         self._task: JointTask = joint_task(self._env, cfg.arm, self._sensor is not None)
@@ -79,9 +90,10 @@ class DynamixelRobot:
                 f"{', '.join(self._task.joints)}, in this order"
             )
         self._calibration = self._calibrated()
-        self._range = self._common_range()
+        self._poses = Poses.of(self.joints, self._task.home_pose, cfg.rest_pose)
+        self._range = self._poses.common_range(self._calibration.ranges(), np.asarray(self._task.joint_range))
         self.limits = cfg.limits.tightened_by(_within(self._range))
-        self._check_poses()
+        self._poses.check(self.limits, self._task.tool_position)
         self._steps = self._action_steps()
         self._arm: ServoArm | None = None
         self._mover: Mover | None = None
@@ -100,44 +112,10 @@ class DynamixelRobot:
             return Calibration.load(Path(self.cfg.calibration), self.cfg.ids)
         return Calibration.as_in_model(self.cfg.arm, self.cfg.ids, np.asarray(self._task.joint_range))
 
-    def _home_pose(self) -> Array:
-        return np.asarray(self._task.home_pose, float)
-
-    def _rest_pose(self) -> Array:
-        """(J,) rad; NaN where the configuration has none."""
-        return np.array([self.cfg.rest_pose.get(joint, math.nan) for joint in self.joints])
-
     def _move_speed(self) -> Array:
         """(J,) rad/s: of homing and parking."""
         limit = self.limits.of_joints("max_speed_rad_s", len(self.joints))
         return np.minimum(self.cfg.move_speed_rad_s, limit)
-
-    def _check_poses(self) -> None:
-        """Raises: UsageError: the limits forbid a pose to which the arm moves by itself."""
-        lowest, highest = (self.limits.of_joints(name, len(self.joints)) for name in ("low_rad", "high_rad"))
-        for what, pose in (("home pose", self._home_pose()), ("rest_pose", self._rest_pose())):
-            for joint, angle, low, high in zip(self.joints, pose, lowest, highest, strict=True):
-                if angle < low or angle > high:
-                    raise UsageError(
-                        f"the limits let {joint} be at {low:.2f} .. {high:.2f} rad, its {what} is "
-                        f"{angle:.2f}; nothing moved"
-                    )
-            tool = self._task.tool_position(pose) if np.isfinite(pose).all() else None
-            if tool is not None and (said := _outside(self.limits, tool)):
-                raise UsageError(f"in its {what} the tool is at {said}; nothing moved")
-
-    def _common_range(self) -> Array:
-        """(J, 2) rad: where both the task and the calibration let a joint be."""
-        ranges = self._calibration.ranges(), np.asarray(self._task.joint_range, float)
-        common = np.stack([np.maximum(*(r[:, 0] for r in ranges)), np.minimum(*(r[:, 1] for r in ranges))], 1)
-        for what, pose in (("home pose", self._home_pose()), ("rest_pose", self._rest_pose())):
-            for joint, angle, (low, high) in zip(self.joints, pose, common, strict=True):
-                if angle < low or angle > high:
-                    raise UsageError(
-                        f"{joint} reaches {low:.2f} .. {high:.2f} rad, its {what} is {angle:.2f}; is the "
-                        "calibration right?"
-                    )
-        return common
 
     def _action_steps(self) -> Array:
         """(J,) rad: by how much action 1 moves each target, which tells what action a target was."""
@@ -164,7 +142,7 @@ class DynamixelRobot:
             )
         if hint := latency_hint(port):
             console.print(f"warning: {hint}", highlight=False, soft_wrap=True)
-        arm = ServoArm(self.cfg, port, self._calibration, self._clock)
+        arm = ServoArm(self.cfg, port, self._calibration, self._clock, self._make_port)
         if self._sensor is not None:
             self._sensor.start()
             self._sensor.wait()
@@ -181,13 +159,13 @@ class DynamixelRobot:
             RunError: as `observe`.
         """
         mover = self._connected()
-        self._check_poses()
+        self._poses.check(self.limits, self._task.tool_position)
         self._goal = self._task.sample_goal(seed)
         self._has_told = False
         mover.begin()
         self._blocked = None
         try:
-            arrived = mover.move(self._home_pose(), self._move_speed())
+            arrived = mover.move(self._poses.home, self._move_speed())
         except Blocked as error:
             self._blocked = error
             raise
@@ -290,7 +268,7 @@ class DynamixelRobot:
                 raise RunError("it has no rest_pose")
             if self._blocked is not None:  # the way to the rest pose leads past it
                 raise self._blocked
-            mover.park([self._home_pose(), self._rest_pose()], self._move_speed())
+            mover.park([self._poses.home, self._poses.rest], self._move_speed())
         except RunError as error:
             self._has_told = True
             raise RunError(f"{self.name} {_how_left(mover.arm)} ({error})") from error
@@ -326,18 +304,6 @@ def _how_left(arm: ServoArm) -> str:
     if limp:
         return f"was not laid down, and {', '.join(limp)} hold nothing: support it"
     return "holds its pose, torque on: support it before its power goes off"
-
-
-def _outside(limits: Limits, tool: Array) -> str:
-    """Which limit forbids the tool to be there, (3,) m; empty: none."""
-    low = np.array(limits.workspace_low_m or [-math.inf] * 3)
-    high = np.array(limits.workspace_high_m or [math.inf] * 3)
-    if limits.floor_m is not None:
-        low[2] = max(low[2], limits.floor_m)
-    for axis, value, bottom, top in zip("xyz", tool, low, high, strict=True):
-        if value < bottom or value > top:
-            return f"{axis} {value:.3f} m, the limits allow {bottom:.3f} .. {top:.3f}"
-    return ""
 
 
 def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":

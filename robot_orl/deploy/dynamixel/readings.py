@@ -1,0 +1,106 @@
+"""What the joints of an arm of servos report, in angles, and which answers cannot be true."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from robot_orl.deploy.dynamixel.bus import BadPacket, Block, Bus
+from robot_orl.deploy.dynamixel.calibration import angles_of
+from robot_orl.deploy.dynamixel.config import ServoConfig
+from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN, XL330_M288
+from robot_orl.deploy.dynamixel.setup import HardwareFault, in_words, model_of
+from robot_orl.deploy.timing import NS_PER_S, Clock
+from robot_orl.types import Array
+
+_X = XL330_M288.registers  # all X servos have them at the same addresses; XL430s the load for the current
+STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two blocks begin that are read
+END = _X["present_temperature"].end
+FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
+JUMP_MARGIN_RAD = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """(J,) each. positions [rad].  velocities [rad/s].  currents [A], an estimate from the load where a
+    servo measures none.  temperatures [degrees C].  t_ns: when it was asked for."""
+
+    positions: Array
+    velocities: Array
+    currents: Array
+    temperatures: Array
+    t_ns: int
+
+
+class Readings:
+    """Asks all servos at once. turns: (J,) whole turns that each counts beside its range.
+
+    excused: ids whose hardware error is known, so that it is no news.
+    """
+
+    def __init__(self, bus: Bus, servos: Mapping[str, ServoConfig], clock: Clock) -> None:
+        self.turns = np.zeros(len(servos), np.int64)
+        self.excused: set[int] = set()
+        self._bus = bus
+        self._servos = dict(servos)
+        self._ids = [servo.id for servo in servos.values()]
+        self._clock = clock
+
+    def read(
+        self, before: JointState | None, with_health: bool = False
+    ) -> tuple[JointState, dict[int, Block]]:
+        """The joints now, and the blocks that they answered with, by id.
+
+        before: an earlier state, by which jumps are told; None: they may be anywhere.
+        with_health: the blocks begin at the watchdog and hold the goals, too.
+        Raises: BadPacket, PortLost: no good answer.  HardwareFault.
+        """
+        asked_ns = self._clock.now_ns()
+        start = (HEALTH if with_health else STATE).address
+        blocks = self._bus.sync_read(self._ids, start, END - start)
+        self._check_alerts(blocks)
+        servos = self._servos.values()
+        columns = np.array([_measured(servo, blocks[servo.id]) for servo in servos])
+        ticks, velocities, currents, temperatures = columns.T
+        state = JointState(self.angles(ticks), velocities, currents, temperatures, asked_ns)
+        if before is not None:
+            self._check_jump(before, state)
+        return state, blocks
+
+    def angles(self, ticks: Array) -> Array:
+        """(J,) as the servos count -> rad."""
+        angles: Array = angles_of(ticks - TICKS_PER_TURN * self.turns)
+        return angles
+
+    def _check_jump(self, before: JointState, state: JointState) -> None:
+        """A checksum of 16 bits lets one broken packet in 65,536 through."""
+        reach = FASTEST_RAD_S * (state.t_ns - before.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+        jumps = np.abs(state.positions - before.positions)
+        if (jumps > reach).any():
+            self._bus.counts["implausible"] += 1
+            joint = list(self._servos)[int(np.argmax(jumps))]
+            raise BadPacket(
+                f"{joint} reports a jump of {jumps.max():.2f} rad, which no joint can make", "corrupt"
+            )
+
+    def _check_alerts(self, blocks: Mapping[int, Block]) -> None:
+        for servo in self._ids:
+            if blocks[servo].has_alert and servo not in self.excused:
+                status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
+                told = f"{self._bus.who(servo)}: {in_words(status)}; then restart it with robot.reboot=true"
+                raise HardwareFault(told)
+
+
+def _measured(servo: ServoConfig, block: Block) -> tuple[float, float, float, float]:
+    """Position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
+    model = model_of(servo)
+    registers = model.registers
+    name = "present_current" if "present_current" in registers else "present_load"
+    current = registers[name].from_raw(block.raw(registers[name]))
+    return (
+        block.raw(registers["present_position"]),
+        registers["present_velocity"].from_raw(block.raw(registers["present_velocity"])),
+        current if name == "present_current" else current * model.stall_current,
+        block.raw(registers["present_temperature"]),
+    )
