@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from children import child
 
 import envs  # noqa: F401  chooses what MuJoCo draws with
 from benchmarks.marker_scene import Lens, MarkerScene, random_view, with_margin
@@ -203,7 +204,7 @@ def test_a_live_read_out_tells_draws_and_ends_at_ctrl_c(
         shutil.copy(rendered.folder / "object" / "0.png", many / f"{number}.png")
     command = [sys.executable, "-m", "robot_orl.cli", "camera", "pose", f"source={many}", *words]
     command += ["fps=2", "duration_s=1000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+    with child(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdout is not None
         while "age" not in process.stdout.readline():
             pass

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import child
 from deploy_toys import write_bundle
 
 import envs  # noqa: F401  registers the tasks
@@ -46,12 +47,10 @@ def virtual_arm(folder: Path, *words: str) -> Iterator[World]:
         "task=arm_reach",
         *words,
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_for(lambda: (folder / "arm").is_symlink() or process.poll() is not None)
-            yield World(folder / "world")
-        finally:
-            process.send_signal(signal.SIGINT)
+    with child(command, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: (folder / "arm").is_symlink() or process.poll() is not None)
+        yield World(folder / "world")
+        process.send_signal(signal.SIGINT)
 
 
 @pytest.fixture
@@ -93,9 +92,7 @@ def test_a_policy_runs_through_lost_and_broken_packets_and_the_arm_lies_down_at_
 
 def test_an_arm_whose_computer_dies_stops_by_itself_and_holds(tmp_path: Path, turning: Path) -> None:
     with virtual_arm(tmp_path) as world:
-        with subprocess.Popen(
-            deploy(tmp_path, turning, "duration_s=60"), stdout=subprocess.DEVNULL
-        ) as process:
+        with child(deploy(tmp_path, turning, "duration_s=60"), stdout=subprocess.DEVNULL) as process:
             wait_for(lambda: world.do("look")["joints"]["shoulder_pan"] > 0.1 or process.poll() is not None)
             os.kill(process.pid, signal.SIGKILL)
         names = {1: "shoulder_pan", 2: "shoulder_lift"}
@@ -126,7 +123,7 @@ def test_an_arm_that_was_mounted_otherwise_is_calibrated_by_hand_and_then_goes_h
 
         words = ["calibrate", "robot=koch", f"robot.port={tmp_path}/arm", f"out={path}", "robot.reply_s=0.05"]
         pipe = subprocess.PIPE
-        with subprocess.Popen([*COMMAND, *words], stdin=pipe, stdout=pipe, text=True) as wizard:
+        with child([*COMMAND, *words], stdin=pipe, stdout=pipe, text=True) as wizard:
             assert wizard.stdin is not None
             assert wizard.stdout is not None
             for poses in ([zero], [zero], [more], [zero], ends):
@@ -141,7 +138,7 @@ def test_an_arm_that_was_mounted_otherwise_is_calibrated_by_hand_and_then_goes_h
         assert f"written to {path}" in told
         world.do("let_go")
         command = deploy(tmp_path, turning, "duration_s=60", f"robot.calibration={path}")
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        with child(command, stdout=subprocess.DEVNULL) as process:
             wait_for(lambda: _is_at(world, HOME, 0.08) or process.poll() is not None)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)

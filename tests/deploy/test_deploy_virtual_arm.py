@@ -16,6 +16,7 @@ from typing import Any
 import mujoco
 import pytest
 import serial
+from children import child
 from deploy_toys import FakeClock
 from dynamixel_sdk import (
     COMM_RX_CORRUPT,
@@ -552,7 +553,7 @@ def test_a_socket_is_not_made_over_somebody_elses_file(tmp_path: Path) -> None:
 def test_the_command_serves_an_arm_until_ctrl_c(tmp_path: Path) -> None:
     link = tmp_path / "arm"
     command = [sys.executable, "-m", "robot_orl.cli", "virtual-arm", f"port={link}", "task=arm_reach"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with child(command, stdout=subprocess.PIPE, text=True) as process:
         wait_for(lambda: link.is_symlink() or process.poll() is not None, 60)
         models = {1: 1060, 2: 1060, 3: 1200, 4: 1200, 5: 1200, 6: 1200}
         with sdk_at(link) as (port, sdk):
@@ -579,7 +580,7 @@ def test_things_are_put_back_while_the_arm_stays(tmp_path: Path) -> None:
         f"world={socket}",
         "seed=3",
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with child(command, stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: socket.exists() or process.poll() is not None, 60)
         world = World(socket)
         world.do("hold", joints={"shoulder_pan": 0.4})
@@ -603,7 +604,7 @@ def test_things_are_put_back_while_the_arm_stays(tmp_path: Path) -> None:
 def test_a_killed_arm_leaves_a_link_that_the_next_one_replaces(tmp_path: Path) -> None:
     link = tmp_path / "arm"
     command = [sys.executable, "-m", "robot_orl.cli", "virtual-arm", f"port={link}", "task=arm_reach"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with child(command, stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: link.is_symlink() or process.poll() is not None, 60)
         process.kill()
     assert link.is_symlink()
