@@ -29,6 +29,9 @@ class Attempt:
     reason: str
 
 
+NOT_ASKED = Attempt(False, "not asked for")
+
+
 @dataclass(frozen=True)
 class RealtimeStatus:
     """What was had of each measure. Goes into the report as it is."""
@@ -36,32 +39,39 @@ class RealtimeStatus:
     scheduling: Attempt
     memory_locked: Attempt
     garbage_collector: Attempt
+    affinity: Attempt = NOT_ASKED
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def complaints(self) -> list[str]:
-        """One line for each measure that could not be had."""
+        """One line for each measure that was asked for and could not be had."""
         rows = asdict(self).items()
-        return [f"{name.replace('_', ' ')}: {row['reason']}" for name, row in rows if not row["obtained"]]
+        return [
+            f"{name.replace('_', ' ')}: {row['reason']}"
+            for name, row in rows
+            if not row["obtained"] and row["reason"] != NOT_ASKED.reason
+        ]
 
 
 @contextmanager
-def realtime_setup(priority: int | None) -> Iterator[RealtimeStatus]:
+def realtime_setup(priority: int | None, cpu: int | None = None) -> Iterator[RealtimeStatus]:
     """Run the body with real-time scheduling for the calling thread, locked memory and no garbage runs.
 
     priority: SCHED_FIFO priority, 1 to 99, 10 to 20 being usual; None asks for nothing.
+    cpu: number of the only processor to run on; None: any. Threads and processes that the body starts
+    inherit it, so start them before.
     Each measure is tried on its own, and whatever was obtained is undone when the body ends.
     """
     with ExitStack() as undo:
         if priority is None:
-            skipped = Attempt(False, "not asked for")
-            yield RealtimeStatus(skipped, skipped, skipped)
+            yield RealtimeStatus(NOT_ASKED, NOT_ASKED, NOT_ASKED)
             return
         status = RealtimeStatus(
             scheduling=_schedule_fifo(priority, undo),
             memory_locked=_lock_memory(undo),
             garbage_collector=_quiet_interpreter(undo),
+            affinity=_stay_on(cpu, undo),
         )
         for complaint in status.complaints():
             log.warning("no real-time %s", complaint)
@@ -82,6 +92,22 @@ def _schedule_fifo(priority: int, undo: ExitStack) -> Attempt:
         return Attempt(False, f"{os.strerror(error.errno or 0)}; {limit}")
     undo.callback(os.sched_setscheduler, 0, before, parameters)
     return Attempt(True, f"SCHED_FIFO priority {priority}")
+
+
+def _stay_on(cpu: int | None, undo: ExitStack) -> Attempt:
+    if cpu is None:
+        return NOT_ASKED
+    if not hasattr(os, "sched_setaffinity"):
+        return Attempt(False, f"{sys.platform} has no affinity")
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except (OSError, ValueError, OverflowError):
+        return Attempt(
+            False, f"no CPU {cpu} for this process; there are {', '.join(map(str, sorted(before)))}"
+        )
+    undo.callback(os.sched_setaffinity, 0, before)
+    return Attempt(True, f"CPU {cpu} alone")
 
 
 def _lock_memory(undo: ExitStack) -> Attempt:

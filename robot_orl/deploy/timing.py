@@ -21,6 +21,7 @@ import numpy as np
 from robot_orl.types import Array
 
 NS_PER_S = 1_000_000_000
+SPIN_NS = 200_000  # longer than nearly every wake-up takes under real-time scheduling
 TIMER_ABSTIME = 1  # <time.h>; Python's time module does not export it
 # Microseconds, 1-2-5 steps; what lies beyond the last edge is counted in the last bin.
 HISTOGRAM_EDGES_US = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6)
@@ -70,6 +71,29 @@ class RealClock:
             code = self._nanosleep(time.CLOCK_MONOTONIC, TIMER_ABSTIME, ctypes.byref(self._deadline), None)
         if code:
             raise OSError(code, f"clock_nanosleep: {os.strerror(code)}")
+
+
+class SpinningClock:
+    """Sleeps until shortly before a deadline and looks at the time again and again for the rest.
+
+    Takes the time of waking up out of the error. Only for a thread with real-time scheduling: an ordinary
+    one pays for the time that it spins by waiting longer for the processor afterwards.
+    """
+
+    def __init__(self, clock: Clock, spin_ns: int = SPIN_NS) -> None:
+        """spin_ns: how long before the deadline the sleep ends [ns]."""
+        self.method = f"{clock.method}, the last {spin_ns / 1e3:g} us awake"
+        self._clock = clock
+        self._spin_ns = spin_ns
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+    def sleep_until(self, deadline_ns: int) -> None:
+        self._clock.sleep_until(deadline_ns - self._spin_ns)
+        now_ns = self._clock.now_ns
+        while now_ns() < deadline_ns:
+            pass
 
 
 def _find_clock_nanosleep() -> Any | None:

@@ -14,7 +14,8 @@ def process_state() -> tuple[object, ...]:
     status = Path("/proc/self/status").read_text()
     locked = next(line for line in status.splitlines() if line.startswith("VmLck:"))
     scheduling = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
-    return scheduling, locked, gc.isenabled(), gc.get_freeze_count(), sys.getswitchinterval()
+    collector = gc.isenabled(), gc.get_freeze_count()
+    return scheduling, locked, collector, sys.getswitchinterval(), os.sched_getaffinity(0)
 
 
 @linux_only
@@ -70,3 +71,30 @@ def test_threads_of_the_body_are_ordinary_ones() -> None:
         thread.start()
         thread.join()
     assert policies == [os.SCHED_OTHER]
+
+
+@linux_only
+def test_a_thread_stays_on_the_processor_that_was_asked_for_and_is_free_again_afterwards() -> None:
+    before = process_state()
+    cpu = max(os.sched_getaffinity(0))
+    with realtime_setup(10, cpu) as status:
+        assert os.sched_getaffinity(0) == {cpu}
+        assert status.to_dict()["affinity"] == {"obtained": True, "reason": f"CPU {cpu} alone"}
+    assert process_state() == before
+
+
+@linux_only
+@pytest.mark.parametrize("cpu", [4095, -1, 10**30])
+def test_a_processor_that_is_not_there_is_said_and_costs_nothing_else(cpu: int) -> None:
+    before = process_state()
+    with realtime_setup(10, cpu) as status:
+        assert any(line.startswith(f"affinity: no CPU {cpu};") for line in status.complaints())
+        assert status.garbage_collector.obtained
+    assert process_state() == before
+
+
+@linux_only
+def test_an_affinity_that_nobody_asked_for_is_no_complaint() -> None:
+    with realtime_setup(10) as status:
+        assert status.affinity.reason == "not asked for"
+        assert not any(line.startswith("affinity") for line in status.complaints())

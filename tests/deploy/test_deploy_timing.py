@@ -6,7 +6,7 @@ from deploy_toys import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot_orl.deploy.timing import RealClock, Ticker, TimingLog, summarise
+from robot_orl.deploy.timing import RealClock, SpinningClock, Ticker, TimingLog, summarise
 
 PERIOD = 1000
 
@@ -55,6 +55,51 @@ def test_a_pause_followed_by_start_misses_nothing(clock: FakeClock) -> None:
     anchor = clock.now_ns()
     assert ticker.wait() - anchor == PERIOD
     assert ticker.missed == 0
+
+
+class GlancedClock(FakeClock):
+    """Every look at it takes 3 ns. asked: the deadlines that it slept for.  oversleeps: by so much [ns]."""
+
+    def __init__(self, oversleeps: int = 0) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+        self.oversleeps = oversleeps
+
+    def now_ns(self) -> int:
+        self.time_ns += 3
+        return self.time_ns
+
+    def sleep_until(self, deadline_ns: int) -> None:
+        self.asked.append(deadline_ns)
+        self.time_ns = max(self.time_ns, deadline_ns) + self.oversleeps
+
+
+def test_a_spinning_clock_sleeps_until_shortly_before_the_deadline_and_then_looks_at_the_time() -> None:
+    inner = GlancedClock()
+    deadline = inner.time_ns + 1000
+    SpinningClock(inner, spin_ns=100).sleep_until(deadline)
+    assert inner.asked == [deadline - 100]
+    assert inner.time_ns == deadline + 2  # 34 looks of 3 ns: the first that is not before it
+
+
+@given(st.integers(-500, 5000), st.integers(0, 500), st.integers(0, 2000))
+def test_a_spinning_clock_never_returns_early(ahead: int, spin: int, oversleeps: int) -> None:
+    inner = GlancedClock(oversleeps)
+    deadline = inner.time_ns + ahead
+    SpinningClock(inner, spin).sleep_until(deadline)
+    assert inner.time_ns >= deadline
+    if spin + 3 <= ahead and oversleeps <= spin:
+        assert inner.time_ns <= deadline + 3
+
+
+def test_ticks_of_a_spinning_clock_keep_the_same_deadlines() -> None:
+    inner = GlancedClock(oversleeps=40)
+    clock = SpinningClock(inner, spin_ns=100)
+    ticker, anchor = Ticker(PERIOD, clock), inner.time_ns
+    for tick in range(1, 5):
+        assert 0 <= ticker.wait() - (anchor + tick * PERIOD) <= 6
+    assert ticker.missed == 0
+    assert "the last 0.1 us awake" in clock.method
 
 
 def test_real_clock_never_wakes_early_even_when_a_signal_interrupts_it() -> None:
