@@ -2,6 +2,7 @@
 
     policy.onnx          obs (B, D) float32 -> action (B, A) in [-1, 1]; scaling and squashing inside
     policy.safetensors   the same weights, for later training or inspection
+    critic.onnx          optional: obs (B, D), action (B, A) -> q (B, E), what each critic thinks of it
     manifest.json        spec, limits, task, origin, a parity sample, sha256 of every file
 
 `Bundle.load` trusts nothing: it checks every hash and runs the parity sample before it hands out a policy.
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from robot_orl.data.store.provenance import git_revision, package_versions
+from robot_orl.deploy.critic import OnnxCritic
 from robot_orl.deploy.policy import OnnxPolicy
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import DataError, UsageError
@@ -27,12 +29,16 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 POLICY = "policy.onnx"
 WEIGHTS = "policy.safetensors"
+CRITIC = "critic.onnx"
 PARTS = {"task": str, "task_kwargs": dict, "spec": dict, "limits": dict, "parity": dict, "sha256": dict}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle. policy_hash: sha256 of policy.onnx.  manifest: all of manifest.json."""
+    """A checked bundle. policy_hash: sha256 of policy.onnx.  manifest: all of manifest.json.
+
+    critic: None: none travels with it.
+    """
 
     path: Path
     spec: Spec
@@ -42,6 +48,7 @@ class Bundle:
     policy: OnnxPolicy
     policy_hash: str
     manifest: Mapping[str, Any]
+    critic: OnnxCritic | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
@@ -56,6 +63,10 @@ class Bundle:
             policy = OnnxPolicy(folder / POLICY, spec.observation_size, spec.action_size)
             _check_parity(folder, policy, spec, manifest["parity"])
             policy.warm_up()
+            critic = None
+            if CRITIC in manifest["sha256"]:
+                critic = OnnxCritic(folder / CRITIC, spec.observation_size, spec.action_size)
+                _check_critic(folder, critic, manifest["parity"])
             return cls(
                 path=folder,
                 spec=spec,
@@ -65,6 +76,7 @@ class Bundle:
                 policy=policy,
                 policy_hash=manifest["sha256"][POLICY],
                 manifest=manifest,
+                critic=critic,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{file}: malformed ({error!r}); export again") from error
@@ -85,11 +97,14 @@ def write_manifest(
     dataset_fingerprint: str,
     parity_obs: Array,
     parity_action: Array,
+    parity_q: Array | None = None,
     tolerance: float = 1e-4,
 ) -> None:
     """Describe and seal the files that lie in `folder`; policy.onnx and policy.safetensors must be there.
 
     parity_obs: (n, D).  parity_action: (n, A), what the policy must answer to within `tolerance`.
+    parity_q: (n, E), what the critics must say of these, to within `tolerance` of the largest; given if
+    and only if there is a critic.onnx.
     """
     folder = Path(folder)
     for name in (POLICY, WEIGHTS):
@@ -99,6 +114,8 @@ def write_manifest(
         raise DataError(f"parity_obs has shape {np.shape(parity_obs)}, not (n, {spec.observation_size})")
     if np.shape(parity_action) != (len(parity_obs), spec.action_size):
         raise DataError(f"parity_action has shape {np.shape(parity_action)}, not (n, {spec.action_size})")
+    if (parity_q is None) == (folder / CRITIC).is_file():
+        raise DataError(f"{folder}: a critic.onnx and what it must answer belong together")
     files = sorted(item.name for item in folder.iterdir() if item.is_file() and item.name != MANIFEST)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -113,7 +130,8 @@ def write_manifest(
             "obs": np.asarray(parity_obs, np.float32).tolist(),
             "action": np.asarray(parity_action, np.float32).tolist(),
             "tolerance": tolerance,
-        },
+        }
+        | ({"q": np.asarray(parity_q, np.float32).tolist()} if parity_q is not None else {}),
         "sha256": {name: _sha256(folder / name) for name in files},
     }
     manifest["seal"] = _seal(manifest)
@@ -193,6 +211,23 @@ def _check_parity(folder: Path, policy: OnnxPolicy, spec: Spec, parity: Mapping[
     if not error <= float(parity["tolerance"]):  # NaN fails as well
         raise DataError(
             f"{folder / POLICY}: answers the parity sample with an error of {error:.2g}, "
+            f"tolerance {parity['tolerance']:.2g}; export again with this machine's ONNX Runtime"
+        )
+
+
+def _check_critic(folder: Path, critic: OnnxCritic, parity: Mapping[str, Any]) -> None:
+    """As for the policy, relative to the largest value: returns may be in the hundreds."""
+    pairs = zip(parity["obs"], parity["action"], strict=True)
+    found = np.array([critic(np.array(obs), np.array(action)) for obs, action in pairs])
+    expected = np.array(parity["q"], np.float32)
+    if found.shape != expected.shape:
+        raise DataError(
+            f"{folder / CRITIC}: {found.shape[-1]} critics, not as in its parity sample; export again"
+        )
+    error = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    if not error <= float(parity["tolerance"]):
+        raise DataError(
+            f"{folder / CRITIC}: answers the parity sample with an error of {error:.2g} of the largest, "
             f"tolerance {parity['tolerance']:.2g}; export again with this machine's ONNX Runtime"
         )
 

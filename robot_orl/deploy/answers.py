@@ -1,0 +1,97 @@
+"""What the policy process answers to an observation: an action, and what the bundle thinks of it.
+
+A second policy may run beside, in the shadow: it is asked the same, and its answer is only kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_orl.deploy.bundle import Bundle
+from robot_orl.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """To one observation.
+
+    action: (A,) in [-1, 1], of the bundle that acts.
+    value: mean of Q(s, action) over the bundle's critics.  disagreement: their standard deviation. NaN
+    without a critic.
+    shadow_action: (A,), what the shadow would have done.  shadow_value: what the shadow's critics say of
+    it. NaN without a shadow, or without its critic.
+    bundle_number: which bundle acted: 0 the first, then one more with each swap.
+    """
+
+    action: Array
+    value: float
+    disagreement: float
+    shadow_action: Array
+    shadow_value: float
+    bundle_number: int = 0
+
+
+class AnswerLayout:
+    """An answer as one row of float32 in shared memory, for actions of A signals:
+
+    0        A       A+1            A+2             2A+2           2A+3            2A+4
+    | action | value | disagreement | shadow_action | shadow_value | bundle_number |
+    """
+
+    def __init__(self, action_size: int) -> None:
+        self.action_size = action_size
+        self.size = 2 * action_size + 4
+
+    def pack(self, answer: Answer, row: Array) -> None:
+        """Write into row (size,) float32."""
+        a = self.action_size
+        row[:a] = answer.action
+        row[a] = answer.value
+        row[a + 1] = answer.disagreement
+        row[a + 2 : 2 * a + 2] = answer.shadow_action
+        row[2 * a + 2] = answer.shadow_value
+        row[2 * a + 3] = answer.bundle_number
+
+    def unpack(self, row: Array) -> Answer:
+        """From row (size,); the answer keeps none of its memory."""
+        a = self.action_size
+        return Answer(
+            action=row[:a].copy(),
+            value=float(row[a]),
+            disagreement=float(row[a + 1]),
+            shadow_action=row[a + 2 : 2 * a + 2].copy(),
+            shadow_value=float(row[2 * a + 2]),
+            bundle_number=int(row[2 * a + 3]),
+        )
+
+
+class Answerer:
+    """Asks the bundle that acts and, if there is one, the shadow."""
+
+    def __init__(self, bundle: Bundle, shadow: Bundle | None = None) -> None:
+        self._acting = bundle, 0  # one attribute, so that a swap in another thread is seen whole
+        self._shadow = shadow
+        self._nothing = np.full(bundle.spec.action_size, np.nan, np.float32)
+
+    def __call__(self, flat: Array) -> Answer:
+        """flat: (D,) float32 observation."""
+        bundle, number = self._acting
+        action = bundle.policy(flat)
+        value, disagreement = _judged(bundle, flat, action)
+        shadow_action, shadow_value = self._nothing, np.nan
+        if self._shadow is not None:
+            shadow_action = self._shadow.policy(flat)
+            shadow_value, _ = _judged(self._shadow, flat, shadow_action)
+        return Answer(action, value, disagreement, shadow_action, shadow_value, number)
+
+    def swap(self, bundle: Bundle) -> None:
+        """From the next observation on `bundle` acts. It is loaded and checked already, and fits."""
+        self._acting = bundle, self._acting[1] + 1
+
+
+def _judged(bundle: Bundle, flat: Array, action: Array) -> tuple[float, float]:
+    """Mean and standard deviation over the critics."""
+    if bundle.critic is None:
+        return np.nan, np.nan
+    q = bundle.critic(flat, action)
+    return float(q.mean()), float(q.std())
