@@ -103,9 +103,7 @@ def _stay_on(cpu: int | None, undo: ExitStack) -> Attempt:
     try:
         os.sched_setaffinity(0, {cpu})
     except (OSError, ValueError, OverflowError):
-        return Attempt(
-            False, f"no CPU {cpu} for this process; there are {', '.join(map(str, sorted(before)))}"
-        )
+        return Attempt(False, f"no CPU {cpu}; this process may use {', '.join(map(str, sorted(before)))}")
     undo.callback(os.sched_setaffinity, 0, before)
     return Attempt(True, f"CPU {cpu} alone")
 
