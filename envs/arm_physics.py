@@ -36,7 +36,7 @@ class Kinematics:
 class ArmSimulation:
     """Steps a scene that begins with the arm, behind the few methods that `SimulatedTask` calls.
 
-    goal: (3,) m.  factors: what the physics of the episode is multiplied by, see `factors`.
+    scene: its file.  goal: (3,) m.  factors: what the physics of the episode is multiplied by, see `factors`.
     The servos' targets are data.ctrl, so that they are part of MuJoCo's own state.
     """
 
@@ -44,6 +44,7 @@ class ArmSimulation:
         """Args: step_s: time between two actions [s].  backlash: play of each gear [rad].
         torque_limit: share of the servos' stall torque.
         """
+        self.scene = scene
         self.model = mujoco.MjModel.from_xml_path(str(scene))
         self.model.actuator_forcerange *= torque_limit
         self.data = mujoco.MjData(self.model)

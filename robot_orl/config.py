@@ -273,6 +273,12 @@ class VirtualArmConfig(Schema):
     duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
     faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
 
+    camera: str | None = setting(
+        None,
+        "Folder of a camera before it, made here: its frames at a socket, and its calibration; the cube has "
+        "markers then.",
+    )
+    camera_fps: float = setting(30.0, "Frames per second of that camera.", unit="Hz", low=1, high=200)
 
 @dataclass
 class ReportConfig(Schema):

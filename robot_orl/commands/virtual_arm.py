@@ -14,6 +14,7 @@ from robot_orl.deploy.timing import RealClock
 from robot_orl.deploy.virtual.arm import VirtualArm, make_servos
 from robot_orl.deploy.virtual.beside import actions, look
 from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.camera import VirtualCamera
 from robot_orl.deploy.virtual.faults import Event, LineFaults
 from robot_orl.deploy.virtual.mechanics import KOCH, Mechanics, assembled
 from robot_orl.deploy.virtual.port import PseudoTerminal
@@ -59,6 +60,9 @@ def make_arm(cfg: VirtualArmConfig) -> VirtualArm:
     arm = VirtualArm(mechanics, bus, PseudoTerminal(Path(cfg.port)), clock, events)
     if cfg.world is not None:
         arm.world = WorldSocket(Path(cfg.world), actions(arm) | _TaskWorld(task, arm).actions())
+    if cfg.camera is not None:
+        size = len(simulation.data.qpos)
+        arm.camera = VirtualCamera(Path(cfg.camera), simulation.scene, size, cfg.camera_fps)
     return arm
 
 

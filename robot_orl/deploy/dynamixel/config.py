@@ -44,7 +44,9 @@ class ServoConfig(Schema):
 class ObjectConfig(Schema):
     """A camera, mounted beside the arm, that finds a marker on the object that a task handles."""
 
-    source: str | None = setting(None, "USB camera (0, /dev/v4l/by-id/...); null: nothing sees an object")
+    source: str | None = setting(
+        None, "USB camera (0, /dev/v4l/by-id/...) or http://...; null: nothing sees an object"
+    )
     fps: float = setting(30.0, "frames per second", unit="Hz", low=0.1, high=1000)
     intrinsics: str | None = setting(None, "file made by `robot-orl camera intrinsics`")
     hand_eye: str | None = setting(None, "file made by `robot-orl camera hand-eye`")
@@ -52,6 +54,15 @@ class ObjectConfig(Schema):
     size_mm: float = setting(30.0, "edge of the marker's black square", unit="mm", low=1, high=1000)
     depth_mm: float = setting(
         0.0, "how far below the marker the object's middle lies", unit="mm", low=-1000, high=1000
+    )
+
+    cube_mm: float = setting(
+        0.0,
+        "edge of a cube with markers marker .. marker + 4 on its front, left, back, right and top; 0: there "
+        "is one marker",
+        unit="mm",
+        low=0,
+        high=1000,
     )
 
     def __post_init__(self) -> None:
@@ -77,6 +88,10 @@ class DynamixelConfig(Schema):
     )
     servos: dict[str, ServoConfig] = setting(factory=dict, help="servo table, by joint in the task's order")
     object: ObjectConfig = setting(factory=ObjectConfig, help="who sees the object that a task handles")
+    world: str | None = setting(
+        None,
+        "socket of a virtual arm: things are put back before an episode and judged after it; null: by hand",
+    )
     limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
     move_speed_rad_s: float = setting(
         0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5

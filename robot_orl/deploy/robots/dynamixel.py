@@ -39,9 +39,10 @@ from robot_orl.deploy.dynamixel.port import (
     latency_hint,
 )
 from robot_orl.deploy.dynamixel.poses import Poses
+from robot_orl.deploy.robots.bench import Bench
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.timing import Clock, RealClock
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.progress import console
 from robot_orl.registry import register
@@ -50,6 +51,8 @@ from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telem
 
 if TYPE_CHECKING:
     from robot_orl.deploy.sensors.object_pose import ObjectPose
+
+LOOK_S, LOOK_AGAIN_S = 3.0, 0.01  # how long an object may stay unseen that was put back
 
 
 @register("robot", "dynamixel", DynamixelConfig)
@@ -80,6 +83,7 @@ class DynamixelRobot:
         self._make_port = make_port
         self._env: gymnasium.Env = make_env(task)
         self._sensor = sensor or _sensor_of(cfg.object)
+        self._bench = Bench(cfg.world)
         self._task: JointTask = joint_task(self._env, cfg.arm, self._sensor is not None)
         self._task_env = task_env(self._env)
         self.spec = self._task_env.task_spec
@@ -127,8 +131,8 @@ class DynamixelRobot:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What happened on the bus, by name."""
-        return self._arm.counts if self._arm is not None else {}
+        """What happened on the bus, and what was judged beside the arm, by name."""
+        return (self._arm.counts if self._arm is not None else {}) | self._bench.counts
 
     # --- Robot ----------------------------------------------------------------------------------------
 
@@ -146,6 +150,7 @@ class DynamixelRobot:
         if self._sensor is not None:
             self._sensor.start()
             self._sensor.wait()
+        self._bench.open()
         arm.connect()
         self._arm = arm
         self._mover = Mover(arm, self._clock, lambda: self.should_stop())
@@ -160,6 +165,7 @@ class DynamixelRobot:
         """
         mover = self._connected()
         self._poses.check(self.limits, self._task.tool_position)
+        self._bench.judge()
         self._goal = self._task.sample_goal(seed)
         self._has_told = False
         mover.begin()
@@ -169,6 +175,8 @@ class DynamixelRobot:
         except Blocked as error:
             self._blocked = error
             raise
+        if arrived and self._bench.put_back(seed):
+            self._look_anew(mover)
         self._observe_now()
         self._holding = not arrived
 
@@ -208,6 +216,7 @@ class DynamixelRobot:
         mover, self._mover = self._mover, None
         with ExitStack() as closing:  # each of them, whatever another one raises
             closing.callback(self._env.close)
+            closing.callback(self._bench.close)
             if self._sensor is not None:
                 closing.callback(self._sensor.close)
             if mover is not None:
@@ -280,6 +289,21 @@ class DynamixelRobot:
             raise RunError(f"{self.name}: is not connected")
         return self._mover
 
+    def _look_anew(self, mover: Mover) -> None:
+        """Until the object is seen where it lies now; the arm holds meanwhile.
+
+        Raises: RunError: it is not seen, or as `observe`.
+        """
+        begin_ns = self._clock.now_ns()
+        while self._sensor is not None:
+            seen, now_ns = self._sensor.read(), self._clock.now_ns()
+            if seen is not None and seen.t_ns > begin_ns:
+                return
+            if now_ns - begin_ns > LOOK_S * NS_PER_S:
+                raise RunError(f"{self.name}: camera '{self.cfg.object.source}' does not see the object")
+            mover.refresh()
+            self._clock.sleep_until(now_ns + round(LOOK_AGAIN_S * NS_PER_S))
+
     def _tell_how_left(self, arm: ServoArm) -> None:
         if arm.is_torque_on and not self._has_told:
             console.print(f"warning: {self.name} {_how_left(arm)}", highlight=False, soft_wrap=True)
@@ -313,7 +337,14 @@ def _sensor_of(cfg: ObjectConfig) -> "ObjectPose | None":
     from robot_orl.deploy.sensors.object_pose import ObjectPose, ObjectPoseConfig  # loads OpenCV
 
     wanted = ObjectPoseConfig(
-        cfg.source, cfg.fps, cfg.intrinsics, cfg.hand_eye, cfg.marker, cfg.size_mm, depth_mm=cfg.depth_mm
+        cfg.source,
+        cfg.fps,
+        cfg.intrinsics,
+        cfg.hand_eye,
+        cfg.marker,
+        cfg.size_mm,
+        depth_mm=cfg.depth_mm,
+        cube_mm=cfg.cube_mm,
     )
     sensor = ObjectPose(wanted)
     if sensor.hand_eye.mount == "tool":

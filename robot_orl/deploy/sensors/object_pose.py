@@ -16,6 +16,7 @@ from robot_orl.deploy.sensors.aruco import DICTIONARIES, Marker, MarkerTracker
 from robot_orl.deploy.sensors.camera import Camera, CameraStatus
 from robot_orl.deploy.sensors.hand_eye import HandEye
 from robot_orl.deploy.sensors.intrinsics import Intrinsics
+from robot_orl.deploy.sensors.marker_cube import cube_markers
 from robot_orl.deploy.sensors.source import CameraConfig
 from robot_orl.deploy.sensors.transforms import rigid
 from robot_orl.deploy.timing import NS_PER_S
@@ -28,9 +29,11 @@ POLL_S = 0.005
 
 @dataclass
 class ObjectPoseConfig(Schema):
-    """A camera that sees an object with an ArUco marker on it."""
+    """A camera that sees an object with an ArUco marker on it, or with five of them."""
 
-    source: str = setting("0", "A USB camera (0, /dev/v4l/by-id/...), a video or a folder of images.")
+    source: str = setting(
+        "0", "USB camera (0, /dev/v4l/by-id/...), http://..., a video or a folder of images."
+    )
     fps: float = setting(30.0, "Frames per second.", unit="Hz", low=0.1, high=1000)
     intrinsics: str = setting(help="File made by `robot-orl camera intrinsics`.")
     hand_eye: str = setting(help="File made by `robot-orl camera hand-eye`.")
@@ -39,6 +42,14 @@ class ObjectPoseConfig(Schema):
     dictionary: str = setting("4X4_50", "Family of the marker.", choices=DICTIONARIES)
     depth_mm: float = setting(
         0.0, "How far below the marker the object's middle lies.", unit="mm", low=-1000, high=1000
+    )
+    cube_mm: float = setting(
+        0.0,
+        "Edge of a cube with markers marker .. marker + 4 on its front, left, back, right and top; 0: there "
+        "is one marker.",
+        unit="mm",
+        low=0,
+        high=1000,
     )
     max_error_px: float = setting(
         1.0,
@@ -72,8 +83,7 @@ class ObjectPose:
         """Raises: DataError: a file is not there or not what it should be.  UsageError: no such marker."""
         lens = Intrinsics.load(cfg.intrinsics)
         self.hand_eye = HandEye.load(cfg.hand_eye)
-        marker = Marker(cfg.marker, cfg.size_mm / 1e3, rigid((0, 0, 0), (0, 0, cfg.depth_mm / 1e3)))
-        tracker = MarkerTracker(lens, [marker], cfg.dictionary, cfg.max_error_px)
+        tracker = MarkerTracker(lens, _markers(cfg), cfg.dictionary, cfg.max_error_px)
         camera = CameraConfig(source=cfg.source, width=lens.width, height=lens.height, fps=cfg.fps)
         self.cfg = cfg
         self._camera = Camera(camera, tracker.to_dict())
@@ -118,3 +128,10 @@ class ObjectPose:
     def close(self) -> None:
         """Works in any state, more than once."""
         self._camera.close()
+
+
+def _markers(cfg: ObjectPoseConfig) -> list[Marker]:
+    size_m = cfg.size_mm / 1e3
+    if cfg.cube_mm:
+        return cube_markers(cfg.marker, size_m, cfg.cube_mm / 1e3)
+    return [Marker(cfg.marker, size_m, rigid((0, 0, 0), (0, 0, cfg.depth_mm / 1e3)))]

@@ -1,4 +1,4 @@
-"""Where frames come from: a USB camera, a video file or a folder of images, each read in the same way."""
+"""Where frames come from: a camera (USB, network), a video or a folder of images, read in the same way."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from robot_orl.deploy.sensors.network import NetworkCamera, is_network
 from robot_orl.deploy.sensors.stored_frames import Frames, ImageFolder, VideoFile
 from robot_orl.deploy.timing import NS_PER_S, Clock, Ticker
 from robot_orl.errors import RunError, UsageError
@@ -24,7 +25,7 @@ class CameraConfig(Schema):
     """A camera and how it is read."""
 
     source: str = setting(
-        help="Number or path of a USB camera (0, /dev/v4l/by-id/...), video or image folder."
+        help="USB camera (0, /dev/v4l/by-id/...), http:// of a network camera, video or image folder."
     )
     width: int = setting(640, "Of a frame.", unit="pixels", low=16, high=3840)
     height: int = setting(480, "Of a frame.", unit="pixels", low=16, high=2160)
@@ -57,13 +58,20 @@ class Source(Protocol):
 
 
 def is_device(source: str) -> bool:
+    """Whether it is a camera, and not stored frames."""
+    return _is_usb(source) or is_network(source)
+
+
+def _is_usb(source: str) -> bool:
     return source.isdecimal() or source.startswith("/dev/")
 
 
 def open_source(cfg: CameraConfig, clock: Clock) -> Source:
     """Raises: RunError: it is not there, or gives frames of another size than asked for."""
-    if is_device(cfg.source):
+    if _is_usb(cfg.source):
         return UsbCamera(cfg, clock)
+    if is_network(cfg.source):
+        return NetworkCamera(cfg.source, clock, lambda frame: require_size(frame, cfg))
     if os.path.isdir(cfg.source):
         return Player(cfg, clock, ImageFolder(cfg.source))
     if not os.path.exists(cfg.source):

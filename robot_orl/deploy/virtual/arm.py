@@ -25,6 +25,7 @@ from typing import Any
 from robot_orl.deploy.dynamixel.registers import BAUD_RATES, HardwareError
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.deploy.virtual.bus import VirtualBus
+from robot_orl.deploy.virtual.camera import VirtualCamera
 from robot_orl.deploy.virtual.faults import Event
 from robot_orl.deploy.virtual.mechanics import Mechanics
 from robot_orl.deploy.virtual.port import PseudoTerminal
@@ -70,7 +71,7 @@ class Figures:
 
 
 class VirtualArm:
-    """Runs until it is told to stop. world: the socket for what is done beside it, or None."""
+    """Runs until it is told to stop. world: the socket for what is done beside it, or None.  camera: or None."""
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class VirtualArm:
         self._clock = clock
         self._start_ns = self._step_ns = clock.now_ns()
         self.world: WorldSocket | None = None
+        self.camera: VirtualCamera | None = None
         self._order = count()
         self._plan: list[tuple[int, int, Callable[[], None]]] = []
         self._lasting: Counter[tuple[str, int | None]] = Counter()
@@ -105,6 +107,8 @@ class VirtualArm:
         try:
             if self.world is not None:
                 self.world.open()
+            if self.camera is not None:
+                self.camera.start()
             self._restart_clock()
             while not stop():
                 now_ns = self._clock.now_ns()
@@ -115,6 +119,8 @@ class VirtualArm:
             self.port.close()
             if self.world is not None:
                 self.world.close()
+            if self.camera is not None:
+                self.camera.close()
 
     def _restart_clock(self) -> None:
         """What was planned before the start is counted from it."""
@@ -162,6 +168,8 @@ class VirtualArm:
         for number, servo in enumerate(self.bus.servos):
             if event.id not in (None, servo.id):
                 continue
+            if self.camera is not None:
+                self.camera.show(self.mechanics.data.qpos, self._step_ns)
             if event.what in _ERRORS:
                 servo.fail(_ERRORS[event.what])
             elif event.what == "overheating":
