@@ -267,18 +267,18 @@ class VirtualArmConfig(Schema):
     world: str | None = setting(
         None, "Path of a socket for what a person does beside it: look, put_back, hold, let_go, fault."
     )
-    priority: int = setting(
-        10, "Real-time priority asked for, so that answers come in time; 0 asks for none.", low=0, high=99
-    )
-    duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
-    faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
-
     camera: str | None = setting(
         None,
         "Folder of a camera before it, made here: its frames at a socket, and its calibration; the cube has "
         "markers then.",
     )
     camera_fps: float = setting(30.0, "Frames per second of that camera.", unit="Hz", low=1, high=200)
+    priority: int = setting(
+        10, "Real-time priority asked for, so that answers come in time; 0 asks for none.", low=0, high=99
+    )
+    duration_s: float | None = setting(None, "How long; null: until Ctrl-C.", unit="s", low=0.1, high=1e7)
+    faults: FaultsConfig = setting(factory=FaultsConfig, help="What goes wrong; see below.")
+
 
 @dataclass
 class ReportConfig(Schema):

@@ -71,7 +71,7 @@ class Figures:
 
 
 class VirtualArm:
-    """Runs until it is told to stop. world: the socket for what is done beside it, or None.  camera: or None."""
+    """Runs until it is told to stop. world: the socket for what is done beside it, camera: each or None."""
 
     def __init__(
         self,
@@ -160,6 +160,8 @@ class VirtualArm:
             self.mechanics.step()
             self._step_ns += step_ns
             self.figures.steps += 1
+            if self.camera is not None:
+                self.camera.show(self.mechanics.data.qpos, self._step_ns)
 
     # --- what goes wrong ------------------------------------------------------------------------------
 
@@ -168,8 +170,6 @@ class VirtualArm:
         for number, servo in enumerate(self.bus.servos):
             if event.id not in (None, servo.id):
                 continue
-            if self.camera is not None:
-                self.camera.show(self.mechanics.data.qpos, self._step_ns)
             if event.what in _ERRORS:
                 servo.fail(_ERRORS[event.what])
             elif event.what == "overheating":
