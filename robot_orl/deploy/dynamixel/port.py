@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import serial
 from dynamixel_sdk import PortHandler
@@ -60,14 +61,19 @@ class BusPort(PortHandler):
     def setupPort(self, cflag_baud: int) -> bool:
         """The SDK opens a port through this."""
         self.close()
-        self.ser = serial.Serial(
-            self.port_name, self.baudrate, timeout=POLL_S, write_timeout=WRITE_S, exclusive=True
-        )
-        with suppress(ValueError, AttributeError, NotImplementedError):  # not of every adapter
-            self.ser.set_low_latency_mode(True)  # an FTDI adapter holds answers back for 16 ms else
+        self.ser = self.connected()
         self.is_open = True
         self.tx_time_per_byte = 10.0 * 1000.0 / self.baudrate  # 8 data bits, a start and a stop bit [ms]
         return True
+
+    def connected(self) -> Any:
+        """What reads and writes bytes. Raises: OSError, ValueError: there is no such port."""
+        found = serial.Serial(
+            self.port_name, self.baudrate, timeout=POLL_S, write_timeout=WRITE_S, exclusive=True
+        )
+        with suppress(ValueError, AttributeError, NotImplementedError):  # not of every adapter
+            found.set_low_latency_mode(True)  # an FTDI adapter holds answers back for 16 ms else
+        return found
 
     def close(self) -> None:
         """Works from any state."""

@@ -28,7 +28,7 @@ from robot_orl.deploy.virtual.bus import VirtualBus
 from robot_orl.deploy.virtual.camera import VirtualCamera
 from robot_orl.deploy.virtual.faults import Event
 from robot_orl.deploy.virtual.mechanics import Mechanics
-from robot_orl.deploy.virtual.port import PseudoTerminal
+from robot_orl.deploy.virtual.port import Terminal
 from robot_orl.deploy.virtual.servo import VirtualServo
 from robot_orl.deploy.virtual.world import WorldSocket
 from robot_orl.errors import UsageError, unknown
@@ -77,7 +77,7 @@ class VirtualArm:
         self,
         mechanics: Mechanics,
         bus: VirtualBus,
-        port: PseudoTerminal,
+        port: Terminal,
         clock: Clock,
         events: Sequence[Event] = (),
     ) -> None:
@@ -130,6 +130,14 @@ class VirtualArm:
 
     def _turn(self, now_ns: int) -> None:
         """Do what is due, and wait for whatever comes next."""
+        self.advance(now_ns)
+        wait_s = (self.next_ns - self._clock.now_ns()) / NS_PER_S
+        descriptors = [number for number in (self.port.fileno(),) if number is not None]
+        descriptors += self.world.filenos() if self.world is not None else []
+        select.select(descriptors, [], [], max(0.0, wait_s))
+
+    def advance(self, now_ns: int) -> None:
+        """Do what is due by now, and take what has come."""
         while self._plan and self._plan[0][0] <= now_ns:
             heapq.heappop(self._plan)[2]()
         if self.world is not None:
@@ -138,12 +146,12 @@ class VirtualArm:
             self.bus.receive(data, now_ns, self.port.baud)
         self._simulate(now_ns)
         self.port.write(self.bus.poll(now_ns))
+
+    @property
+    def next_ns(self) -> int:
+        """When there is something to do though nothing comes."""
         times = [self._step_ns, self.bus.next_ns, self._plan[0][0] if self._plan else None]
-        next_ns = min(time for time in times if time is not None)
-        wait_s = (next_ns - self._clock.now_ns()) / NS_PER_S
-        descriptors = [number for number in (self.port.fileno(),) if number is not None]
-        descriptors += self.world.filenos() if self.world is not None else []
-        select.select(descriptors, [], [], max(0.0, wait_s))
+        return min(time for time in times if time is not None)
 
     def _simulate(self, now_ns: int) -> None:
         """Bring the model to the present."""

@@ -9,12 +9,35 @@ import sys
 import termios
 import tty
 from pathlib import Path
+from typing import Protocol
 
 from robot_orl.errors import UsageError
 
 CHUNK = 4_096
 _OWN_TARGET = re.compile(r"/dev/(pts/\d+|ttys\d+)")  # what a pseudo-terminal is called on Linux and macOS
 _SPEEDS = {getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B[1-9]\d+", name)}
+
+
+class Terminal(Protocol):
+    """The arm's end of a line, in a terminal or in memory. target: its name."""
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def baud(self) -> int | None: ...
+
+    def open(self) -> None: ...
+
+    def fileno(self) -> int | None: ...
+
+    def read(self) -> bytes: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def unplug(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class PseudoTerminal:
