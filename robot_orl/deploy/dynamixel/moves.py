@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from robot_orl.deploy.dynamixel.arm import ServoArm, TorqueLost, WatchdogTripped
+from robot_orl.deploy.dynamixel.arm import TorqueLost, WatchdogTripped
 from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.port import PortLost
 from robot_orl.deploy.dynamixel.readings import JointState
@@ -31,13 +32,53 @@ class Blocked(RunError):
     """A slow move did not get where it should."""
 
 
-class Mover:
+class Patience(Protocol):
+    """See `config.DynamixelConfig`."""
+
+    @property
+    def reached_rad(self) -> float: ...
+    @property
+    def blocked_rad(self) -> float: ...
+    @property
+    def max_bad_ticks(self) -> int: ...
+    @property
+    def reconnect_s(self) -> float: ...
+
+
+class Arm(Protocol):
+    """A connected arm of J joints, see `arm.ServoArm`."""
+
+    state: JointState | None
+    joints: tuple[str, ...]
+    is_torque_on: bool
+    reconnections: int
+
+    @property
+    def cfg(self) -> Patience: ...
+    @property
+    def limp(self) -> list[bool]: ...
+    def goals(self) -> Array: ...
+    def read(self) -> JointState: ...
+    def read_patiently(self) -> JointState: ...
+    def goto(self, targets: Array) -> Array: ...
+    def confirm_goals(self) -> None: ...
+    def set_up(self) -> None: ...
+    def set_watchdog(self, is_armed: bool) -> None: ...
+    def excuse_failing(self) -> None: ...
+    def torque_on(self) -> None: ...
+    def torque_off(self) -> None: ...
+
+
+ArmT = TypeVar("ArmT", bound=Arm)
+
+
+class Mover(Generic[ArmT]):
     """Where an arm is sent. targets: (J,) rad, as last sent.  bad_ticks: without an answer, in a row.
 
     should_stop: asked at every step of a move, which then ends at once, holding.
     """
 
-    def __init__(self, arm: ServoArm, clock: Clock, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, arm: ArmT, clock: Clock, should_stop: Callable[[], bool]) -> None:
         """The arm is connected."""
         self.arm = arm
         self.cfg = arm.cfg
