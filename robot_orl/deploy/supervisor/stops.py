@@ -31,6 +31,7 @@ class StopRequest:
     """Whether the robot is to stop, and why. Set from threads and signal handlers: it has no lock.
 
     reason: one line, of the first request.  is_emergency: nothing may move any more.  count: requests.
+    looked_ns: when `is_set` was last asked; None: never.  is_seen: it has answered yes.
     """
 
     def __init__(self, dead_man_s: float | None = None) -> None:
@@ -38,6 +39,8 @@ class StopRequest:
         self.reason: str | None = None
         self.is_emergency = False
         self.count = 0
+        self.looked_ns: int | None = None
+        self.is_seen = False
         self._dead_man_s = dead_man_s
         self._refreshed_ns: int | None = None
 
@@ -63,11 +66,13 @@ class StopRequest:
 
     def is_set(self, now_ns: int) -> bool:
         """Whether to stop. now_ns: the time, for the dead-man input, which counts once it has been held."""
+        self.looked_ns = now_ns
         if self._refreshed_ns is not None and self._dead_man_s is not None and not self.is_emergency:
             age_s = (now_ns - self._refreshed_ns) / 1e9
             if age_s > self._dead_man_s:
                 self.emergency(f"the dead-man input was let go for {self._dead_man_s:g} s")
-        return self.reason is not None
+        self.is_seen = self.reason is not None
+        return self.is_seen
 
 
 @contextmanager
