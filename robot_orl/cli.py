@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -24,6 +25,7 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   deploy     run a bundle on a robot in a real-time loop
   calibrate  find out how an arm's servos are mounted, before it is deployed on
   virtual-arm  an arm that is not there, at a serial port that is
+  doctor     measure what this host can do in real time, and say what to mend
   dataset    look at, check, mend, select, label and convert datasets: dataset TOOL PATH ...
   import     bring in data of another format: import source=d4rl path=FILE out=DIR
   camera     print boards, calibrate a camera and see where an object is: camera TOOL ...
@@ -92,6 +94,7 @@ def _command(command: str, words: list[str]) -> int:
     import envs  # noqa: F401  registers the tasks with Gymnasium
     from robot_orl.composed_help import help_text
 
+    words = [_spelt_out(command, word) for word in words]
     flags = {word for word in words if word.startswith("-")}
     words = [word for word in words if word not in flags]
     known = {"-h", "--help", "-m", "--multirun", "--config"}
@@ -116,6 +119,15 @@ def _command(command: str, words: list[str]) -> int:
         return 0
     run(_config(command, words))
     return 0
+
+
+def _spelt_out(command: str, word: str) -> str:
+    """A field that is true or false can be a flag, as of the tools: --json is json=true."""
+    from robot_orl.config import COMMANDS
+    from robot_orl.plain import flag
+
+    names = {flag(item.name): item.name for item in fields(COMMANDS[command]) if item.type is bool}
+    return f"{names[word]}=true" if word in names else word
 
 
 def _config(command: str, words: list[str]) -> Any:

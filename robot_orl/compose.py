@@ -28,6 +28,7 @@ GROUPS_OF = {
     "deploy": ("robot",),
     "calibrate": ("robot",),
     "virtual-arm": ("task",),
+    "doctor": ("robot",),
     "demo": ("task",),
 }
 

@@ -35,7 +35,10 @@ def _chosen(command: str, group: str, words: list[str]) -> dict[str, Any] | None
     if command == "collect" and group == "task" and not picks:
         return None
     needed = ["task=fetch_reach"] if command == "collect" and group != "task" else []
-    values = OmegaConf.to_container(resolve(command, [*needed, *picks])[group])
+    member = resolve(command, [*needed, *picks])[group]
+    if member is None:
+        return None
+    values = OmegaConf.to_container(member)
     assert isinstance(values, dict)
     return values  # type: ignore[return-value]
 

@@ -281,6 +281,38 @@ class VirtualArmConfig(Schema):
 
 
 @dataclass
+class DoctorConfig(Schema):
+    """Measure what this host can do in real time, say what to mend, and judge each control rate."""
+
+    rates: list[float] = setting(
+        factory=lambda: [100.0, 200.0, 500.0, 1000.0], help="Control rates.", unit="Hz", low=1, high=10_000
+    )
+    seconds: float = setting(5.0, "Of each measurement.", unit="s", low=0.05, high=86_400)
+    load: int | None = setting(
+        None, "Busy processes beside the second half; null: one for each processor.", low=0, high=1024
+    )
+    bundle: str | None = setting(
+        None, "Whose inference is measured; null: a policy of 2 x 256 made on the spot."
+    )
+    robot: Any = setting(None, "An arm whose bus is measured; nothing moves. null: none; see below.")
+    camera: str | None = setting(None, "A camera (0, /dev/v4l/by-id/...), a video or a folder of images.")
+    width: int = setting(640, "Of its frames.", unit="pixels", low=16, high=3840)
+    height: int = setting(480, "Of its frames.", unit="pixels", low=16, high=2160)
+    fps: float = setting(30.0, "Its frames per second.", unit="Hz", low=0.1, high=1000)
+    priority: int = setting(20, "Real-time priority asked for (SCHED_FIFO); 0 asks for none.", low=0, high=99)
+    cpu: int | None = setting(None, "The only processor to run on; null: any.", low=0, high=4095)
+    spin_us: float | None = setting(
+        None,
+        "How long before a tick to be awake, with real-time scheduling only; null: as deployments are.",
+        unit="us",
+        low=0,
+        high=10_000,
+    )
+    json: bool = setting(False, "Print plain JSON instead of tables.")
+    out: str | None = setting(None, "A JSON file that the result is written to, beside the user's cache.")
+
+
+@dataclass
 class ReportConfig(Schema):
     """Write one self-contained HTML page about a run."""
 
@@ -333,6 +365,7 @@ COMMANDS: dict[str, type[Schema]] = {
     "deploy": DeployConfig,
     "calibrate": CalibrateConfig,
     "virtual-arm": VirtualArmConfig,
+    "doctor": DoctorConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
     "benchmark": BenchmarkConfig,

@@ -96,6 +96,12 @@ class SpinningClock:
             pass
 
 
+def control_clock(has_priority: bool, spin_ns: int = SPIN_NS) -> Clock:
+    """The clock of a control loop. has_priority: its thread has real-time scheduling, so it may spin."""
+    clock = RealClock()
+    return SpinningClock(clock, spin_ns) if has_priority and spin_ns else clock
+
+
 def _find_clock_nanosleep() -> Any | None:
     if not sys.platform.startswith("linux"):
         return None

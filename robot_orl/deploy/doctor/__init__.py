@@ -1,0 +1,1 @@
+"""What this host can do: measurements, what to mend, and a verdict for each control rate."""
