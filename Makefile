@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-all lint format bench bench-learning clean
+.PHONY: help install demo demo-arm test test-unit test-all lint format bench bench-learning clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## the whole path on one task (DEMO_TASK=fetch_push for another)
 	@$(BIN)/robot-orl demo task=$(DEMO_TASK)
+
+demo-arm: $(STAMP) ## the same on an arm: a virtual one, through its serial protocol
+	@$(BIN)/robot-orl demo task=arm_lift robot=koch episodes=200 steps=5000 env_steps=5000
 
 test: $(STAMP) ## all tests but the slow ones
 	$(BIN)/pytest -n 2 -m 'not slow'

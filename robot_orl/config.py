@@ -328,11 +328,18 @@ class DemoConfig(Schema):
     """The whole path on one task, from demonstrations to a deployed controller and a report."""
 
     task: TaskConfig = setting(factory=TaskConfig, help="What is to be done; see below.")
+    robot: str = setting(
+        "sim",
+        "Where it is deployed; koch: to a virtual arm, through a serial port, its object seen by a camera.",
+        choices=["sim", "koch"],
+    )
     out: str = setting("demo", "Folder for everything that the demo makes.")
     episodes: int = setting(500, "Scripted episodes of mixed skill.", low=1, high=499_999)
     steps: int = setting(8_000, "Offline updates.", unit="updates", low=1, high=STEPS)
     env_steps: int = setting(10_000, "Online environment steps.", unit="steps", low=1, high=STEPS)
-    duration_s: float = setting(20.0, "How long to deploy.", unit="s", low=0.01, high=1e7)
+    duration_s: float | None = setting(
+        None, "How long to deploy; null: 20 s, or 30 episodes of an arm.", unit="s", low=0.01, high=1e7
+    )
     seed: int = setting(0, "Seed of everything.", low=0, high=MAX_RUN_SEED)
 
 
