@@ -1,28 +1,33 @@
-"""The control loop: the life of an action, tick by tick, and a safe stop whatever happens.
+"""The life of a deployment: connect, home, tick, and a safe stop whatever happens.
 
-    tick -> observe -> [supervisor] -> policy -> [supervisor] -> (targets -> [supervisor]) -> send -> log
-
-The supervisor decides what may be sent, and when nothing may; a robot that reports its joints has the
-targets of an action checked, too. Whatever ends the run, the robot is stopped first; only then is the rest
-recorded, the robot parked, and all of it reported.
+What one tick does is in `servo.py`. Whatever ends the run, the robot is stopped first; only then is the rest
+recorded, the robot parked, and all of it reported. A policy or a recorder that is gone is no reason for a
+jump: the joints come to rest within their limits before the robot is told to stop.
 """
 
 import gc
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from robot_orl.deploy.answers import Answerer
+from robot_orl.deploy.asking import AskedHere, Asking
 from robot_orl.deploy.bundle import Bundle, check_robot
+from robot_orl.deploy.interpolation import Rates
 from robot_orl.deploy.realtime import RealtimeStatus, realtime_setup
-from robot_orl.deploy.recorder import EpisodeWriter, Recorder
-from robot_orl.deploy.report import DeployReport
+from robot_orl.deploy.recorder import EpisodeWriter, RecordedHere, Recorder, Recording
+from robot_orl.deploy.report import DeployReport, Servoing
+from robot_orl.deploy.servo import Servo
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parking
-from robot_orl.deploy.supervisor.states import Event, State
+from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parking, Servoed
+from robot_orl.deploy.supervisor.states import Event
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
 from robot_orl.deploy.supervisor.supervisor import IN_THE_WAY, VETOES, Supervisor
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker, TimingLog
 from robot_orl.errors import UsageError
-from robot_orl.types import Array, Robot
+from robot_orl.types import Robot
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
@@ -35,16 +40,22 @@ def run(
     writer: EpisodeWriter | None = None,
     seed: int = 0,
     realtime_priority: int | None = None,
+    cpu: int | None = None,
     on_tick: Progress | None = None,
     stop: StopRequest | None = None,
+    asking: Asking | None = None,
+    recording: Recording | None = None,
+    processes: Mapping[str, Any] | None = None,
 ) -> DeployReport:
     """Run the bundle's policy on the robot for `duration_s` of control time; homing is not counted.
 
     seed: of the first homing; each later one takes the next.  writer: takes the finished episodes.
-    realtime_priority: SCHED_FIFO priority to ask for, or None.  on_tick: called after each tick with the
-    slots done and to do; must be quick.  stop: set it to end the run, as SIGINT, SIGTERM, SIGHUP and,
-    as an emergency, SIGUSR1 do.
+    realtime_priority: SCHED_FIFO priority to ask for, or None.  cpu: to keep to, or None.
+    on_tick: called after each tick of the policy with the slots done and to do; must be quick.
+    stop: set it to end the run, as SIGINT, SIGTERM, SIGHUP and, as an emergency, SIGUSR1 do.
     A stop that is set already keeps the robot from being connected at all.
+    asking, recording: other processes that answer and record; None: this one does, into `writer`.
+    processes: what is to be reported of these.
     Faults of robot, policy or recording do not raise; `DeployReport.fault` names them.
     Raises: UsageError: the robot does not fit the bundle.  RunError: it cannot be connected.
     """
@@ -52,37 +63,56 @@ def run(
     slots = round(duration_s * bundle.spec.control_hz)
     if slots < 1:
         raise UsageError(f"duration_s={duration_s} is shorter than a tick at {bundle.spec.control_hz:g} Hz")
+    wanted = robot.servo_hz if isinstance(robot, Servoed) and isinstance(robot, Jointed) else None
+    rates = Rates.of(bundle.spec.control_hz, wanted)
+    if rates.said is not None:
+        log.warning(rates.said)
     clock, stop = clock or RealClock(), stop or StopRequest()
-    with stop_on_signals(stop), realtime_setup(realtime_priority) as realtime:
-        return _Deployment(robot, bundle, clock, writer, seed, slots, stop).run(on_tick, realtime)
+    asking = asking or AskedHere(Answerer(bundle), clock)
+    if recording is None and writer is not None:
+        recording = RecordedHere(robot.spec, bundle.policy_hash, writer)
+    with stop_on_signals(stop), realtime_setup(realtime_priority, cpu) as realtime:
+        deployment = _Deployment(robot, bundle, clock, rates, asking, recording, seed, slots, stop)
+        return deployment.run(on_tick, realtime, processes or {})
 
 
 class _Deployment:
-    """One run: the parts of a tick and what they count."""
+    """One run: the robot's life, and what is counted of it."""
 
     def __init__(
         self,
         robot: Robot,
         bundle: Bundle,
         clock: Clock,
-        writer: EpisodeWriter | None,
+        rates: Rates,
+        asking: Asking,
+        recording: Recording | None,
         seed: int,
         slots: int,
         stop: StopRequest,
     ) -> None:
-        period_ns = round(NS_PER_S / bundle.spec.control_hz)
         self.robot, self.bundle, self.clock, self.slots, self.stop = robot, bundle, clock, slots, stop
+        self.rates, self.asking = rates, asking
         self.joints = robot if isinstance(robot, Jointed) else None
-        self.ticker = Ticker(period_ns, clock)
-        self.timing = TimingLog(period_ns, 2 * slots + 1)  # each sent action may be an episode's last
-        self.recorder = Recorder(robot.spec, bundle.policy_hash, writer)
+        servo_ns = round(NS_PER_S / rates.servo_hz)
+        self.ticker = Ticker(servo_ns, clock)
+        # Each sent action may be an episode's last, after which comes one tick more.
+        self.timing = TimingLog(servo_ns * rates.per_policy, 2 * slots + 1)
+        self.servo_timing = TimingLog(servo_ns, (2 * slots + 1) * rates.per_policy)
+        self.recorder = Recorder(robot.spec.horizon, recording)
+        self.servo: Servo | None = None
         self.next_seed = seed
-        self.ticks = 0
+        self.missed = 0  # slots of the policy in which it was not asked
+        self.slot = 0  # servo slots since the ticks were anchored
+        self.policy_slot = -1
+        self.missed_at_last = 0
         self.homing_ns = 0
         self.homed = 0
         self.asked_before = 0  # requests to stop that do not end what the robot does now
 
-    def run(self, on_tick: Progress | None, realtime: RealtimeStatus) -> DeployReport:
+    def run(
+        self, on_tick: Progress | None, realtime: RealtimeStatus, processes: Mapping[str, Any]
+    ) -> DeployReport:
         begin_ns = self.clock.now_ns()
         self._supervise()  # wrong limits are refused before anything is touched
         stopped_by, parked = self._asked(), None
@@ -99,9 +129,11 @@ class _Deployment:
             task=self.bundle.task,
             control_hz=self.bundle.spec.control_hz,
             slots=self._slots_passed(),
-            ticks=self.ticks,
-            missed_slots=self.ticker.missed,
+            ticks=self._ticks(),
+            missed_slots=self.missed,
             timing=self.timing,
+            servo=self._servoing(),
+            processes=processes,
             clock=self.clock.method,
             realtime=realtime,
             safety=self.supervisor.counts,
@@ -127,7 +159,8 @@ class _Deployment:
         limits = own.tightened_by(self.bundle.limits)
         self.tightened = own.changes_to(limits)
         names, tool_at = (self.joints.joints, self.joints.tool_at) if self.joints is not None else ((), None)
-        self.supervisor = Supervisor(limits, self.bundle.spec, names, tool_at=tool_at)
+        spec, servo_hz = self.bundle.spec, self.rates.servo_hz
+        self.supervisor = Supervisor(limits, spec, names, tool_at=tool_at, servo_hz=servo_hz)
 
     def _connect(self) -> None:
         """Raises: RunError, UsageError: it cannot be had; nothing was moved."""
@@ -136,6 +169,16 @@ class _Deployment:
                 self.robot.should_stop = self._should_stop
             self.robot.connect()
             self._supervise()  # anew: its servos may have tightened its limits
+            self.servo = Servo(
+                self.robot,
+                self.bundle.spec,
+                self.rates,
+                self.supervisor,
+                self.asking,
+                self.recorder,
+                self.timing,
+                self.clock,
+            )
         except BaseException:
             self._close()
             raise
@@ -158,71 +201,66 @@ class _Deployment:
 
     def _control(self, on_tick: Progress | None) -> str:
         """Tick until the time is up, someone asks to stop or the supervisor refuses; returns which."""
+        assert self.servo is not None
         if not self._should_stop():
             self._home()
         while not self._should_stop():
             now_ns = self.ticker.wait()
             if self._should_stop():
                 break
-            self.timing.tick(now_ns)
+            is_due = self._next_slot(now_ns)
             # One tick more than actions: it takes the observation that completes the last step.
-            ended = self._tick(now_ns, act=self._slots_passed() < self.slots)
-            if ended:
+            ended = self.servo.tick(now_ns, is_due, self._slots_passed() < self.slots)
+            if ended in ("fault", "duration"):
+                if self.servo.must_brake:
+                    self.servo.brake(self.ticker, self.stop)
                 return ended
-            if on_tick is not None:
+            if ended:
+                self._home()
+            else:
+                self._worked(now_ns, is_due)
+            if is_due and on_tick is not None:
                 on_tick(min(self._slots_passed(), self.slots), self.slots)
         return self._asked()
+
+    def _next_slot(self, now_ns: int) -> bool:
+        """A tick begins; returns whether it is one of the policy, which is asked once in each slot of its."""
+        assert self.servo is not None
+        self.slot += 1 + self.ticker.missed - self.missed_at_last
+        self.missed_at_last = self.ticker.missed
+        if self.rates.per_policy > 1:
+            self.servo_timing.tick(now_ns)
+        passed = (self.slot - 1) // self.rates.per_policy - self.policy_slot
+        if not passed:
+            return False
+        self.policy_slot += passed
+        self.missed += passed - 1
+        self.timing.tick(now_ns)
+        if self.asking.asked_ns is not None:  # the last question is open: there is no other in this slot
+            self.missed += 1
+        return True
+
+    def _worked(self, began_ns: int, is_due: bool) -> None:
+        took_ns = self.clock.now_ns() - began_ns
+        if is_due:
+            self.timing.work(took_ns)
+        if self.rates.per_policy > 1:
+            self.servo_timing.work(took_ns)
 
     def _asked(self) -> str:
         """As what a request to stop ends the run."""
         return "emergency" if self.stop.is_emergency else "interrupt"
 
-    def _tick(self, now_ns: int, act: bool) -> str | None:
-        """Observe and, unless the episode or the time is over, act. Returns why not to go on, or None."""
-        observed = self.robot.observe()
-        telemetry = self.joints.telemetry() if self.joints is not None else None
-        flat = self.bundle.spec.flatten(observed.obs)
-        if self.supervisor.observed(flat, observed.t_ns, self.clock.now_ns(), telemetry) is None:
-            return "fault"
-        ended = self.recorder.observed(observed.obs, self.robot.outcome(), now_ns)
-        if ended:
-            self.recorder.finish(ended, whole=True)
-        if not act:
-            return "duration"
-        if ended:
-            self._home()
-            return None
-        if not self._act(flat):
-            return "fault"
-        self.timing.work(self.clock.now_ns() - now_ns)
-        self.ticks += 1
-        return None
+    def _ticks(self) -> int:
+        return 0 if self.servo is None else self.servo.answered
 
-    def _act(self, flat: Array) -> bool:
-        """Ask the policy, and send what may be sent. Returns whether anything was."""
-        if self.supervisor.state is State.READY:
-            self.supervisor.handle(Event.RUN)
-        asked_ns = self.clock.now_ns()
-        proposed = self.bundle.policy(flat)
-        now_ns = self.clock.now_ns()
-        self.timing.inference(now_ns - asked_ns)
-        action = self.supervisor.action(proposed, asked_ns, now_ns)
-        if action is None:
-            return False
-        if self.joints is None:
-            sent_ns = self.clock.now_ns()
-            executed = self.robot.send(action)
-        else:
-            targets = self.supervisor.targets(self.joints.plan(action))
-            if targets is None:
-                return False
-            sent_ns = self.clock.now_ns()
-            executed = self.joints.command(targets)
-        self.recorder.sent(proposed, executed, sent_ns, self.supervisor.safety)
-        return True
+    def _servoing(self) -> Servoing:
+        is_faster = self.rates.per_policy > 1
+        timing = self.servo_timing if is_faster else self.timing
+        return Servoing(self.rates.servo_hz, self.ticker.missed, timing, self.rates.said)
 
     def _slots_passed(self) -> int:
-        return self.ticks + self.ticker.missed
+        return self._ticks() + self.missed
 
     def _should_stop(self) -> bool:
         """Whether whatever the robot does now is to end; it asks this itself while it homes and parks."""
@@ -240,6 +278,10 @@ class _Deployment:
         self.supervisor.handle(Event.HOMED)
         self.next_seed += 1
         self.timing.restart()
+        self.servo_timing.restart()
+        self.slot, self.policy_slot = 0, -1
+        assert self.servo is not None
+        self.servo.begin()
         self.homing_ns += self.ticker.start() - begin_ns
 
     def _halt(self) -> None:

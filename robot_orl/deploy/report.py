@@ -1,5 +1,6 @@
 """What a deployed run was like: the contents of deploy.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +13,25 @@ from robot_orl.statistics import wilson_interval
 
 
 @dataclass(frozen=True)
+class Servoing:
+    """How often targets moved on. missed_slots: of these ticks.  said: on a rate that was changed."""
+
+    servo_hz: float
+    missed_slots: int
+    timing: TimingLog
+    said: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "hz": self.servo_hz,
+            "missed_slots": self.missed_slots,
+            "said": self.said,
+            "period_error_us": self.timing.summary("period_error"),
+            "work_us": self.timing.summary("work"),
+        }
+
+
+@dataclass(frozen=True)
 class DeployReport:
     """stopped_by: duration, interrupt, emergency or fault.  stop_reason: who or what asked to stop, or None.
     fault: its name and sentence, or None.  connected: False: a stop was asked for before.
@@ -19,6 +39,7 @@ class DeployReport:
     connection: how that to the robot fared, counts by name; {}: it has none that counts.
     limits: in force; tightened: those that were the bundle's, as (the robot's, in force).
     slots: control periods that passed; ticks: those in which an action was sent; the rest was missed.
+    servo: the ticks between them.  processes: what is known of those beside this one; {}: there are none.
     """
 
     robot: str
@@ -30,6 +51,8 @@ class DeployReport:
     ticks: int
     missed_slots: int
     timing: TimingLog
+    servo: Servoing
+    processes: Mapping[str, Any]
     clock: str
     realtime: RealtimeStatus
     safety: dict[str, int]
@@ -71,6 +94,8 @@ class DeployReport:
                 "period_error": self.timing.histogram("period_error"),
                 "inference": self.timing.histogram("inference"),
             },
+            "servo": self.servo.to_dict(),
+            "processes": dict(self.processes),
             "clock": self.clock,
             "realtime": self.realtime.to_dict(),
             "safety": self.safety,
@@ -82,6 +107,7 @@ class DeployReport:
                 "cut_short": tally.cut_short,
                 "end_reasons": tally.reasons,
                 "written_late": tally.written_late,
+                "lost": tally.lost,
             },
             "success": {
                 "episodes": judged,

@@ -58,6 +58,7 @@ def test_a_run_ticks_for_its_duration_and_homes_with_a_new_seed_per_episode(
         "cut_short": 1,
         "end_reasons": {"horizon": 2, "duration": 1},
         "written_late": 0,
+        "lost": 0,
     }
     assert (report["stopped_by"], report["fault"], report["missed_slots"]) == ("duration", None, 0)
     assert report["period_ms"] == 100

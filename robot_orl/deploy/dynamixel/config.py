@@ -87,6 +87,14 @@ class DynamixelConfig(Schema):
         "the pose in which all angles of the model are 0", "in words; asked for by calibration"
     )
     servos: dict[str, ServoConfig] = setting(factory=dict, help="servo table, by joint in the task's order")
+    servo_hz: float | None = setting(
+        None,
+        "how often the joints are read and their targets move on, between two actions of the policy in a "
+        "straight line; null: as often as the policy acts",
+        unit="Hz",
+        low=1,
+        high=2_000,
+    )
     object: ObjectConfig = setting(factory=ObjectConfig, help="who sees the object that a task handles")
     world: str | None = setting(
         None,

@@ -88,6 +88,7 @@ class DynamixelRobot:
         self._task_env = task_env(self._env)
         self.spec = self._task_env.task_spec
         self.joints = tuple(cfg.servos)
+        self.servo_hz = cfg.servo_hz
         if self.joints != tuple(self._task.joints):
             raise UsageError(
                 f"{cfg.arm}: its servos are {', '.join(self.joints) or 'none'}; {task.name} has the joints "
@@ -263,7 +264,11 @@ class DynamixelRobot:
         mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
         if planned is not None and np.array_equal(planned[1], mover.targets):
             return planned[0]
-        return np.clip((mover.targets - before) / self._steps, -1, 1).astype(np.float32)
+        return self.action_between(before, mover.targets)
+
+    def action_between(self, before: Array, targets: Array) -> Array:
+        """The action that moved the targets from the one to the other, (J,) rad -> (A,) float32."""
+        return np.clip((targets - before) / self._steps, -1, 1).astype(np.float32)
 
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there the torque goes off.

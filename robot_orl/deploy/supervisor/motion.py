@@ -34,6 +34,7 @@ _JERK, _WORKSPACE, _START_RAMP = int(Safety.JERK), int(Safety.WORKSPACE), int(Sa
 
 
 ROUNDING_RAD = 1e-3  # of targets that a robot keeps in ticks of its encoders or in float32
+BRAKE_S = 0.1  # within which joints come to rest whose acceleration is not limited any further
 
 
 class Box:
@@ -75,6 +76,7 @@ class MotionLimiter:
         self._box = Box(limits)
         self._tool_at = None if self._box.is_open else tool_at
         self._still = [0.0] * joints
+        self._brake_ticks = max(1.0, BRAKE_S / dt_s)
 
     def begin(self, targets: Array) -> None:
         """The robot stands still at these targets, (J,) rad."""
@@ -82,6 +84,7 @@ class MotionLimiter:
         self._change = self._still  # of the last tick
         self._bend = self._still  # of the change
         self._asked: list[float] | None = None  # in the last tick, in the range
+        self._slower: list[float] | None = None  # while braking: by how much the change shrinks
         self._ramps = False
         self._outside = self._depth(self._targets)
 
@@ -109,6 +112,24 @@ class MotionLimiter:
         self._bend = [new - old for new, old in zip(change, self._change, strict=True)]
         self._targets, self._change = targets, change
         return np.array(targets), bits
+
+    def brake(self) -> Array | None:
+        """The next targets on the way to rest, (J,) rad; None: all joints rest. Once asked, asked to the end.
+
+        As fast as the acceleration allows, but not at once where nothing limits it.
+        """
+        if not any(self._change):
+            return None
+        if self._slower is None:
+            pairs = zip(self._change, self._acceleration, strict=True)
+            self._slower = [min(abs(change) / self._brake_ticks, limit) for change, limit in pairs]
+        self._asked = self._targets  # what was asked for does not count any more
+        slowed = [
+            math.copysign(max(0.0, abs(change) - slower), change)
+            for change, slower in zip(self._change, self._slower, strict=True)
+        ]
+        targets, _ = self(np.array([x + change for x, change in zip(self._targets, slowed, strict=True)]))
+        return targets
 
     def _ramp(self, asked: list[float]) -> float:
         """The fastest change [rad] while a first target that lies far off is approached; then inf."""

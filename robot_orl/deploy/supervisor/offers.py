@@ -43,6 +43,19 @@ class Jointed(Protocol):
 
 
 @runtime_checkable
+class Servoed(Protocol):
+    """A robot with joints whose targets move on more often than a policy decides.
+
+    servo_hz: how often they should [Hz], a multiple of the policy's rate; None: as often.
+    """
+
+    servo_hz: float | None
+
+    def action_between(self, before: Array, targets: Array) -> Array:
+        """The action, (A,) float32, that moved the targets from the one to the other, (J,) rad. Pure."""
+
+
+@runtime_checkable
 class Counting(Protocol):
     """A robot that counts how its connection fares.
 

@@ -6,7 +6,8 @@ happened (`handle`) and asks it before anything is sent:
     observed -> (the policy) -> action -> (the robot's action law) -> targets -> (the robot)
 
 Each either lets a value through, changes it (a clamp), or answers None (a veto): then the state is
-`stopping`, every later question is answered by None too, and there is nothing to send but a stop.
+`stopping`, every later question is answered by None too, and there is nothing to send but a stop. Where
+nothing speaks against the joints moving on for a moment, `brake` tells how they come to rest before it.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Supervisor:
 
     limits: the robot's, tightened by whatever else has a say.  joints: names of those that it reports and
     whose targets are checked; empty: only observations and actions are.  tool_at: see `offers.Jointed`.
+    servo_hz: how often `observed` and `targets` are asked; None: as often as the policy, once an action.
     safety: the `Safety` bits of this tick; `observed` begins a new one.
     counts: in how many ticks each of them was set.
     """
@@ -39,6 +41,7 @@ class Supervisor:
         spec: Spec,
         joints: Sequence[str] = (),
         tool_at: ToolAt | None = None,
+        servo_hz: float | None = None,
     ) -> None:
         """Raises: UsageError: the limits are of another number of joints."""
         self.limits = limits
@@ -49,7 +52,7 @@ class Supervisor:
         self._max_policy_age_ns = int(limits.max_policy_age_s * 1e9)
         self._actions = ActionLimiter(spec.action, limits.max_action_delta)
         self._measured = MeasuredChecks(limits, tuple(joints))
-        self._motion = MotionLimiter(limits, len(joints), 1 / spec.control_hz, tool_at)
+        self._motion = MotionLimiter(limits, len(joints), 1 / (servo_hz or spec.control_hz), tool_at)
         self._has_joints = bool(joints)
         self._counts = [0] * len(Safety)
         self._has_begun = False
@@ -125,6 +128,25 @@ class Supervisor:
         if bits:
             self._note(bits)
         return allowed
+
+    def awaits(self, asked_ns: int, now_ns: int) -> bool:
+        """Whether to wait on for an answer of the policy; too late an answer is a fault."""
+        age_ns = now_ns - asked_ns
+        if age_ns <= self._max_policy_age_ns:
+            return True
+        limit = f"limit {self._max_policy_age_ns / 1e6:.1f} ms"
+        self._refuse(Safety.STALE_POLICY, f"the policy has been silent for {age_ns / 1e6:.1f} ms, {limit}")
+        return False
+
+    def forsaken(self, why: str) -> None:
+        """There will be no answers of the policy any more: a fault."""
+        self._refuse(Safety.STALE_POLICY, why)
+
+    def brake(self) -> Array | None:
+        """After a fault: the next targets of joints that come to rest, (J,) rad; None: they rest."""
+        if self.state is not State.STOPPING or not self._has_joints or not self._has_begun:
+            return None
+        return self._motion.brake()
 
     def targets(self, wanted: Array) -> Array | None:
         """What the robot's action law asks for, (J,) rad -> (J,) that may be sent; None: nothing may."""

@@ -1,0 +1,69 @@
+"""Between two actions of a policy: targets move on at the servo rate, in a straight line.
+
+    target                             per_policy = 4
+      goal  |              o---o---o
+            |          o                at the tick of the answer the line has gone its first quarter, at
+            |      o                    the last tick before the next question it is there, and it waits
+            |  o                        there as long as no new action comes
+      start +--|---|---|---|---|---|--> servo ticks
+
+Speed, acceleration and jerk are the supervisor's to limit, at every tick; a line only asks.
+"""
+
+from dataclasses import dataclass
+
+from robot_orl.errors import UsageError
+from robot_orl.types import Array
+
+
+class Line:
+    """From start to goal, (J,) rad each, in so many ticks."""
+
+    def __init__(self, start: Array, goal: Array, ticks: int) -> None:
+        self.goal = goal
+        self._start, self._way, self._ticks = start, goal - start, ticks
+        self._done = 0
+
+    def next(self) -> Array:
+        """(J,) rad for this tick; the goal itself, to the bit, from the last one on."""
+        self._done += 1
+        if self._done >= self._ticks:
+            return self.goal
+        point: Array = self._start + self._way * (self._done / self._ticks)
+        return point
+
+
+@dataclass(frozen=True)
+class Rates:
+    """per_policy: servo ticks from one question to the next.  said: one line on a rate that was changed."""
+
+    policy_hz: float
+    per_policy: int
+    said: str | None = None
+
+    @property
+    def servo_hz(self) -> float:
+        return self.policy_hz * self.per_policy
+
+    @classmethod
+    def of(cls, policy_hz: float, servo_hz: float | None) -> "Rates":
+        """servo_hz: as wanted; None: the policy's. The nearest multiple of the policy's rate is taken.
+
+        Raises: UsageError: it is lower than the policy's.
+        """
+        if servo_hz is None:
+            return cls(policy_hz, 1)
+        if servo_hz < policy_hz:
+            raise UsageError(
+                f"servo_hz={servo_hz:g} is below the policy's rate, {policy_hz:g} Hz: give a multiple of "
+                "that, or null"
+            )
+        per_policy = round(servo_hz / policy_hz)
+        found = cls(policy_hz, per_policy)
+        if abs(found.servo_hz - servo_hz) > 1e-6 * servo_hz:
+            said = (
+                f"servo_hz={servo_hz:g} is no multiple of the policy's {policy_hz:g} Hz: "
+                f"{found.servo_hz:g} Hz is used"
+            )
+            return cls(policy_hz, per_policy, said)
+        return found

@@ -1,0 +1,65 @@
+"""The rows of the three rings of a deployment. D signals of an observation, A of an action.
+
+question   main -> policy      number | asked_ns | flat (D,)
+answer     policy -> main      number | began_ns | ended_ns | answer, see `answers.AnswerLayout`
+step       main -> recorder    kind | seed | t_ns | reward | success | safety | ends | reason
+                               | proposed (A,) | executed (A,) | flat (D,) | state (S,)
+
+int64, reward and state float64, the rest float32, all as C would align it. Of a step row
+
+kind      filled                                          says
+HOME      seed                                            an episode is about to begin
+BEGIN     flat, state                                     what was seen at its start
+STEP      t_ns .. ends, proposed .. state                 an action, and what was seen after it
+MARK      safety                                          bits for the last step
+END       reason, success (at the end, and at any step)   the episode is over
+
+ends is 1 for terminated, 2 for truncated; success -1 where it is not known; S is 0 without a simulator.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+REASON_BYTES = 24
+TERMINATED, TRUNCATED = 1, 2
+UNKNOWN = -1
+_I, _F = np.dtype("<i8"), np.dtype("<f4")
+
+
+class Kind(IntEnum):
+    HOME = 0
+    BEGIN = 1
+    STEP = 2
+    MARK = 3
+    END = 4
+
+
+def question_row(observation_size: int) -> np.dtype[Any]:
+    """number: 1, 2, ...  asked_ns: CLOCK_MONOTONIC."""
+    return np.dtype([("number", _I), ("asked_ns", _I), ("flat", _F, (observation_size,))], align=True)
+
+
+def answer_row(answer_size: int) -> np.dtype[Any]:
+    """number: of the question.  began_ns, ended_ns: the policy at work, CLOCK_MONOTONIC."""
+    names = [("number", _I), ("began_ns", _I), ("ended_ns", _I), ("answer", _F, (answer_size,))]
+    return np.dtype(names, align=True)
+
+
+def step_row(observation_size: int, action_size: int, state_size: int) -> np.dtype[Any]:
+    columns: list[Any] = [
+        ("kind", _I),
+        ("seed", _I),
+        ("t_ns", _I),
+        ("reward", "<f8"),
+        ("success", _I, (2,)),
+        ("safety", _I),
+        ("ends", _I),
+        ("reason", f"S{REASON_BYTES}"),
+        ("proposed", _F, (action_size,)),
+        ("executed", _F, (action_size,)),
+        ("flat", _F, (observation_size,)),
+        ("state", "<f8", (state_size,)),
+    ]
+    return np.dtype(columns, align=True)
