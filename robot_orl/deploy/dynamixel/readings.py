@@ -1,6 +1,6 @@
 """What the joints of an arm of servos report, in angles, and which answers cannot be true."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,6 +45,7 @@ class Readings:
         self._bus = bus
         self._servos = dict(servos)
         self._ids = [servo.id for servo in servos.values()]
+        self._measures = [(servo.id, _measure_of(servo)) for servo in servos.values()]
         self._clock = clock
 
     def read(
@@ -60,8 +61,7 @@ class Readings:
         start = (HEALTH if with_health else STATE).address
         blocks = self._bus.sync_read(self._ids, start, END - start)
         self._check_alerts(blocks)
-        servos = self._servos.values()
-        columns = np.array([_measured(servo, blocks[servo.id]) for servo in servos])
+        columns = np.array([measure(blocks[servo]) for servo, measure in self._measures])
         ticks, velocities, currents, temperatures = columns.T
         state = JointState(self.angles(ticks), velocities, currents, temperatures, asked_ns)
         if before is not None:
@@ -92,15 +92,22 @@ class Readings:
                 raise HardwareFault(told)
 
 
-def _measured(servo: ServoConfig, block: Block) -> tuple[float, float, float, float]:
-    """Position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
+def _measure_of(servo: ServoConfig) -> Callable[[Block], tuple[float, float, float, float]]:
+    """What tells from a block: position [ticks], velocity [rad/s], current [A], temperature [degrees C]."""
     model = model_of(servo)
     registers = model.registers
-    name = "present_current" if "present_current" in registers else "present_load"
-    current = registers[name].from_raw(block.raw(registers[name]))
-    return (
-        block.raw(registers["present_position"]),
-        registers["present_velocity"].from_raw(block.raw(registers["present_velocity"])),
-        current if name == "present_current" else current * model.stall_current,
-        block.raw(registers["present_temperature"]),
-    )
+    has_current = "present_current" in registers
+    current = registers["present_current" if has_current else "present_load"]
+    amperes = current.scale * (1.0 if has_current else model.stall_current)
+    position, velocity = registers["present_position"], registers["present_velocity"]
+    temperature = registers["present_temperature"]
+
+    def measure(block: Block) -> tuple[float, float, float, float]:
+        return (
+            block.raw(position),
+            velocity.scale * block.raw(velocity),
+            amperes * block.raw(current),
+            block.raw(temperature),
+        )
+
+    return measure

@@ -76,9 +76,17 @@ class Mechanics:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, mounts: Sequence[Mount], play: float = 0.0
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        mounts: Sequence[Mount],
+        play: float = 0.0,
+        steps: int = 1,
     ) -> None:
-        """play: of each gear [rad]. Raises: UsageError: the model lacks a joint or its actuator."""
+        """play: of each gear [rad].  steps: of the model in one `step`, between which the drives stay.
+
+        Raises: UsageError: the model lacks a joint or its actuator.
+        """
         self.model, self.data, self.mounts = model, data, tuple(mounts)
         self.hands: dict[int, float] = {}
         self._half_play = play / 2
@@ -94,38 +102,43 @@ class Mechanics:
         self._dof = [int(model.jnt_dofadr[joint]) for joint in joints]
         self._actuator = [int(model.actuator(mount.joint).id) for mount in mounts]
         self._direct = [0.0] * len(self.mounts)  # torque of the motor without a target [N m]
+        self._steps = steps
         self.max_torques = [self._max_torque(number) for number in range(len(self.mounts))]
         model.actuator_ctrllimited[self._actuator] = False  # the servos' own limits hold
         model.actuator_forcelimited[self._actuator] = True
 
     @property
     def step_s(self) -> float:
-        return float(self.model.opt.timestep)
+        return float(self.model.opt.timestep) * self._steps
 
     def shaft(self, number: int) -> Shaft:
         """Of the servo at that place in `mounts`."""
         mount, dof = self.mounts[number], self._dof[number]
-        torque = self.data.qfrc_actuator[dof] + self._direct[number]
+        torque = self.data.qfrc_actuator.item(dof) + self._direct[number]
         return Shaft(
-            mount.ticks(float(self.data.qpos[self._qpos[number]])),
-            mount.direction * float(self.data.qvel[dof]) / RAD_PER_TICK,
-            mount.direction * float(torque),
+            mount.ticks(self.data.qpos.item(self._qpos[number])),
+            mount.direction * self.data.qvel.item(dof) / RAD_PER_TICK,
+            mount.direction * torque,
         )
 
     def drive(self, number: int, drive: Drive) -> None:
         """What the motor is asked for from now on."""
         mount, actuator = self.mounts[number], self._actuator[number]
-        angle, position = mount.angle(drive.target), self.data.qpos[self._qpos[number]]
+        angle, play = mount.angle(drive.target), self._half_play
         # Within the play of its gear the motor turns without the joint: an error that small moves nothing.
-        self.data.ctrl[actuator] = angle - np.clip(angle - position, -self._half_play, self._half_play)
+        slack = min(max(angle - self.data.qpos.item(self._qpos[number]), -play), play)
+        self.data.ctrl[actuator] = angle - slack
         self._direct[number] = mount.direction * drive.torque
         self.data.qfrc_applied[self._dof[number]] = self._direct[number] + self._hand(number)
-        self.model.actuator_forcerange[actuator] = -drive.torque_limit, drive.torque_limit
-        self.model.actuator_gainprm[actuator, 0] = drive.stiffness
-        self.model.actuator_biasprm[actuator, 1] = -drive.stiffness
+        # What seldom changes is compared first: writing to a row costs several times as much.
+        if self.model.actuator_forcerange.item(actuator, 1) != drive.torque_limit:
+            self.model.actuator_forcerange[actuator] = -drive.torque_limit, drive.torque_limit
+        if self.model.actuator_gainprm.item(actuator, 0) != drive.stiffness:
+            self.model.actuator_gainprm[actuator, 0] = drive.stiffness
+            self.model.actuator_biasprm[actuator, 1] = -drive.stiffness
 
     def step(self) -> None:
-        mujoco.mj_step(self.model, self.data)
+        mujoco.mj_step(self.model, self.data, self._steps)
 
     def _hand(self, number: int) -> float:
         """Torque of the hand that holds this joint [N m]; it is stronger than the motor, and gives way."""

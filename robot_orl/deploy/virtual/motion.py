@@ -11,6 +11,7 @@ https://emanual.robotis.com/docs/en/dxl/x/xl430-w250/
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from robot_orl.deploy.dynamixel.registers import TICKS_PER_TURN
 
@@ -21,8 +22,7 @@ ACCELERATION_TICKS = 214.577 * TICKS_PER_TURN / 3_600
 CLOSE_TICKS = 1e-6  # of rounding
 
 
-@dataclass(frozen=True)
-class Shaft:
+class Shaft(NamedTuple):
     """The horn as the physics has it. position: ticks.  velocity: ticks/s.
 
     torque: of the motor if it stood still [N m]; what its turning costs is taken off elsewhere.

@@ -1,7 +1,7 @@
 """The moving half of a virtual servo: from goals and limits in its table to what is asked of the motor, and
 from the shaft to the values that it reports."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from robot_orl.deploy.dynamixel.registers import RAD_PER_TICK, DriveMode, Model, OperatingMode
 from robot_orl.deploy.virtual.motion import VELOCITY_TICKS, Encoder, Profile, Shaft
@@ -18,10 +18,13 @@ POSITION_MODES = (
     OperatingMode.CURRENT_BASED_POSITION,
 )
 CURRENT_MODES = (OperatingMode.CURRENT, OperatingMode.CURRENT_BASED_POSITION)
+_POSITION_MODES, _CURRENT_MODES = frozenset(map(int, POSITION_MODES)), frozenset(map(int, CURRENT_MODES))
+_CURRENT, _VELOCITY, _POSITION, _PWM = (
+    int(OperatingMode[name]) for name in ("CURRENT", "VELOCITY", "POSITION", "PWM")
+)
 
 
-@dataclass(frozen=True)
-class Drive:
+class Drive(NamedTuple):
     """What the servo's electronics ask of its motor.
 
     target: where to, ticks of the shaft.  torque_limit: the most it uses to get there [N m], 0: limp.
@@ -46,12 +49,14 @@ class Motor:
         self._profile = Profile()
 
     @property
-    def mode(self) -> OperatingMode:
-        return OperatingMode(self._table["operating_mode"])
+    def mode(self) -> int:
+        """An OperatingMode."""
+        return self._table["operating_mode"]
 
     @property
-    def drive_mode(self) -> DriveMode:
-        return DriveMode(self._table["drive_mode"])
+    def drive_mode(self) -> int:
+        """Bits of DriveMode."""
+        return self._table["drive_mode"]
 
     @property
     def share(self) -> float:
@@ -70,8 +75,8 @@ class Motor:
     def orient(self) -> None:
         """Direction and offset in force; goal and trajectory go along with the new count."""
         homing = self._table["homing_offset"]
-        is_ignored = self.mode == OperatingMode.POSITION and abs(homing) > HOMING_LIMIT
-        self._encoder.reverse = DriveMode.REVERSE in self.drive_mode
+        is_ignored = self.mode == _POSITION and abs(homing) > HOMING_LIMIT
+        self._encoder.reverse = bool(self.drive_mode & DriveMode.REVERSE)
         self._encoder.homing = 0 if is_ignored else homing
         self.hold()
 
@@ -81,19 +86,19 @@ class Motor:
         self._table["goal_position"] = round(self._present)
 
     def switch_on(self) -> None:
-        if self.mode == OperatingMode.POSITION:
+        if self.mode == _POSITION:
             self.forget_turns()
         self._profile.hold(self._present)
-        if self.mode in POSITION_MODES:
+        if self.mode in _POSITION_MODES:
             self.pursue()
 
     def pursue(self) -> None:
         """A new profile from where the trajectory is to the goal."""
         table = self._table
         goal = float(table["goal_position"])
-        if self.mode == OperatingMode.POSITION:
+        if self.mode == _POSITION:
             goal = min(max(goal, table["min_position_limit"]), table["max_position_limit"])
-        is_time_based = DriveMode.TIME_BASED_PROFILE in self.drive_mode
+        is_time_based = bool(self.drive_mode & DriveMode.TIME_BASED_PROFILE)
         velocity, acceleration = table["profile_velocity"], table["profile_acceleration"]
         self._profile.lead_to(goal, velocity, acceleration, is_time_based=is_time_based)
 
@@ -102,9 +107,9 @@ class Motor:
         present = self._present
         if not self._table["torque_enable"]:
             self._profile.hold(present)
-        elif self.mode in POSITION_MODES:
+        elif self.mode in _POSITION_MODES:
             self._profile.step(dt)
-        elif self.mode == OperatingMode.VELOCITY:
+        elif self.mode == _VELOCITY:
             velocity = self._table["goal_velocity"] * VELOCITY_TICKS
             ahead = self._profile.position + velocity * dt
             self._profile.hold(min(max(ahead, present - VELOCITY_LEAD), present + VELOCITY_LEAD))
@@ -117,12 +122,12 @@ class Motor:
         target = self._encoder.shaft(self._profile.position)
         if not table["torque_enable"]:
             return Drive(target)
-        if mode == OperatingMode.PWM:
+        if mode == _PWM:
             return Drive(target, torque=sign * table["goal_pwm"] / FULL_PWM * self.max_torque)
         limit = abs(table["goal_pwm"]) / FULL_PWM * self.max_torque
-        if mode in CURRENT_MODES:
+        if mode in _CURRENT_MODES:
             wanted = table["goal_current"] * 1e-3 * self.model.torque_constant
-            if mode == OperatingMode.CURRENT:
+            if mode == _CURRENT:
                 return Drive(target, torque=sign * min(max(wanted, -limit), limit))
             limit = min(limit, abs(wanted))
         duty_per_tick = table["position_p_gain"] / P_GAIN_SCALE / FULL_PWM

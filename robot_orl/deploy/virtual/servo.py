@@ -60,6 +60,8 @@ class VirtualServo:
         self._motor = Motor(model, self.table, max_torque or model.stall_torque, shaft)
         self._registered: tuple[int, bytes] | None = None
         self._deaf_until_ns = now_ns
+        self._now_ns = now_ns
+        self.table.measure = self._measure
         self._power_on(now_ns)
 
     # --- what the line asks for -----------------------------------------------------------------------
@@ -176,11 +178,15 @@ class VirtualServo:
         self._motor.advance(dt)
         if errors := self.health.watch(abs(self._motor.share), dt, self.table):
             self.fail(errors)
+        self._now_ns = now_ns
+        self.table.outdate()
+        return self._motor.drive()
+
+    def _measure(self) -> None:
         self._motor.report()
         self.table["present_input_voltage"] = round(10 * self.health.voltage)
         self.table["present_temperature"] = min(round(self.health.temperature), 255)
-        self.table["realtime_tick"] = (now_ns - self._started_ns) // 1_000_000 % 32_768
-        return self._motor.drive()
+        self.table["realtime_tick"] = (self._now_ns - self._started_ns) // 1_000_000 % 32_768
 
     # --- registers ------------------------------------------------------------------------------------
 
@@ -226,7 +232,7 @@ class VirtualServo:
             self._motor.pursue()
 
     def _switches_on_by_goal(self) -> bool:
-        return DriveMode.TORQUE_ON_BY_GOAL_UPDATE in self._motor.drive_mode and not self.is_shut_down
+        return bool(self._motor.drive_mode & DriveMode.TORQUE_ON_BY_GOAL_UPDATE) and not self.is_shut_down
 
     def _enter_mode(self) -> None:
         """Another operating mode resets gains, profile and goals."""

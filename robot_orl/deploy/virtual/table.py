@@ -1,6 +1,6 @@
 """The memory of a virtual servo: what a read sees and which writes its table refuses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from robot_orl.deploy.dynamixel.registers import Area, Model, Register
 from robot_orl.deploy.virtual.packets import ErrorNumber
@@ -15,7 +15,9 @@ class Refused(Exception):
 
 
 class ControlTable:
-    """Bytes by address and raw values by name.
+    """Bytes by address and raw values by name. Bytes are made when they are read, which is seldom.
+
+    measure: fills in the measured registers before they are looked at, once after each `outdate`.
 
     Bytes between two registers read as zero; a read of nothing else, or of more than the table, is refused,
     and so is a write that touches anything but whole writable registers.
@@ -26,6 +28,11 @@ class ControlTable:
         self.model = model
         self._size = max(register.end for register in model.registers.values())
         self._memory = bytearray(self._size)
+        self._raws: dict[str, int] = {}
+        self._changed: set[str] = set()  # since their bytes were made
+        self._measured = frozenset(n for n, r in model.registers.items() if _is_measured(r))
+        self._is_outdated = False
+        self.measure: Callable[[], None] = lambda: None
         self._register_at = {
             address: register
             for register in model.registers.values()
@@ -37,13 +44,22 @@ class ControlTable:
             self[name] = raw
 
     def __getitem__(self, name: str) -> int:
-        register = self.model.registers[name]
-        return register.decode(bytes(self._memory[register.address : register.end]))
+        if self._is_outdated and name in self._measured:
+            self._update()
+        return self._raws[name]
 
     def __setitem__(self, name: str, raw: int) -> None:
         """Unchecked: for the servo itself."""
-        register = self.model.registers[name]
-        self._memory[register.address : register.end] = register.encode(raw)
+        self._raws[name] = raw
+        self._changed.add(name)
+
+    def outdate(self) -> None:
+        """What is measured has changed."""
+        self._is_outdated = True
+
+    def _update(self) -> None:
+        self._is_outdated = False
+        self.measure()
 
     def __contains__(self, name: str) -> bool:
         return name in self.model.registers
@@ -59,6 +75,12 @@ class ControlTable:
         end = address + length
         if end > self._size or not any(at in self._register_at for at in range(address, end)):
             raise Refused(ErrorNumber.ACCESS)
+        if self._is_outdated:
+            self._update()
+        for name in self._changed:
+            register = self.model.registers[name]
+            self._memory[register.address : register.end] = register.encode(self._raws[name])
+        self._changed.clear()
         return bytes(self._memory[address:end])
 
     def parts(self, address: int, data: bytes) -> list[tuple[Register, int]]:
@@ -92,3 +114,7 @@ class ControlTable:
 
     def _bound(self, name: str) -> int:
         return -self[name[1:]] if name.startswith("-") else self[name]
+
+
+def _is_measured(register: Register) -> bool:
+    return register.area == Area.RAM and not register.writable
