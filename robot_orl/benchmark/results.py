@@ -2,7 +2,8 @@
 
 results/SUITE/CELL.json   suite, task, agent, seed, hash, configuration, commands
                           data: episodes, transitions, success; null for who learns without
-                          stages: offline, online: success, wilson95, ..., updates, env_steps
+                          stages: offline, online: success, wilson95, ..., updates, env_steps of the last
+                          policy; best: the same of the policy that the run found best by validation
                           curves: offline by update, online by environment step: [step, success, episodes]
                           spent: wall_s and core_s per command; packages, git_revision
 """

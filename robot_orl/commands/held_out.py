@@ -2,13 +2,16 @@
 
     python -m robot_orl.commands.held_out RUN EPISODES FILE STAGE ...
 
-writes FILE, JSON by stage. `robot-orl evaluate` plays the first evaluation seeds: those to choose on.
+writes FILE, JSON by stage: the last policy's figures, and as `best` those of the one that the run found best
+by validation episodes, where it looked for one. `robot-orl evaluate` plays the first evaluation seeds: those
+to choose on.
 """
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +25,7 @@ from robot_orl.training.runs.run import Run
 
 
 def main(path: str, episodes: int, file: Path, stages: Sequence[str]) -> None:
-    """stages: whose last policies are played. Raises: Interrupted: nothing is written."""
+    """stages: whose last and best policies are played. Raises: Interrupted: nothing is written."""
     import envs  # noqa: F401  registers the tasks with Gymnasium
 
     torch.set_num_threads(1)
@@ -36,11 +39,17 @@ def main(path: str, episodes: int, file: Path, stages: Sequence[str]) -> None:
                 stop.check("the same command measures again")
                 yield seed
 
-        for stage in stages:
-            progress = run.load(stage)["progress"]
-            policy, _ = load_policy(run.checkpoint_path(stage), spec_of(env))
+        def measured(stage: str, which: str) -> dict[str, Any]:
+            progress = run.load(stage, which)["progress"]
+            policy, _ = load_policy(run.checkpoint_path(stage, which), spec_of(env))
             result = evaluate(env, policy, HELD_OUT_SEEDS[:episodes], stoppable)
-            found[stage] = result.to_dict() | {name: progress[name] for name in ("updates", "env_steps")}
+            return result.to_dict() | {name: progress[name] for name in ("updates", "env_steps")}
+
+        for stage in stages:
+            found[stage] = measured(stage, "last")
+            if (best := run.best(stage)) is not None:
+                is_last = best[1] == (found[stage]["env_steps"] or found[stage]["updates"])
+                found[stage]["best"] = dict(found[stage]) if is_last else measured(stage, "best")
     write_text(file, json.dumps(found, indent=1) + "\n")
 
 

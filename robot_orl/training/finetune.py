@@ -48,8 +48,8 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     if not is_trained:
         _train(work, recipe, stage, found, clock)
     mixture = Mixture(work.offline, found.learned, recipe.offline_share)
-    last, episodes = diagnose(run, STAGE, stage.state, mixture), work.cadence.final_episodes
-    return finish(run, work.env, STAGE, stage.state, clock, episodes, work.stop, found=last)
+    last = diagnose(run, STAGE, stage.state, mixture)
+    return finish(run, work.env, STAGE, stage.state, clock, work.cadence, work.stop, found=last)
 
 
 def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: StageClock) -> None:

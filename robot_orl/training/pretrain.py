@@ -16,6 +16,7 @@ from robot_orl.training.checks.diagnosis import diagnose
 from robot_orl.training.checks.watch import Watch
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.playing.evaluator import Evaluator
+from robot_orl.training.run_off import run_off, stoppable
 from robot_orl.training.runs.run import EVALUATED, Run, StageClock
 from robot_orl.training.speed import Speed
 from robot_orl.training.state import Progress, TrainingState, new_state, unpack
@@ -94,8 +95,7 @@ def pretrain(
         training.save()
         training.measure_last()
         found = diagnose(work.run, stage, state, work.replay)
-        clock, episodes = training.clock, cadence.final_episodes
-        return finish(work.run, work.env, stage, state, clock, episodes, work.stop, evaluator, found)
+        return finish(work.run, work.env, stage, state, training.clock, cadence, work.stop, evaluator, found)
 
 
 def is_trained_for(progress: Progress, steps: int, stop_at_success: float | None) -> bool:
@@ -208,25 +208,22 @@ def finish(
     stage: str,
     state: TrainingState,
     clock: StageClock,
-    episodes: int,
+    cadence: Cadence,
     stop: StopFlag,
     evaluator: Evaluator | None = None,
     found: Metrics | None = None,
 ) -> Evaluation:
-    """The figures of a finished stage, whose checkpoint is saved, on the evaluation seeds.
+    """The best policy of a finished and saved stage, and the last one's figures on the evaluation seeds.
 
     evaluator: of a stage that has one already.  found: what else is known of the agent, see `diagnose`.
     """
-    trained_s = clock()
-    with Bar(f"{stage}: evaluation", episodes) as bar, Evaluator(run, env) as own:
-
-        def shown(seeds: Sequence[int]) -> Iterator[int]:
-            for seed in seeds:
-                stop.check(f"{stage} is trained and saved; the same command evaluates it")
-                yield seed
-                bar.advance()
-
-        result = (evaluator or own)(state, EVALUATION_SEEDS[:episodes], shown)
+    trained_s, episodes = clock(), cadence.final_episodes
+    with Evaluator(run, env) as own:
+        evaluator = evaluator or own
+        run_off(run, stage, state, cadence.eval_episodes, evaluator, stop)
+        with Bar(f"{stage}: evaluation", episodes) as bar:
+            shown = stoppable(stage, bar, stop)
+            result = evaluator(state, EVALUATION_SEEDS[:episodes], shown)
     step = state.progress.env_steps or state.progress.updates
     log_evaluation(run, stage, step, state.progress.env_steps, trained_s, result, found)
     entry = result.to_dict() | {"env_steps": state.progress.env_steps, "updates": state.progress.updates}

@@ -30,7 +30,7 @@ def test_it_stops_where_a_point_of_the_curve_is_good_enough_one_point_later(
     # measured at step 100, while it learned until step 200
     assert (progress["env_steps"], progress["target"], progress["reached"]) == (200, 200, 0.0)
     assert run.best("online") is not None
-    assert run.best("online")[1] == 100  # type: ignore[index]
+    assert run.best("online")[1] == 200  # type: ignore[index]  # of two alike in the run-off the last
     assert run.summary["online"]["env_steps"] == 200
     assert tune(run, env, replay, LONG, stop_at=0.0) is None
     assert tune(run, env, replay, LONG) is not None  # without a target it goes on, as if it had never stopped

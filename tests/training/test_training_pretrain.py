@@ -18,6 +18,7 @@ from training_toys import (
     offline,
 )
 
+from robot_orl.seeds import VALIDATION_SEEDS
 from robot_orl.statistics import wilson_interval
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.playing.evaluator import Evaluator
@@ -40,13 +41,13 @@ def judged(successes: int, episodes: int) -> Evaluation:
 
 @pytest.fixture
 def marks(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
-    """Successes of 10 episodes by update, which a policy that has hardly learned would not have."""
+    """Successes of every 10 episodes by update, which a policy that has hardly learned would not have."""
     given: dict[int, int] = {}
 
     def mark(self: Evaluator, state: Any, seeds: Any, progress: Any = iter) -> Evaluation:
         for _ in progress(seeds):
             pass
-        return judged(given.get(state.progress.updates, 0), len(seeds))
+        return judged(given.get(state.progress.updates, 0) * len(seeds) // 10, len(seeds))
 
     monkeypatch.setattr(Evaluator, "__call__", mark)
     return given
@@ -80,9 +81,12 @@ def test_the_best_of_the_curve_and_the_last_is_kept(
     marks |= {5: 3, 10: 9, 15: 9, 20: 8}
     with Run(tmp_path / "a") as run:
         pretrain(work(run, env, replay), "offline", awac_config(), STEPS)
-        assert run.best("offline") == (judged(9, 10), 15)  # of two alike the later
+        assert run.best("offline") == (
+            judged(45, 50),
+            15,
+        )  # of two alike the later
         assert run.load("offline", "best")["progress"]["updates"] == 15
-        assert run.summary["best"] == {"offline": {"step": 15, "curve": judged(9, 10).to_dict()}}
+        assert run.summary["best"] == {"offline": {"step": 15, "curve": judged(45, 50).to_dict()}}
         assert points(run) == [(5, 0.3), (10, 0.9), (15, 0.9), (20, 0.8)]
     marks[20] = 10
     with Run(tmp_path / "b") as run:
@@ -91,6 +95,35 @@ def test_the_best_of_the_curve_and_the_last_is_kept(
         best, last = run.load("offline", "best"), run.load("offline")
         del best["best"]
         assert_bitwise_equal(best, last)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("lucky", "steady", "winner"), [(8, 9, 20), (9, 9, 20), (9, 8, 5)])
+def test_a_lucky_point_of_the_curve_loses_the_run_off(
+    lucky: int,
+    steady: int,
+    winner: int,
+    tmp_path: Path,
+    env: Env,
+    replay: WatchedReplay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10 of 10 at update 5, then 9 of 10; in the run-off `lucky` and `steady` of every 10."""
+
+    def play(self: Evaluator, state: Any, seeds: Any, progress: Any = iter) -> Evaluation:
+        is_early = state.progress.updates == 5
+        if len(seeds) == 10:
+            return judged(10 if is_early else 9, 10)
+        assert list(seeds) == list(VALIDATION_SEEDS[10:60])  # none of a point's
+        assert [seed for seed in progress(seeds)] == list(seeds)
+        return judged((lucky if is_early else steady) * 5, 50)
+
+    monkeypatch.setattr(Evaluator, "__call__", play)
+    with Run(tmp_path) as run:
+        pretrain(work(run, env, replay), "offline", awac_config(), STEPS)
+        assert run.best("offline") == (judged(max(lucky, steady) * 5, 50), winner)
+        assert run.load("offline", "best")["progress"]["updates"] == winner
+        assert run.summary["best"]["offline"]["step"] == winner
 
 
 @pytest.mark.e2e
@@ -128,7 +161,7 @@ def test_a_stage_ends_with_a_point_whose_bound_is_good_enough(
         assert pretrain(work(run, env, replay), "offline", awac_config(), STEPS, 0.8) is not None  # goes on
         assert run.load("offline")["progress"]["updates"] == STEPS
         assert run.load("offline")["progress"]["reached"] is None
-        assert run.best("offline") == (judged(10, 10), 10)
+        assert run.best("offline") == (judged(50, 50), 10)
 
 
 @pytest.mark.e2e

@@ -2,7 +2,7 @@
 
 offline.ckpt            the last; training goes on from it
 offline.previous.ckpt   the one before it, used where the last is damaged
-offline.best.ckpt       the best by the learning curve, see `is_better`
+offline.best.ckpt       the best by the learning curve, see `is_better`, and by the run-off at the end
 offline.10000.ckpt      that of step 10000, where one is kept every N
 
 A save writes one file and renames two. Killed between the renames there is no last one, only a previous
@@ -50,9 +50,13 @@ class Checkpoints:
         best = self.best(stage)
         if best is not None and not is_better(evaluation, best[0]):
             return False
+        self.put_best(stage, state, evaluation, step)
+        return True
+
+    def put_best(self, stage: str, state: dict[str, Any], evaluation: Evaluation, step: int) -> None:
+        """Keep `state`, measured as `evaluation` at `step`, as the best, whatever was kept before."""
         figures = {"step": step, "evaluation": evaluation.to_dict()}
         save_checkpoint(self.path(stage, BEST), state | {"best": figures})
-        return True
 
     def best(self, stage: str) -> tuple[Evaluation, int] | None:
         """How the best one was measured, and at which step; None: there is none, or it is damaged."""

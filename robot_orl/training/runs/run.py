@@ -121,6 +121,10 @@ class Run:
         """
         return self._checkpoints.save_best(stage, state, evaluation, step)
 
+    def put_best(self, stage: str, state: dict[str, Any], evaluation: Evaluation, step: int) -> None:
+        """Keep `state` as the stage's best, whatever `save_best` kept before."""
+        self._checkpoints.put_best(stage, state, evaluation, step)
+
     def best(self, stage: str) -> tuple[Evaluation, int] | None:
         """How the stage's best policy was measured, and at which step; None: there is none."""
         return self._checkpoints.best(stage)
