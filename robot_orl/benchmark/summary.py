@@ -19,7 +19,9 @@ COLUMNS: tuple[str, ...] = (
     "task",
     "policy",
     "offline [%]",
+    "best offline",
     "online [%]",
+    "best online",
     "each seed",
     "dip",
     "env steps",
@@ -118,7 +120,7 @@ def table(suite: Suite, cells: Sequence[Cell], outdated: Sequence[str]) -> str:
             continue
         success = data_success(of_task)
         data = "" if success is None else f" {100 * success:.0f}"
-        lines.append(f"| **{task.title}** | demonstrations |{data} | | | | | | | |")
+        lines.append(f"| **{task.title}** | demonstrations |{data} |{' |' * (len(COLUMNS) - 3)}")
         best = _best(of_task)
         for agent in suite.agents:
             if found := of_row(cells, task, agent):
@@ -132,13 +134,13 @@ def _row(agent: AgentRow, cells: Sequence[Cell], best: Mapping[str, float]) -> s
     for stage in STAGES:
         entries = [cell["stages"][stage] for cell in cells if stage in cell["stages"]]
         if not entries:
-            shown.append("")
+            shown += ["", ""]
             continue
         figures = over_seeds(entries)
         mean = f"{100 * figures.mean:.0f}"
         mean = f"**{mean}**" if figures.mean == best[stage] > 0 else mean
-        shown.append(f"{mean} ({100 * figures.low:.0f} .. {100 * figures.high:.0f})")
-        last = " ".join(f"{100 * rate:.0f}" for rate in figures.each)
+        shown += [f"{mean} ({100 * figures.low:.0f} .. {100 * figures.high:.0f})", _kept(entries)]
+        last = _each(figures)
     fell = dip(cells)
     spent = [_spent(cell) for cell in cells]
     columns = [
@@ -151,6 +153,18 @@ def _row(agent: AgentRow, cells: Sequence[Cell], best: Mapping[str, float]) -> s
         *(f"{sum(column) / len(column) / 60:.1f}" for column in zip(*spent, strict=True)),
     ]
     return "| " + " | ".join(columns) + " |"
+
+
+def _kept(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Of the policies that the runs found best: mean and each seed; empty where one did not look for any."""
+    if not all("best" in entry for entry in entries):
+        return ""
+    figures = over_seeds([entry["best"] for entry in entries])
+    return f"{100 * figures.mean:.0f}: {_each(figures)}"
+
+
+def _each(figures: OverSeeds) -> str:
+    return " ".join(f"{100 * rate:.0f}" for rate in figures.each)
 
 
 def _best(cells: Sequence[Cell]) -> dict[str, float]:
@@ -184,9 +198,10 @@ def _notes(suite: Suite, cells: Sequence[Cell], outdated: Sequence[str]) -> list
         f"{suite.title}. Success at the last step of the episode, mean over run seeds "
         f"{', '.join(map(str, seeds))}, each measured on the same {' or '.join(map(str, episodes))} "
         "evaluation seeds, on which no setting was chosen. In brackets a 95% interval: Student's over seeds, "
-        "never narrower than Wilson's over episodes. Each seed: of the last stage. Dip: points that the mean "
-        "curve falls below its offline level after the handoff. Steps, updates and minutes: means of a seed, "
-        "evaluations included; core-minutes count all threads.",
+        "never narrower than Wilson's over episodes. Each seed: of the last stage. Best: mean and each seed "
+        "of the policies that runs found best by other, validation episodes; `which=best` takes them. Dip: "
+        "points that the mean curve falls below its offline level after the handoff. Steps, updates and "
+        "minutes: means of a seed, evaluations included; core-minutes count all threads.",
     ]
     if outdated:
         said += ["", f"Measured with an earlier configuration: {', '.join(outdated)}."]

@@ -59,13 +59,23 @@ def test_a_seed_of_the_data_counts_once_however_many_learn_from_it() -> None:
 def test_the_table_says_everything_once() -> None:
     lines = table(MADE, CELLS, ["reach-bc-0"]).splitlines()
     assert lines[2:5] == [
-        "| **reach** | demonstrations | 30 | | | | | | | |",
-        "|  | cloning | 40 (35 .. 46) |  | 40 40 40 |  |  | 500 | 1.5 | 2.0 |",
-        "|  | AWAC | **50** (44 .. 56) | **90** (65 .. 100) | 90 80 100 | 10 | 200 | 900 | 1.5 | 2.0 |",
+        "| **reach** | demonstrations | 30 | | | | | | | | | |",
+        "|  | cloning | 40 (35 .. 46) |  |  |  | 40 40 40 |  |  | 500 | 1.5 | 2.0 |",
+        "|  | AWAC | **50** (44 .. 56) |  | **90** (65 .. 100) |  | 90 80 100 | 10 | 200 | 900 | 1.5 | 2.0 |",
     ]
     assert len({line.count("|") for line in lines[:5]}) == 1
     assert "run seeds 0, 1, 2, each measured on the same 100 evaluation seeds" in lines[6]
     assert lines[-1] == "Measured with an earlier configuration: reach-bc-0."
+
+
+def test_the_best_policies_have_columns_of_their_own() -> None:
+    cells = [cell("awac", 0, 0.4), cell("awac", 1, 0.8)]
+    for one, best in zip(cells, (0.5, 0.9), strict=True):
+        one["stages"]["offline"]["best"] = entry(best)
+    (row,) = (line for line in table(MADE, cells, []).splitlines() if "AWAC" in line)
+    assert "| 70: 50 90 |" in row
+    del cells[1]["stages"]["offline"]["best"]  # a mean over some of the seeds would be no mean
+    assert "70" not in table(MADE, cells, [])
 
 
 def test_the_figure_has_a_mark_where_each_stage_ended() -> None:
