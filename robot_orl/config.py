@@ -229,12 +229,20 @@ class DeployConfig(Schema):
         high=60,
     )
     dead_man_file: str | None = setting(None, "Touched again and again instead of the space bar held.")
+    estop_port: int | None = setting(
+        None, "A page with a STOP button is served at this port; 0: any that is free.", low=0, high=65535
+    )
+    estop_host: str = setting(
+        "127.0.0.1", "Address that it is served at; another than this machine's own demands a token."
+    )
     priority: int = setting(20, "Real-time priority asked for (SCHED_FIFO); 0 asks for none.", low=0, high=99)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dead_man_file is not None and self.dead_man_s is None:
             raise UsageError("dead_man_file= needs dead_man_s=, the time for which a touch holds")
+        if self.estop_port is None and self.estop_host != "127.0.0.1":
+            raise UsageError("estop_host= needs estop_port=, where the page with the STOP button is served")
 
 
 @dataclass

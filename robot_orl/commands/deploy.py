@@ -19,6 +19,7 @@ from robot_orl.data.store.recovery import recover
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
+from robot_orl.deploy.supervisor.stop_page import stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
@@ -40,9 +41,16 @@ def run(cfg: DeployConfig) -> None:
     stop = StopRequest(cfg.dead_man_s)
     keys = terminal()
     with stop_on_signals(stop):  # until all is on the disk: a second Ctrl-C must not cost the record
-        with stop_sources(stop, keys, cfg.estop_file, cfg.dead_man_file):
+        with (
+            stop_sources(stop, keys, cfg.estop_file, cfg.dead_man_file),
+            stop_page(stop, cfg.estop_port, cfg.estop_host) as page,
+        ):
+            if page is not None:
+                out.print(f"STOP button: {page.url}", soft_wrap=True)
             _await_dead_man(cfg, stop, keys)
             figures, failure = _control(cfg, bundle, robot, stop)
+            if page is not None:
+                page.over(figures["fault"] or figures["stop_reason"] or "all of its time was used")
         _write(file, figures)
     print_deployment(figures)
     if figures["journal"]:

@@ -1,7 +1,6 @@
 """The page of a real run in a real browser, at the widths of a phone and of a desk, light and dark."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from browsers import chromium
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
@@ -20,7 +20,6 @@ from robot_orl.tasks import TaskConfig, make_env
 from robot_orl.training.runs.run import Run
 
 pytestmark = pytest.mark.e2e
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 SMALL = ["agent.hidden=[64,64]", "steps=300", "eval_every=100", "eval_episodes=2", "final_episodes=5"]
 
 
@@ -43,15 +42,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no browser: neither CHROMIUM in the environment nor chromium or google-chrome on PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu"]
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 700, 1280])

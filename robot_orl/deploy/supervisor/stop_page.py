@@ -165,9 +165,9 @@ def stop_page(stop: StopRequest, port: int | None, host: str = "127.0.0.1") -> I
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=64)  # type: ignore[arg-type]
+        return socket.create_server(address[:2], family=family, backlog=64)
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or str(error)
+        said = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
         raise UsageError(f"no page can be served at estop_host={host} estop_port={port}: {said}") from error
 
 
@@ -176,9 +176,7 @@ def _named(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     if address.is_unspecified:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect(
-                    ("192.0.2.1", 9)
-                )  # sends nothing; tells our address
+                probe.connect(("192.0.2.1", 9))  # sends nothing; tells our address
                 return str(probe.getsockname()[0])
             except OSError:
                 return socket.gethostname()

@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
         if path not in ("/", "/state"):
             self._answer(404, "no such page")
         elif not self._is_for_us():
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(413, "too large")
             return
         self.rfile.read(int(size))
-        if urlsplit(self.path).path != "/stop":
+        if self.path != "/stop":
             self._answer(404, "no such page")
         elif not (self._is_for_us() and self._is_from_us() and self._has_token()):
             self._answer(403, "not from there, or not without the token")
