@@ -107,7 +107,7 @@ class ServoArm:
         self._readings.turns = np.array(turns, np.int64)
         self._goals = {servo: tables[j].raw(_X["goal_position"]) for j, servo in self.cfg.ids.items()}
         self._temperature_limits = [float(table.raw(_X["temperature_limit"])) for table in tables.values()]
-        state = self._bus.retrying(partial(self._read_state, is_first=True))
+        state = self._bus.retrying(lambda: self._readings.confirmed(None))
         beyond = np.maximum(self._range[:, 0] - state.positions, state.positions - self._range[:, 1])
         worst = int(np.argmax(beyond))
         if beyond[worst] > OUTSIDE_RAD:
@@ -117,6 +117,14 @@ class ServoArm:
                 f"{low:.2f} .. {high:.2f}: is it this arm's? run `robot-orl calibrate`"
             )
         self.state = state
+        self._believe_near_goals()
+
+    def _believe_near_goals(self) -> None:
+        """A joint that is far from its goal is held back, or the goal was misread: it goes on from itself."""
+        assert self.state is not None
+        is_far = np.abs(self.goals() - self.state.positions) > self.cfg.blocked_rad
+        here = self._raws(self.state.positions)
+        self._goals |= {servo: here[servo] for servo, far in zip(self._ids, is_far, strict=True) if far}
 
     def goals(self) -> Array:
         """(J,) rad: where the servos were last sent."""
@@ -138,9 +146,12 @@ class ServoArm:
         return self.state
 
     def read_patiently(self) -> JointState:
-        """Like `read`, where no tick is to be kept: asked several times, with growing patience."""
+        """Where no tick is to be kept: asked several times, with growing patience, until two answers agree.
+
+        What the arm holds at, or drives from, is made of it. Raises: as `read`.
+        """
         self._reopen()
-        self.state = self._bus.retrying(self._read_state)
+        self.state = self._bus.retrying(lambda: self._readings.confirmed(self.state))
         return self.state
 
     def goto(self, targets: Array) -> Array:
@@ -162,8 +173,8 @@ class ServoArm:
 
     def torque_on(self) -> None:
         """Every joint holds where it is. Goals first: a servo drives to its goal when the torque comes on."""
-        self.state = self._bus.retrying(self._read_state)
-        self._goals = self._raws(self.state.positions)
+        state = self.read_patiently()
+        self._goals = self._raws(state.positions)
         self._write_each(_X["goal_position"], self._goals)
         self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 1))
         self.is_torque_on = True
@@ -242,9 +253,8 @@ class ServoArm:
             raise
         self.reconnections += 1
 
-    def _read_state(self, is_checkup: bool = False, is_first: bool = False) -> JointState:
-        """is_first: of a connection, before which the joints may have moved anywhere."""
-        state, blocks = self._readings.read(None if is_first else self.state, is_checkup)
+    def _read_state(self, is_checkup: bool) -> JointState:
+        state, blocks = self._readings.read(self.state, is_checkup)
         if is_checkup:
             self._check_up(blocks)
         return state
@@ -257,7 +267,7 @@ class ServoArm:
             if servo in self._readings.excused or watchdog == self._armed:
                 continue
             who = self._bus.who(servo)
-            if watchdog == TRIPPED:
+            if watchdog == TRIPPED and self._bus.read(servo, _X["bus_watchdog"]) == TRIPPED:
                 raise WatchdogTripped(
                     f"{who} heard nothing for {self.cfg.watchdog_s:g} s and stopped by itself"
                 )

@@ -1,7 +1,6 @@
 """Slow moves of an arm of servos: home, rest pose, and holding wherever something is in the way."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from robot_orl.deploy.dynamixel.arm import TorqueLost, WatchdogTripped
 from robot_orl.deploy.dynamixel.bus import BadPacket
+from robot_orl.deploy.dynamixel.paths import MOVE_HZ, NoWay, Paths
 from robot_orl.deploy.dynamixel.port import PortLost
 from robot_orl.deploy.dynamixel.readings import JointState
 from robot_orl.deploy.dynamixel.setup import HardwareFault
@@ -16,7 +16,6 @@ from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.errors import RunError
 from robot_orl.types import Array
 
-MOVE_HZ = 50.0  # of the targets of a slow move
 SETTLE_S = 1.0  # within which a joint arrives after the last of them
 STILL_RAD = 0.004  # a joint that moves by less from one target to the next has come to rest
 BLOCKED_TICKS = 15  # so many in a row may a joint be too far behind
@@ -121,18 +120,22 @@ class Mover(Generic[ArmT]):
         self.targets = self.arm.goals()
         self.bad_ticks = 0
 
-    def move(self, pose: Array, speed: Array) -> bool:
-        """All joints together to a pose, (J,) rad. Returns False if told to stop; then it holds.
+    def move(self, pose: Array, paths: Paths) -> bool:
+        """To a pose, (J,) rad. Returns False if told to stop; then it holds.
 
-        speed: (J,) rad/s, of each joint at most.
-
-        Raises: Blocked: a joint fell behind or did not arrive, and they hold.  RunError: as `refresh`.
+        Raises: Blocked: a joint fell behind or did not arrive, or the tool may not pass, and they hold.
+            RunError: as `refresh`.
         """
+        try:
+            way = paths.between(self.targets, pose)
+        except NoWay as error:
+            self._hold()
+            raise Blocked(str(error)) from error
         live = ~np.array(self.arm.limp)
         period_ns = round(NS_PER_S / MOVE_HZ)
         deadline_ns, behind, is_sent = self._clock.now_ns(), 0, False
         settling = [pose] * round(SETTLE_S * MOVE_HZ)
-        for target in [*_ramp(self.targets, pose, speed), *settling]:
+        for target in [*way, *settling]:
             if self._should_stop():
                 self._hold()
                 return False
@@ -165,8 +168,8 @@ class Mover(Generic[ArmT]):
             self.arm.read_patiently()
             self._hold()
 
-    def park(self, poses: list[Array], speed: Array) -> None:
-        """Through the poses to the last of them, and there the torque goes off. speed: as of `move`.
+    def park(self, poses: list[Array], paths: Paths) -> None:
+        """Through the poses to the last of them, and there the torque goes off.
 
         Raises: RunError: it did not get there, and holds.
         """
@@ -174,7 +177,7 @@ class Mover(Generic[ArmT]):
         self.arm.excuse_failing()
         self.begin()
         for pose in poses:
-            if not self.move(pose, speed):
+            if not self.move(pose, paths):
                 raise RunError("it was told to stop on the way to its rest pose")
         self.arm.torque_off()
 
@@ -196,16 +199,3 @@ class Mover(Generic[ArmT]):
                 if self._clock.now_ns() > end_ns:
                     raise
             self._clock.sleep_until(self._clock.now_ns() + round(KNOCK_S * NS_PER_S))
-
-
-def _ramp(start: Array, end: Array, speed: Array) -> Iterator[Array]:
-    """Targets of a move that begins and ends gently, (J,) rad, MOVE_HZ a second; `end` is left to the caller.
-
-    speed: (J,) rad/s, at most; the joint with the longest way by its speed sets the pace.
-    """
-    way = end - start
-    seconds = 1.5 * (np.abs(way) / speed).max()  # a smooth step is 1.5 times as steep midway
-    count = math.ceil(seconds * MOVE_HZ)
-    for tick in range(1, count):
-        share = tick / count
-        yield start + way * share**2 * (3 - 2 * share)

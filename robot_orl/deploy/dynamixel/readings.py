@@ -19,6 +19,7 @@ STATE, HEALTH = _X["present_current"], _X["bus_watchdog"]  # where the two block
 END = _X["present_temperature"].end
 FASTEST_RAD_S = 15.0  # no joint of these servos turns faster, pushed or not
 JUMP_MARGIN_RAD = 0.2
+AGREE_RAD = 0.1  # two readings, one right after the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,32 +65,53 @@ class Readings:
         columns = np.array([measure(blocks[servo]) for servo, measure in self._measures])
         ticks, velocities, currents, temperatures = columns.T
         state = JointState(self.angles(ticks), velocities, currents, temperatures, asked_ns)
+        self._check_speeds(state)
         if before is not None:
-            self._check_jump(before, state)
+            reach = FASTEST_RAD_S * (state.t_ns - before.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+            self._check_jump(before, state, reach)
         return state, blocks
+
+    def confirmed(self, before: JointState | None) -> JointState:
+        """A reading that another one bears out: where an arm holds must not hang on a single packet.
+
+        Raises: as `read`.
+        """
+        first, _ = self.read(before)
+        second, _ = self.read(first)
+        self._check_jump(first, second, AGREE_RAD)
+        return second
 
     def angles(self, ticks: Array) -> Array:
         """(J,) as the servos count -> rad."""
         angles: Array = angles_of(ticks - TICKS_PER_TURN * self.turns)
         return angles
 
-    def _check_jump(self, before: JointState, state: JointState) -> None:
-        """A checksum of 16 bits lets one broken packet in 65,536 through."""
-        reach = FASTEST_RAD_S * (state.t_ns - before.t_ns) / NS_PER_S + JUMP_MARGIN_RAD
+    # A checksum of 16 bits lets one broken packet in 65,536 through.
+
+    def _check_jump(self, before: JointState, state: JointState, reach: float) -> None:
         jumps = np.abs(state.positions - before.positions)
         if (jumps > reach).any():
-            self._bus.counts["implausible"] += 1
-            joint = list(self._servos)[int(np.argmax(jumps))]
-            raise BadPacket(
-                f"{joint} reports a jump of {jumps.max():.2f} rad, which no joint can make", "corrupt"
-            )
+            raise self._implausible(jumps, f"a jump of {jumps.max():.2f} rad")
+
+    def _check_speeds(self, state: JointState) -> None:
+        speeds = np.abs(state.velocities)
+        if (speeds > FASTEST_RAD_S).any():
+            raise self._implausible(speeds, f"a speed of {speeds.max():.3g} rad/s")
+
+    def _implausible(self, sizes: Array, what: str) -> BadPacket:
+        self._bus.counts["implausible"] += 1
+        joint = list(self._servos)[int(np.argmax(sizes))]
+        return BadPacket(f"{joint} reports {what}, which no joint can make", "corrupt")
 
     def _check_alerts(self, blocks: Mapping[int, Block]) -> None:
         for servo in self._ids:
-            if blocks[servo].has_alert and servo not in self.excused:
-                status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
+            if not blocks[servo].has_alert or servo in self.excused:
+                continue
+            status = self._bus.retrying(partial(self._bus.read, servo, _X["hardware_error_status"]))
+            if status:
                 told = f"{self._bus.who(servo)}: {in_words(status)}; then restart it with robot.reboot=true"
                 raise HardwareFault(told)
+            self._bus.counts["implausible"] += 1  # a bit of a broken packet
 
 
 def _measure_of(servo: ServoConfig) -> Callable[[Block], tuple[float, float, float, float]]:

@@ -30,6 +30,7 @@ from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
+from robot_orl.deploy.dynamixel.paths import Paths
 from robot_orl.deploy.dynamixel.port import (
     BusPort,
     MakePort,
@@ -117,10 +118,9 @@ class DynamixelRobot:
             return Calibration.load(Path(self.cfg.calibration), self.cfg.ids)
         return Calibration.as_in_model(self.cfg.arm, self.cfg.ids, np.asarray(self._task.joint_range))
 
-    def _move_speed(self) -> Array:
-        """(J,) rad/s: of homing and parking."""
-        limit = self.limits.of_joints("max_speed_rad_s", len(self.joints))
-        return np.minimum(self.cfg.move_speed_rad_s, limit)
+    def _paths(self) -> Paths:
+        """Of homing and parking."""
+        return Paths(self.limits, len(self.joints), self.cfg.move_speed_rad_s, self._task.tool_position)
 
     def _action_steps(self) -> Array:
         """(J,) rad: by how much action 1 moves each target, which tells what action a target was."""
@@ -172,7 +172,7 @@ class DynamixelRobot:
         mover.begin()
         self._blocked = None
         try:
-            arrived = mover.move(self._poses.home, self._move_speed())
+            arrived = mover.move(self._poses.home, self._paths())
         except Blocked as error:
             self._blocked = error
             raise
@@ -282,7 +282,7 @@ class DynamixelRobot:
                 raise RunError("it has no rest_pose")
             if self._blocked is not None:  # the way to the rest pose leads past it
                 raise self._blocked
-            mover.park([self._poses.home, self._poses.rest], self._move_speed())
+            mover.park([self._poses.home, self._poses.rest], self._paths())
         except RunError as error:
             self._has_told = True
             raise RunError(f"{self.name} {_how_left(mover.arm)} ({error})") from error

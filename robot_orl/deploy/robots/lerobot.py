@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
+from robot_orl.deploy.dynamixel.paths import Paths
 from robot_orl.deploy.dynamixel.poses import Poses
 from robot_orl.deploy.lerobot_link.arm import LerobotArm, Tolerances
 from robot_orl.deploy.lerobot_link.link import Hello, Link, Server, connect
@@ -52,6 +53,11 @@ class LerobotConfig(Schema):
     calibration_dir: str | None = setting(None, "where LeRobot keeps its calibrations; null: its own place")
     options: dict[str, Any] = setting(
         factory=dict, help="more of LeRobot's own: {use_degrees: true} is --robot.use_degrees=true"
+    )
+    registers: dict[str, int] = setting(
+        factory=dict,
+        help="MOTOR.REGISTER: number, by LeRobot's names, written once it has set its motors up: the gains of "
+        "the model in which policies learn",
     )
     joints: dict[str, LerobotJoint] = setting(
         factory=dict, help="how LeRobot's motors turn the joints, in the task's order"
@@ -82,7 +88,12 @@ class LerobotConfig(Schema):
     start_s: float = setting(
         120.0, "how long LeRobot may take to load and to connect", unit="s", low=1, high=3600
     )
-    priority: int = setting(10, "real-time priority that the server asks for; 0: none", low=0, high=99)
+    priority: int = setting(
+        5,
+        "real-time priority that the server asks for, below a virtual arm's: its bus waits busily; 0: none",
+        low=0,
+        high=99,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +107,7 @@ class LerobotConfig(Schema):
         said = {"type": self.type, "id": self.id, "port": self.port, "calibration_dir": self.calibration_dir}
         given = {name: value for name, value in {**said, **self.options}.items() if value is not None}
         own = [f"--watchdog-s={self.watchdog_s:g}", f"--priority={self.priority}"]
+        own += [f"--register={place}={value}" for place, value in self.registers.items()]
         return own + [f"--robot.{name}={value}" for name, value in given.items()]
 
 
@@ -181,7 +193,7 @@ class LerobotRobot:
         mover.begin()
         self._blocked = None
         try:
-            arrived = mover.move(self._poses.home, self._move_speed())
+            arrived = mover.move(self._poses.home, self._paths())
         except Blocked as error:
             self._blocked = error
             raise
@@ -272,7 +284,7 @@ class LerobotRobot:
             raise RunError(f"{self.name} has no rest_pose, and holds its pose")
         if self._blocked is not None:  # the way to the rest pose leads past it
             raise self._blocked
-        mover.park([self._poses.home, self._poses.rest], self._move_speed())
+        mover.park([self._poses.home, self._poses.rest], self._paths())
 
     # --- beneath --------------------------------------------------------------------------------------
 
@@ -281,10 +293,9 @@ class LerobotRobot:
             raise RunError(f"{self.name}: is not connected")
         return self._mover
 
-    def _move_speed(self) -> Array:
-        """(J,) rad/s: of homing and parking."""
-        limit = self.limits.of_joints("max_speed_rad_s", len(self.joints))
-        return np.minimum(self.cfg.move_speed_rad_s, limit)
+    def _paths(self) -> Paths:
+        """Of homing and parking."""
+        return Paths(self.limits, len(self.joints), self.cfg.move_speed_rad_s, self._model.tool_position)
 
     def _observe_now(self) -> None:
         state = self._connected().state
