@@ -43,6 +43,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -342,6 +343,24 @@ def open_robot(words: list[str]) -> Any:
     return robot
 
 
+def write_registers(robot: Any, words: Sequence[str]) -> None:
+    """After LeRobot has configured its motors. words: MOTOR.REGISTER=NUMBER, by LeRobot's names.
+
+    Raises: ValueError: no such motor or register, or this robot has no bus of motors.
+    """
+    for word in words:
+        try:
+            place, value = word.split("=")
+            motor, register = place.split(".")
+            write = partial(robot.bus.write, register, motor, int(value), normalize=False)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"register {word} is none of this robot's") from error
+        try:
+            tried(write)
+        except KeyError as error:
+            raise ValueError(f"register {word} is none of this robot's: {error}") from error
+
+
 def _register_types() -> None:
     """Import every robot of LeRobot, so that each registers its type, where its packages are there."""
     import importlib
@@ -389,6 +408,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--socket", required=True, help="path of the socket; made here, removed at the end")
     parser.add_argument("--watchdog-s", type=float, default=0.2, help="silent clients stop the robot [s]")
     parser.add_argument("--priority", type=int, default=0, help="of SCHED_FIFO; 0: none is asked for")
+    parser.add_argument(
+        "--register", action="append", default=[], help="MOTOR.REGISTER=NUMBER, written once it is connected"
+    )
     parser.add_argument("--once", action="store_true", help="end with the first client")
     own, rest = parser.parse_known_args(words)
     if own.once and hasattr(os, "sched_setaffinity"):  # our client may have a processor of its own
@@ -411,6 +433,7 @@ def _open_and_serve(
 ) -> int:
     try:
         served = Served(open_robot(words), own.watchdog_s)
+        write_registers(served.robot, own.register)
         served.look()
     except Exception as error:
         print(in_words(error), file=sys.stderr)
