@@ -98,9 +98,9 @@ class Eye:
     """Draws a scene as its camera sees it."""
 
     def __init__(self, scene: str) -> None:
-        self._model = scene_with_camera(scene)
-        self._data = mujoco.MjData(self._model)
-        self._renderer = mujoco.Renderer(self._model, HEIGHT, WIDTH)
+        self.model = scene_with_camera(scene)
+        self._data = mujoco.MjData(self.model)
+        self._renderer = mujoco.Renderer(self.model, HEIGHT, WIDTH)
         for flag in (
             mujoco.mjtRndFlag.mjRND_SHADOW,
             mujoco.mjtRndFlag.mjRND_REFLECTION,
@@ -113,11 +113,14 @@ class Eye:
     def look(self, qpos: Array) -> Array:
         """(H, W, 3) uint8, red first."""
         self._data.qpos[:] = qpos
-        mujoco.mj_kinematics(self._model, self._data)
-        mujoco.mj_camlight(self._model, self._data)
+        mujoco.mj_kinematics(self.model, self._data)
+        mujoco.mj_camlight(self.model, self._data)
         self._renderer.update_scene(self._data, "virtual", self._hidden)
         frame: Array = self._renderer.render()
         return frame
+
+    def close(self) -> None:
+        self._renderer.close()
 
 
 class Frames:
