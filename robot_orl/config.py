@@ -236,6 +236,9 @@ class DeployConfig(Schema):
         "127.0.0.1", "Address that it is served at; another than this machine's own demands a token."
     )
     priority: int = setting(20, "Real-time priority asked for (SCHED_FIFO); 0 asks for none.", low=0, high=99)
+    one_process: bool = setting(
+        False, "Policy and recorder run in the robot's own process instead of one each, as for a debugger."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,16 +9,10 @@ from typing import Any
 
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
-from robot_orl.data.store.background import BackgroundWriter
-from robot_orl.data.store.journal import Journals
-from robot_orl.data.store.layout import DATASET_FILE
-from robot_orl.data.store.place import location
-from robot_orl.data.store.places import place_at
-from robot_orl.data.store.reader import Dataset
-from robot_orl.data.store.recovery import recover
-from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run as control
+from robot_orl.deploy.processes.hosting import Hosts, beside, here
+from robot_orl.deploy.processes.recording import Records
 from robot_orl.deploy.supervisor.stop_page import stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
 from robot_orl.errors import RunError, UsageError
@@ -96,10 +90,11 @@ def _control(
     cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest
 ) -> tuple[dict[str, Any], str | None]:
     """The figures, and why episodes could not be recorded, or None."""
-    writer, first = _recording(cfg, bundle, robot)
+    hosts = _hosts(cfg, bundle, robot, stop)
     ticks = round(cfg.duration_s * bundle.spec.control_hz)
-    failure = None
     try:
+        if hosts.cut_off:
+            out.print(f"{cfg.record}: {hosts.cut_off}")
         with DetachedBar(f"deploy: {robot.name}", ticks) as bar:
 
             def show(done: int, total: int) -> None:
@@ -109,34 +104,36 @@ def _control(
                 robot,
                 bundle,
                 duration_s=cfg.duration_s,
-                writer=writer,
-                seed=deployment_seed(cfg.seed, first),
+                seed=deployment_seed(cfg.seed, hosts.episodes),
                 realtime_priority=cfg.priority or None,
+                cpu=hosts.cpu,
                 on_tick=show,
                 stop=stop,
+                asking=hosts.asking,
+                recording=hosts.recording,
+                processes=hosts.processes,
             )
-    finally:
-        try:
-            if writer is not None:
-                writer.close()
-        except RunError as error:
-            failure = str(error)
-    failed = writer.journals.told() if writer is not None and writer.journals is not None else None
-    return report.to_dict() | {"journal": failed, "config": asdict(cfg)}, failure
+    except BaseException:
+        hosts.kill()
+        raise
+    journal, failure = hosts.close()
+    return report.to_dict() | {"journal": journal, "config": asdict(cfg)}, failure
 
 
-def _recording(cfg: DeployConfig, bundle: Bundle, robot: Robot) -> tuple[BackgroundWriter | None, int]:
-    """The writer, if something is to be recorded, and how many episodes there are already."""
-    if cfg.record is None:
-        return None, 0
-    path = location(cfg.record)
-    made_by = robot.spec, "deploy", asdict(cfg), bundle.task_kwargs
-    writer = SegmentWriter(path, *made_by)
-    if cut_off := recover(path).summary():
-        out.print(f"{path}: {cut_off}")
-    known = place_at(path).has(DATASET_FILE)
-    first = len(Dataset.open(path, allow_empty=True).records) if known else 0
-    return BackgroundWriter(writer, Journals(path, *made_by)), first
+def _hosts(cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest) -> Hosts:
+    """Who answers and who records: as asked for, and as this system can."""
+    records = None
+    if cfg.record is not None:
+        task, policy_hash = bundle.task_kwargs, bundle.policy_hash
+        records = Records(cfg.record, robot.spec, policy_hash, asdict(cfg), task)
+    if cfg.one_process or not hasattr(os, "eventfd"):
+        return here(bundle, records)
+    return beside(
+        bundle,
+        records,
+        priority=cfg.priority or None,
+        should_stop=lambda: stop.is_set(time.monotonic_ns()),
+    )
 
 
 def _is_writable(file: Path) -> bool:

@@ -40,7 +40,8 @@ def bundle(make_bundle: MakeBundle) -> Path:
 
 
 def words(bundle: Path, *others: object) -> list[str]:
-    return ["deploy", f"bundle={bundle}", "priority=0", *map(str, others)]
+    """In one process, which is what monkeypatch reaches, and fast."""
+    return ["deploy", f"bundle={bundle}", "priority=0", "one_process=true", *map(str, others)]
 
 
 def told(bundle: Path) -> dict[str, Any]:
@@ -252,7 +253,10 @@ def test_the_figures_hold_what_was_asked_for(bundle: Path, tmp_path: Path) -> No
         "estop_file": None,
         "dead_man_s": None,
         "dead_man_file": None,
+        "estop_port": None,
+        "estop_host": "127.0.0.1",
         "priority": 0,
+        "one_process": True,
     }
 
 

@@ -1,18 +1,17 @@
 """The rows of the three rings of a deployment. D signals of an observation, A of an action.
 
-question   main -> policy      number | asked_ns | flat (D,)
-answer     policy -> main      number | began_ns | ended_ns | answer, see `answers.AnswerLayout`
-step       main -> recorder    kind | seed | t_ns | reward | success | safety | ends | reason
-                               | proposed (A,) | executed (A,) | flat (D,) | state (S,)
+    question   main -> policy      number | asked_ns | flat (D,)
+    answer     policy -> main      number | began_ns | ended_ns | answer, see `answers.AnswerLayout`
+    step       main -> recorder    kind | seed | t_ns | reward | success | safety | ends | reason
+                                   | proposed (A,) | executed (A,) | flat (D,) | state (S,)
 
 int64, reward and state float64, the rest float32, all as C would align it. Of a step row
 
-kind      filled                                          says
-HOME      seed                                            an episode is about to begin
-BEGIN     flat, state                                     what was seen at its start
-STEP      t_ns .. ends, proposed .. state                 an action, and what was seen after it
-MARK      safety                                          bits for the last step
-END       reason, success (at the end, and at any step)   the episode is over
+    kind      filled                                    says
+    BEGIN     seed, flat, state                         an episode begins: what was seen there
+    STEP      t_ns .. ends, proposed .. state           an action, and what was seen after it
+    MARK      safety                                    bits for the last step
+    END       reason                                    the episode is over
 
 ends is 1 for terminated, 2 for truncated; success -1 where it is not known; S is 0 without a simulator.
 """
@@ -29,11 +28,10 @@ _I, _F = np.dtype("<i8"), np.dtype("<f4")
 
 
 class Kind(IntEnum):
-    HOME = 0
-    BEGIN = 1
-    STEP = 2
-    MARK = 3
-    END = 4
+    BEGIN = 0
+    STEP = 1
+    MARK = 2
+    END = 3
 
 
 def question_row(observation_size: int) -> np.dtype[Any]:
@@ -53,7 +51,7 @@ def step_row(observation_size: int, action_size: int, state_size: int) -> np.dty
         ("seed", _I),
         ("t_ns", _I),
         ("reward", "<f8"),
-        ("success", _I, (2,)),
+        ("success", _I),
         ("safety", _I),
         ("ends", _I),
         ("reason", f"S{REASON_BYTES}"),
