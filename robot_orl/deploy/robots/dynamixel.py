@@ -22,7 +22,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import gymnasium
 import numpy as np
 
 from robot_orl.deploy.dynamixel.arm import ServoArm
@@ -41,13 +40,13 @@ from robot_orl.deploy.dynamixel.port import (
 )
 from robot_orl.deploy.dynamixel.poses import Poses
 from robot_orl.deploy.robots.bench import Bench
-from robot_orl.deploy.robots.joint_task import JointTask, joint_task
+from robot_orl.deploy.robots.task_body import TaskBody
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.progress import console
 from robot_orl.registry import register
-from robot_orl.tasks import TaskConfig, make_env, task_env
+from robot_orl.tasks import TaskConfig
 from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
 
 if TYPE_CHECKING:
@@ -82,31 +81,22 @@ class DynamixelRobot:
         self.should_stop: Callable[[], bool] = lambda: False
         self._clock = clock or RealClock()
         self._make_port = make_port
-        self._env: gymnasium.Env = make_env(task)
         self._sensor = sensor or _sensor_of(cfg.object)
         self._bench = Bench(cfg.world)
-        self._task: JointTask = joint_task(self._env, cfg.arm, self._sensor is not None)
-        self._task_env = task_env(self._env)
-        self.spec = self._task_env.task_spec
         self.joints = tuple(cfg.servos)
         self.servo_hz = cfg.servo_hz
-        if self.joints != tuple(self._task.joints):
-            raise UsageError(
-                f"{cfg.arm}: its servos are {', '.join(self.joints) or 'none'}; {task.name} has the joints "
-                f"{', '.join(self._task.joints)}, in this order"
-            )
+        self._body = TaskBody(task, cfg.arm, self.joints, sees_object=self._sensor is not None)
+        self._task = self._body.model
+        self.spec = self._body.spec
         self._calibration = self._calibrated()
         self._poses = Poses.of(self.joints, self._task.home_pose, cfg.rest_pose)
         self._range = self._poses.common_range(self._calibration.ranges(), np.asarray(self._task.joint_range))
         self.limits = cfg.limits.tightened_by(_within(self._range))
         self._poses.check(self.limits, self._task.tool_position)
-        self._steps = self._action_steps()
         self._arm: ServoArm | None = None
         self._mover: Mover | None = None
-        self._goal = self._task.sample_goal(0)
         self._obs: Observation | None = None  # the latest, since homing
         self._obs_ns = 0
-        self._planned: tuple[Array, Array] | None = None  # an action and the targets that it asks for
         self._holding = True
         self._blocked: Blocked | None = None  # on the way home: what is in the way is there still
         self._has_told = False  # how an arm that does not lie down is left
@@ -121,14 +111,6 @@ class DynamixelRobot:
     def _paths(self) -> Paths:
         """Of homing and parking."""
         return Paths(self.limits, len(self.joints), self.cfg.move_speed_rad_s, self._task.tool_position)
-
-    def _action_steps(self) -> Array:
-        """(J,) rad: by how much action 1 moves each target, which tells what action a target was."""
-        if self.spec.action_size != len(self.joints):
-            raise UsageError(f"{self.spec.task}: an action moves something else than one joint each")
-        middle = np.asarray(self._task.joint_range, float).mean(1)  # at the end of its range it moves by 0
-        steps: Array = self._task.next_targets(np.ones(len(middle)), middle, middle) - middle
-        return steps
 
     @property
     def counts(self) -> dict[str, int]:
@@ -167,7 +149,7 @@ class DynamixelRobot:
         mover = self._connected()
         self._poses.check(self.limits, self._task.tool_position)
         self._bench.judge()
-        self._goal = self._task.sample_goal(seed)
+        self._body.goal = self._task.sample_goal(seed)
         self._has_told = False
         mover.begin()
         self._blocked = None
@@ -199,11 +181,7 @@ class DynamixelRobot:
 
     def outcome(self) -> Outcome:
         """Of the latest observation, by the task's own reward."""
-        spec = self.spec
-        if self._obs is None or spec.achieved_goal is None or spec.desired_goal is None:
-            return Outcome()
-        reward = float(self._task_env.reward_for(self._obs[spec.achieved_goal], self._obs[spec.desired_goal]))
-        return Outcome(reward=reward, success=reward == 0)
+        return self._body.outcome(self._obs)
 
     def stop(self) -> None:
         """Hold the present position. Raises: PortLost: nothing can be sent; the watchdog stops the servos."""
@@ -216,7 +194,7 @@ class DynamixelRobot:
         self._holding = True
         mover, self._mover = self._mover, None
         with ExitStack() as closing:  # each of them, whatever another one raises
-            closing.callback(self._env.close)
+            closing.callback(self._body.close)
             closing.callback(self._bench.close)
             if self._sensor is not None:
                 closing.callback(self._sensor.close)
@@ -246,29 +224,22 @@ class DynamixelRobot:
     def plan(self, action: Array) -> Array:
         """(A,) in [-1, 1] -> the targets that it asks for, (J,) rad. Moves nothing."""
         mover = self._connected()
-        clipped = np.clip(np.asarray(action, np.float32), -1, 1)
-        wanted = self._task.next_targets(clipped, mover.targets, mover.state.positions)
-        targets = np.clip(wanted, self._range[:, 0], self._range[:, 1])
-        self._planned = clipped, targets
-        return targets
+        return self._body.plan(action, mover.targets, mover.state.positions, self._range)
 
     def command(self, targets: Array) -> Array:
         """Send the joints to their targets, (J,) rad; returns the action that this was, (A,) float32."""
         mover = self._connected()
         if self._holding:
             raise RunError(f"{self.name}: is stopped; home it first")
-        before, planned = mover.targets, self._planned
-        self._planned = None
+        before = mover.targets
         with suppress(PortLost):  # `observe` counts what is not answered
             mover.arm.set_watchdog(True)
         mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
-        if planned is not None and np.array_equal(planned[1], mover.targets):
-            return planned[0]
-        return self.action_between(before, mover.targets)
+        return self._body.action_of(before, mover.targets)
 
     def action_between(self, before: Array, targets: Array) -> Array:
         """The action that moved the targets from the one to the other, (J,) rad -> (A,) float32."""
-        return np.clip((targets - before) / self._steps, -1, 1).astype(np.float32)
+        return self._body.action_between(before, targets)
 
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there the torque goes off.
@@ -319,7 +290,7 @@ class DynamixelRobot:
         seen = self._sensor.read() if self._sensor is not None else None
         position = None if seen is None else seen.position_m
         self._obs = self._task.observation_of(
-            state.positions, state.velocities, targets, self._goal, position
+            state.positions, state.velocities, targets, self._body.goal, position
         )
         self._obs_ns = state.t_ns if seen is None else min(state.t_ns, seen.t_ns)
 

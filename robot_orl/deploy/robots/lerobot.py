@@ -56,8 +56,8 @@ class LerobotConfig(Schema):
     )
     registers: dict[str, int] = setting(
         factory=dict,
-        help="MOTOR.REGISTER: number, by LeRobot's names, written once it has set its motors up: the gains of "
-        "the model in which policies learn",
+        help="MOTOR.REGISTER: number, by LeRobot's names, written once it has set its motors up: "
+        "the gains of the model in which policies learn",
     )
     joints: dict[str, LerobotJoint] = setting(
         factory=dict, help="how LeRobot's motors turn the joints, in the task's order"
@@ -87,6 +87,13 @@ class LerobotConfig(Schema):
     max_bad_ticks: int = setting(5, "so many ticks in a row without an answer are a fault", low=1, high=1000)
     start_s: float = setting(
         120.0, "how long LeRobot may take to load and to connect", unit="s", low=1, high=3600
+    )
+    servo_hz: float | None = setting(
+        None,
+        "how often the targets move on, a multiple of the policy's rate; null: as often",
+        unit="Hz",
+        low=1,
+        high=500,
     )
     priority: int = setting(
         5,
@@ -124,6 +131,7 @@ class LerobotRobot:
         self.name = f"lerobot {cfg.type}"
         self.should_stop: Callable[[], bool] = lambda: False
         self.joints = tuple(cfg.joints)
+        self.servo_hz = cfg.servo_hz
         self._clock = clock or RealClock()
         self._body = TaskBody(task, self.name, self.joints, sees_object=False)
         self._model = self._body.model
@@ -272,6 +280,10 @@ class LerobotRobot:
         mover.arm.set_watchdog(True)
         mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
         return self._body.action_of(before, mover.targets)
+
+    def action_between(self, before: Array, targets: Array) -> Array:
+        """The action that moved the targets from the one to the other, (J,) rad -> (A,) float32."""
+        return self._body.action_between(before, targets)
 
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there LeRobot disconnects.

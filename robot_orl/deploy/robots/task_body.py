@@ -54,6 +54,10 @@ class TaskBody:
         planned, self._planned = self._planned, None
         if planned is not None and np.array_equal(planned[1], targets):
             return planned[0]
+        return self.action_between(before, targets)
+
+    def action_between(self, before: Array, targets: Array) -> Array:
+        """The action, (A,) float32, that moves targets from the one to the other, (J,) rad. Pure."""
         return np.clip((targets - before) / self._steps, -1, 1).astype(np.float32)
 
     def outcome(self, obs: Observation | None) -> Outcome:
