@@ -12,7 +12,8 @@ from robot_orl.errors import UsageError
 from robot_orl.tasks import TaskConfig
 from robot_orl.types import Signal, Spec
 
-SPEC = Spec("arm_lift", {"observation": (Signal("x", "m"),)}, (Signal("a", "1", -1.0, 1.0),), 50.0, 150)
+ACTION = (Signal("a", "1", -1.0, 1.0),)
+SPEC = Spec("arm_lift", {"observation": (Signal("object_pos_x", "m"),)}, ACTION, 50.0, 150)
 CFG = DemoConfig(task=TaskConfig("arm_lift"), robot="koch", episodes=20, steps=300, env_steps=400)
 
 
@@ -60,6 +61,13 @@ def test_a_deployment_finds_what_the_virtual_arm_beside_it_makes(path: list[Stag
             assert words["robot.object.source"] == f"{arm['camera']}/stream"
             assert words["robot.object.intrinsics"] == f"{arm['camera']}/camera.yaml"
             assert words["robot.object.hand_eye"] == f"{arm['camera']}/hand_eye.yaml"
+
+
+def test_a_task_without_an_object_needs_no_camera() -> None:
+    spec = Spec("arm_reach", {"observation": (Signal("tool_pos_x", "m"),)}, ACTION, 50.0, 100)
+    for stage in stages(CFG, Path("demo"), spec):
+        assert "object" not in stage.line
+        assert stage.beside is None or "camera" not in stage.beside.line
 
 
 def test_the_same_words_are_done_once_for_each_stage_and_figures_are_kept(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def _measured(
 ) -> list[Stage]:
     """Success of the run's policy in simulation and, as a bundle, through the serial protocol."""
     run, arm = root / "run", root / "arm"
+    has_object = any(s.name.startswith("object_") for group in spec.observation.values() for s in group)
     episode_s = spec.horizon / spec.control_hz
     duration_s = (ARM_EPISODES + 1) * episode_s if cfg.duration_s is None else cfg.duration_s
     return [
@@ -167,12 +168,10 @@ def _measured(
             f"deploy through the serial protocol to the virtual arm{again}, in real time",
             15 + 1.8 * duration_s,
             bundle / "deploy.json",
-            f"deploy robot={ARM} duration_s={duration_s:g} {ARM_WORDS} {CUBE}",
+            f"deploy robot={ARM} duration_s={duration_s:g} {ARM_WORDS}",
             f"robot.port={arm / 'port'}",
             f"robot.world={arm / 'world'}",
-            f"robot.object.source={arm / 'camera' / 'stream'}",
-            f"robot.object.intrinsics={arm / 'camera' / 'camera.yaml'}",
-            f"robot.object.hand_eye={arm / 'camera' / 'hand_eye.yaml'}",
+            *(_seen_by(arm / "camera") if has_object else []),
             f"bundle={bundle}",
             *([] if record is None else [f"record={record}"]),
             beside=Beside(
@@ -181,11 +180,21 @@ def _measured(
                     f"task={cfg.task.name}",
                     f"port={arm / 'port'}",
                     f"world={arm / 'world'}",
-                    f"camera={arm / 'camera'}",
+                    *([f"camera={arm / 'camera'}"] if has_object else []),
                 ],
                 arm / "virtual-arm.log",
             ),
         ),
+    ]
+
+
+def _seen_by(camera: Path) -> list[str]:
+    """camera: folder of the virtual arm's."""
+    return [
+        f"robot.object.source={camera / 'stream'}",
+        f"robot.object.intrinsics={camera / 'camera.yaml'}",
+        f"robot.object.hand_eye={camera / 'hand_eye.yaml'}",
+        *CUBE.split(),
     ]
 
 
