@@ -17,7 +17,7 @@ import envs  # noqa: F401  registers the tasks
 from robot_orl.tasks import TaskConfig, make_env, spec_of
 
 pytestmark = pytest.mark.e2e
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def bundle(make_bundle: MakeBundle) -> Path:
 
 
 @contextmanager
-def deployed(bundle: Path, *words: str) -> Iterator[tuple[Any, str]]:
-    """A minute in real time: the process, and where its button is."""
+def deployed(bundle: Path, *words: str, duration_s: int = 600) -> Iterator[tuple[Any, str]]:
+    """A run in real time: its process, and where its button is."""
     command = [sys.executable, "-m", "robot_orl.cli", "deploy", f"bundle={bundle}", "priority=0"]
-    command += ["duration_s=60", "estop_port=0", *words]
+    command += [f"duration_s={duration_s}", "estop_port=0", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with child(command, text=True, **pipes) as process:
         url = ""
@@ -83,7 +83,7 @@ def test_a_touch_on_a_phone_stops_the_robot_and_the_page_says_how_it_ended(
     assert "emergency stop, STOP was pressed in a browser at 127.0.0.1" in said
     figures = json.loads((bundle / "deploy.json").read_text())
     assert (figures["stopped_by"], figures["fault"]) == ("emergency", None)
-    assert figures["ticks"] < 60 * figures["control_hz"]
+    assert figures["ticks"] < 600 * figures["control_hz"]
 
 
 @pytest.mark.parametrize("key", ["Space", "Escape"])
@@ -111,7 +111,7 @@ def test_a_page_whose_run_was_killed_says_that_its_button_does_nothing(browser: 
 
 
 def test_a_foreign_site_can_neither_press_nor_frame_the_button(browser: Any, bundle: Path) -> None:
-    with deployed(bundle, "duration_s=5") as (process, url):
+    with deployed(bundle, duration_s=5) as (process, url):
         page = browser.new_page()
         page.route(
             "http://evil.example/",

@@ -158,6 +158,9 @@ def stop_page(stop: StopRequest, port: int | None, host: str = "127.0.0.1") -> I
     page.start()
     try:
         yield page
+    except Exception as error:
+        page.over(str(error))
+        raise
     finally:
         page.close()
 
