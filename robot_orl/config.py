@@ -206,6 +206,19 @@ class ExportConfig(Schema):
     max_observation_age_s: float | None = setting(
         None, "Older observations stop the robot; null: the robot says.", unit="s", low=0, high=60
     )
+    critic: bool = setting(True, "The critics travel with the policy, if the agent has any.")
+    alarm: bool = setting(True, "An alarm for states that are not normal travels with it.")
+    alarm_rate: float = setting(
+        1e-3,
+        "Share of normal states that raise it; one each for what is new and for hints.",
+        low=1e-6,
+        high=0.5,
+    )
+    held_out: Any = setting(
+        None,
+        "Dataset of normal runs that nothing was trained on, to set the alarm on, or a list; null: half of "
+        "the run's own successful episodes.",
+    )
 
 
 @dataclass

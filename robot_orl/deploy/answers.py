@@ -3,6 +3,7 @@
 A second policy may run beside, in the shadow: it is asked the same, and its answer is only kept.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ class Answer:
     shadow_action: (A,), what the shadow would have done.  shadow_value: what the shadow's critics say of
     it. NaN without a shadow, or without its critic.
     bundle_number: which bundle acted: 0 the first, then one more with each swap.
+    novelty: how far the observation is from normal ones; NaN where the bundle has no calibrated alarm.
+    alarm: bits of `Alarm`.
     """
 
     action: Array
@@ -29,6 +32,8 @@ class Answer:
     shadow_action: Array
     shadow_value: float
     bundle_number: int = 0
+    novelty: float = math.nan
+    alarm: int = 0
 
 
 class AnswerLayout:
@@ -40,7 +45,7 @@ class AnswerLayout:
 
     def __init__(self, action_size: int) -> None:
         self.action_size = action_size
-        self.size = 2 * action_size + 4
+        self.size = 2 * action_size + 6
 
     def pack(self, answer: Answer, row: Array) -> None:
         """Write into row (size,) float32."""
@@ -51,6 +56,8 @@ class AnswerLayout:
         row[a + 2 : 2 * a + 2] = answer.shadow_action
         row[2 * a + 2] = answer.shadow_value
         row[2 * a + 3] = answer.bundle_number
+        row[2 * a + 4] = answer.novelty
+        row[2 * a + 5] = answer.alarm
 
     def unpack(self, row: Array) -> Answer:
         """From row (size,); the answer keeps none of its memory."""
@@ -62,6 +69,8 @@ class AnswerLayout:
             shadow_action=row[a + 2 : 2 * a + 2].copy(),
             shadow_value=float(row[2 * a + 2]),
             bundle_number=int(row[2 * a + 3]),
+            novelty=float(row[2 * a + 4]),
+            alarm=int(row[2 * a + 5]),
         )
 
 
@@ -70,28 +79,44 @@ class Answerer:
 
     def __init__(self, bundle: Bundle, shadow: Bundle | None = None) -> None:
         self._acting = bundle, 0  # one attribute, so that a swap in another thread is seen whole
+        self._previous = bundle
         self._shadow = shadow
         self._nothing = np.full(bundle.spec.action_size, np.nan, np.float32)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The one that acts."""
+        return self._acting[0]
 
     def __call__(self, flat: Array) -> Answer:
         """flat: (D,) float32 observation."""
         bundle, number = self._acting
         action = bundle.policy(flat)
         value, disagreement = _judged(bundle, flat, action)
-        shadow_action, shadow_value = self._nothing, np.nan
+        shadow_action, shadow_value = self._nothing, math.nan
         if self._shadow is not None:
             shadow_action = self._shadow.policy(flat)
             shadow_value, _ = _judged(self._shadow, flat, shadow_action)
-        return Answer(action, value, disagreement, shadow_action, shadow_value, number)
+        novelty, alarm = math.nan, 0
+        if (calibration := bundle.calibration) is not None:
+            novelty = calibration.novelty(flat)
+            alarm = int(calibration.alarm(novelty, value, disagreement))
+        return Answer(action, value, disagreement, shadow_action, shadow_value, number, novelty, alarm)
 
     def swap(self, bundle: Bundle) -> None:
         """From the next observation on `bundle` acts. It is loaded and checked already, and fits."""
-        self._acting = bundle, self._acting[1] + 1
+        self._previous, number = self._acting
+        self._acting = bundle, number + 1
+
+    def back(self) -> None:
+        """From the next observation on the bundle before the last swap acts again; it is still loaded."""
+        bundle, number = self._acting
+        self._acting, self._previous = (self._previous, number + 1), bundle
 
 
 def _judged(bundle: Bundle, flat: Array, action: Array) -> tuple[float, float]:
     """Mean and standard deviation over the critics."""
     if bundle.critic is None:
-        return np.nan, np.nan
+        return math.nan, math.nan
     q = bundle.critic(flat, action)
     return float(q.mean()), float(q.std())

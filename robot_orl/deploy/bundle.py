@@ -3,6 +3,7 @@
     policy.onnx          obs (B, D) float32 -> action (B, A) in [-1, 1]; scaling and squashing inside
     policy.safetensors   the same weights, for later training or inspection
     critic.onnx          optional: obs (B, D), action (B, A) -> q (B, E), what each critic thinks of it
+    alarm.safetensors    optional: what normal observations look like; its thresholds are in the manifest
     manifest.json        spec, limits, task, origin, a parity sample, sha256 of every file
 
 `Bundle.load` trusts nothing: it checks every hash and runs the parity sample before it hands out a policy.
@@ -21,6 +22,7 @@ import numpy as np
 from robot_orl.data.store.provenance import git_revision, package_versions
 from robot_orl.deploy.critic import OnnxCritic
 from robot_orl.deploy.policy import OnnxPolicy
+from robot_orl.deploy.promotion.alarm import Calibration
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import DataError, UsageError
 from robot_orl.types import Array, Signal, Spec
@@ -30,6 +32,7 @@ MANIFEST = "manifest.json"
 POLICY = "policy.onnx"
 WEIGHTS = "policy.safetensors"
 CRITIC = "critic.onnx"
+ALARM = "alarm.safetensors"
 PARTS = {"task": str, "task_kwargs": dict, "spec": dict, "limits": dict, "parity": dict, "sha256": dict}
 
 
@@ -37,7 +40,7 @@ PARTS = {"task": str, "task_kwargs": dict, "spec": dict, "limits": dict, "parity
 class Bundle:
     """A checked bundle. policy_hash: sha256 of policy.onnx.  manifest: all of manifest.json.
 
-    critic: None: none travels with it.
+    critic, calibration: None: none travels with it.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Bundle:
     policy_hash: str
     manifest: Mapping[str, Any]
     critic: OnnxCritic | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
@@ -67,6 +71,9 @@ class Bundle:
             if CRITIC in manifest["sha256"]:
                 critic = OnnxCritic(folder / CRITIC, spec.observation_size, spec.action_size)
                 _check_critic(folder, critic, manifest["parity"])
+            calibration = None
+            if ALARM in manifest["sha256"]:
+                calibration = Calibration.load(folder / ALARM, manifest["alarm"], spec.observation_size)
             return cls(
                 path=folder,
                 spec=spec,
@@ -77,6 +84,7 @@ class Bundle:
                 policy_hash=manifest["sha256"][POLICY],
                 manifest=manifest,
                 critic=critic,
+                calibration=calibration,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{file}: malformed ({error!r}); export again") from error
@@ -98,13 +106,14 @@ def write_manifest(
     parity_obs: Array,
     parity_action: Array,
     parity_q: Array | None = None,
+    calibration: Calibration | None = None,
     tolerance: float = 1e-4,
 ) -> None:
     """Describe and seal the files that lie in `folder`; policy.onnx and policy.safetensors must be there.
 
     parity_obs: (n, D).  parity_action: (n, A), what the policy must answer to within `tolerance`.
     parity_q: (n, E), what the critics must say of these, to within `tolerance` of the largest; given if
-    and only if there is a critic.onnx.
+    and only if there is a critic.onnx.  calibration: of the alarm, which is written as well; None: none.
     """
     folder = Path(folder)
     for name in (POLICY, WEIGHTS):
@@ -116,6 +125,8 @@ def write_manifest(
         raise DataError(f"parity_action has shape {np.shape(parity_action)}, not (n, {spec.action_size})")
     if (parity_q is None) == (folder / CRITIC).is_file():
         raise DataError(f"{folder}: a critic.onnx and what it must answer belong together")
+    if calibration is not None:
+        calibration.save(folder / ALARM)
     files = sorted(item.name for item in folder.iterdir() if item.is_file() and item.name != MANIFEST)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -134,6 +145,8 @@ def write_manifest(
         | ({"q": np.asarray(parity_q, np.float32).tolist()} if parity_q is not None else {}),
         "sha256": {name: _sha256(folder / name) for name in files},
     }
+    if calibration is not None:
+        manifest["alarm"] = calibration.thresholds()
     manifest["seal"] = _seal(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 from training_toys import WatchedReplay, awac_config
 
@@ -16,6 +17,7 @@ from robot_orl.deploy.policy import OnnxPolicy
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import UsageError
 from robot_orl.tasks import TaskConfig
+from robot_orl.training.calibration import calibration, halves
 from robot_orl.training.export import export, to_onnx
 from robot_orl.training.state import TrainingState, new_state
 
@@ -80,3 +82,39 @@ def test_an_empty_folder_may_be_given(tmp_path: Path, replay: WatchedReplay) -> 
     (tmp_path / "other").mkdir()
     export(trained(replay, awac_config()), tmp_path / "other", TASK, "abc", Limits())
     assert Bundle.load(tmp_path / "other").policy_hash == Bundle.load(tmp_path / "empty").policy_hash
+
+
+def test_the_critics_travel_with_the_policy_and_say_the_same_without_torch(
+    tmp_path: Path, replay: WatchedReplay
+) -> None:
+    state = trained(replay, awac_config(hidden=[16], critics=3, layer_norm=True))
+    export(state, tmp_path / "with", TASK, "abc", Limits(), with_critic=True)
+    critic = Bundle.load(tmp_path / "with").critic
+    assert critic is not None
+    rng = np.random.default_rng(0)
+    for obs in replay.observations()[:20]:
+        action = rng.uniform(-1, 1, state.spec.action_size).astype(np.float32)
+        q = state.agent.q_values(torch.from_numpy(obs[None]), torch.from_numpy(action[None]))  # type: ignore[attr-defined]
+        np.testing.assert_allclose(critic(obs, action), q[:, 0], rtol=1e-5, atol=1e-5)
+    export(state, tmp_path / "without", TASK, "abc", Limits())
+    assert Bundle.load(tmp_path / "without").critic is None
+    export(trained(replay, BCConfig(hidden=[8])), tmp_path / "bc", TASK, "abc", Limits(), with_critic=True)
+    assert Bundle.load(tmp_path / "bc").critic is None
+
+
+def test_the_alarm_is_set_on_episodes_that_it_was_not_fitted_to(replay: WatchedReplay) -> None:
+    state = trained(replay, awac_config(hidden=[16]))
+    episodes = [np.full((3, state.spec.observation_size), number, np.float32) for number in range(8)]
+    reference, held_out = halves(episodes)
+    assert sorted(int(part[0, 0]) for part in [*reference, *held_out]) == list(range(8))
+    assert len(reference) == len(held_out) == 4
+    alarm = calibration(state, reference, held_out, with_critic=True, source="some")
+    assert (alarm.states, alarm.episodes) == (12, 4)
+    assert alarm.mean.tolist() == pytest.approx(
+        [np.mean([part[0, 0] for part in reference])] * len(alarm.mean)
+    )
+    seen = torch.from_numpy(np.concatenate(held_out))
+    q = state.agent.q_values(seen, state.agent.policy()(seen)).numpy()  # type: ignore[attr-defined]
+    assert alarm.value_low == pytest.approx(q.mean(axis=0).min())
+    bare = calibration(state, reference, held_out, with_critic=False, source="some")
+    assert np.isnan(bare.value_low)

@@ -1,0 +1,1 @@
+"""Whether another policy may act: alarms, shadows, swaps and the way back."""
