@@ -90,13 +90,14 @@ class Bus:
     def retrying(self, action: Callable[[], T], attempts: int = 4) -> T:
         """Where time is no matter: again after a bad packet, each time with three times the patience.
 
-        Raises: BadPacket: the last of them.
+        Also after a refusal, which a broken packet may look like.
+        Raises: BadPacket, Refused: the last of them.
         """
         for attempt in range(attempts):
             self._port.patience = 3.0**attempt
             try:
                 return action()
-            except BadPacket:
+            except (BadPacket, Refused):
                 if attempt == attempts - 1:
                     raise
             finally:

@@ -99,7 +99,17 @@ class VirtualArm:
         present = sorted(servo.id for servo in self.bus.servos)
         if event.id is not None and event.id not in present:
             raise unknown("servo", event.id, present)
-        self._later(event.at_s, partial(self._happen, event))
+        self.later(event.at_s, partial(self._happen, event))
+
+    def mend(self) -> None:
+        """Put right what was broken and forget what is planned; hardware errors last until a reboot."""
+        self._plan.clear()
+        self._lasting.clear()
+        self.mechanics.hands.clear()
+        self.bus.absent.clear()
+        for servo in self.bus.servos:
+            _restore_voltage(servo)
+            servo.health.cool()
 
     def run(self, stop: Callable[[], bool], duration_s: float | None = None) -> None:
         """Until `stop()`, or for a time; the port is open while it runs. Raises: UsageError: see the port."""
@@ -213,9 +223,10 @@ class VirtualArm:
                 restore()
 
         if lasts_s is not None:
-            self._later(lasts_s, end)
+            self.later(lasts_s, end)
 
-    def _later(self, delay_s: float, action: Callable[[], Any]) -> None:
+    def later(self, delay_s: float, action: Callable[[], Any]) -> None:
+        """Do something when the arm has lived for so long, counted from now."""
         at_ns = self._clock.now_ns() + round(delay_s * NS_PER_S)
         heapq.heappush(self._plan, (at_ns, next(self._order), action))
 

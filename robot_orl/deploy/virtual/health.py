@@ -31,6 +31,10 @@ class Health:
         self.latched = NO_ERROR
         self._overload_s = 0.0
 
+    def cool(self) -> None:
+        """A long pause."""
+        self.temperature = AMBIENT_C
+
     def watch(self, share: float, dt: float, table: ControlTable) -> HardwareError:
         """What is wrong after `dt` seconds at that share of the full torque."""
         cooling = (self.temperature - AMBIENT_C) / COOLING_S

@@ -77,6 +77,7 @@ class MemoryLine:
     ) -> None:
         """Raises: UsageError: no such rate, or an event of a servo that is not there."""
         self._now_ns = start_ns
+        self._stall_ns = 0
         self.terminal = MemoryTerminal(baud)
         bus = VirtualBus(make_servos(mechanics, baud, start_ns), faults)
         self.arm = VirtualArm(mechanics, bus, self.terminal, self, events)
@@ -88,9 +89,16 @@ class MemoryLine:
     def sleep_until(self, deadline_ns: int) -> None:
         self.live_until(deadline_ns)
 
+    def stall(self, seconds: float) -> None:
+        """Whoever waits now goes on so much later, as where the computer is busy with something else."""
+        self._stall_ns += round(seconds * NS_PER_S)
+
     def live_until(self, deadline_ns: int, answered: int | None = None) -> None:
         """Let time pass, up to `deadline_ns` or until so many bytes have been answered."""
-        while self._now_ns < deadline_ns:
+        while self._now_ns < deadline_ns or self._stall_ns:
+            if self._stall_ns:
+                deadline_ns, answered = max(self._now_ns + self._stall_ns, deadline_ns), None
+                self._stall_ns = 0
             if answered is not None and len(self.terminal.answered) >= answered:
                 return
             self._now_ns = min(max(self._now_ns, self.arm.next_ns), deadline_ns)
