@@ -276,7 +276,16 @@ def in_words(error: BaseException) -> str:
 
 
 def serve(link: socket.socket, served: Served, should_end: Callable[[], bool]) -> None:
-    """Answer one client until it goes, releases the robot, or this is to end; the robot is not held here."""
+    """Answer one client until it goes, releases the robot, or this is to end; what it leaves is held."""
+    try:
+        _answer_all(link, served, should_end)
+    finally:
+        if not served.is_released:
+            with contextlib.suppress(Exception):  # `leave` tries again, and says so
+                served.hold()
+
+
+def _answer_all(link: socket.socket, served: Served, should_end: Callable[[], bool]) -> None:
     inbox = Inbox()
     link.setblocking(False)
     _send(link, Frame(HELLO, 0, time.monotonic_ns(), json.dumps(served.hello()).encode()))
@@ -449,9 +458,6 @@ def _open_and_serve(
     while not served.is_released and (link := _accept(listener, should_end)) is not None:
         with link:
             serve(link, served, should_end)
-            if not served.is_released:
-                with contextlib.suppress(Exception):  # `leave` says so
-                    served.hold()
         if own.once:
             break
     if served.is_released:

@@ -76,7 +76,7 @@ def joint_task(env: gymnasium.Env, robot: str, sees_object: bool = False) -> Joi
     if any(not hasattr(task, name) for name in _MEMBERS):
         problem = "does not say what an action does to the joints of an arm"
     elif not sees_object and not _needs_joints_only(task):
-        problem = "handles an object, and no sensor tells where it is (robot.object.source=...)"
+        problem = "handles an object, and no sensor tells where it is (robot.object.source=... of robot=koch)"
     else:
         return task
     fitting = ", ".join(_fitting_tasks()) or "none"
