@@ -22,6 +22,7 @@ USAGE = """usage: robot-orl COMMAND key=value ...
   finetune   go on learning online in the task
   evaluate   measure a policy on the fixed evaluation seeds
   export     write a policy as a bundle that runs without PyTorch
+  compare    play two bundles from the same starts: may the new one be promoted?
   deploy     run a bundle on a robot in a real-time loop
   calibrate  find out how an arm's servos are mounted, before it is deployed on
   virtual-arm  an arm that is not there, at a serial port that is

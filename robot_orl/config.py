@@ -222,6 +222,22 @@ class ExportConfig(Schema):
 
 
 @dataclass
+class CompareConfig(Schema):
+    """Play two bundles from the same starts, and say whether the new one may be promoted."""
+
+    bundle: str = setting(help="Folder of the new bundle.")
+    current: str = setting(help="Folder of the bundle whose place it is to take.")
+    episodes: int = setting(100, "Evaluation seeds from which both are played.", low=2, high=10_000)
+    margin: float = setting(
+        0.05,
+        "The new one's success may be lower by this much at most, as the 95% interval shows.",
+        low=0,
+        high=1,
+    )
+    out: str | None = setting(None, "Where the figures go; null: compare.json in the new bundle's folder.")
+
+
+@dataclass
 class DeployConfig(Schema):
     """Run a bundle's policy on a robot in a real-time loop."""
 
@@ -393,6 +409,7 @@ COMMANDS: dict[str, type[Schema]] = {
     "finetune": FinetuneConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
+    "compare": CompareConfig,
     "deploy": DeployConfig,
     "calibrate": CalibrateConfig,
     "virtual-arm": VirtualArmConfig,
