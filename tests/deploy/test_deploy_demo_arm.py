@@ -90,6 +90,29 @@ def test_an_episode_begins_where_its_seed_says_and_the_world_judges_it(
     assert "simulated" in (root / "arm" / "virtual-arm.log").read_text()
 
 
+@pytest.mark.slow
+def test_the_whole_path_is_gone_twice_round_and_not_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("arm")
+    command = [
+        sys.executable,
+        "-m",
+        "robot_orl.cli",
+        *WORDS,
+        f"duration_s={EPISODE_S + 0.5}",
+        f"out={folder}",
+    ]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("  on the virtual arm") == 2
+    kept = json.loads((folder / "arm_lift_koch" / "stages.json").read_text())["kept"]
+    assert [summary["online"]["env_steps"] for summary in kept.values()] == [150, 300]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("done before") == 11
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 def test_ctrl_c_lays_the_arm_down_before_its_world_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("arm")

@@ -15,7 +15,7 @@ MEASURED_EPISODES = 100  # in simulation, to be compared with them
 # As `robot-orl virtual-arm camera=` prints its cube.
 CUBE = "robot.object.marker=0 robot.object.size_mm=22 robot.object.cube_mm=30"
 # An arm in a hurry between episodes; a camera on a busy computer may be late.
-ARM_WORDS = "robot.move_speed_rad_s=1.5 robot.limits.max_observation_age_s=0.5"
+ARM_WORDS = "robot.move_speed_rad_s=1.5 robot.limits.max_observation_age_s=1.0"
 
 
 @dataclass(frozen=True)

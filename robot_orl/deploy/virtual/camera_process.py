@@ -20,6 +20,7 @@ import mujoco
 import numpy as np
 
 from robot_orl.deploy.sensors.boards import draw_marker
+from robot_orl.deploy.sensors.camera_process import prefer_over_others
 from robot_orl.deploy.sensors.channel import Channel, size_of
 from robot_orl.deploy.sensors.marker_cube import cube_markers
 from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
@@ -179,6 +180,7 @@ def main() -> None:
     descriptor, size, scene, path, fps = sys.argv[1:]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    prefer_over_others()  # a camera of glass does not care how busy the computer is
     capacity = 8 * int(size)
     channel = Channel(mmap.mmap(int(descriptor), size_of(capacity)), 0, capacity)
     eye = Eye(scene)
