@@ -1,240 +1,225 @@
-"""Our control loop against the sleeping loop of common stacks, and three ways to run a policy.
+"""Our control loop against the sleeping loop of common stacks, and four ways to run a policy.
 
-    python benchmarks/realtime.py --seconds 10 --hz 200 --load 2
+    python benchmarks/realtime.py --seconds 60 --hz 500 --out benchmarks/results/realtime
 
-All with one policy (2 layers of 256) in one run on this machine. The sleeping loop is
-`time.sleep(dt - elapsed)`. Ours runs as `robot-orl deploy` does, recording episodes included.
+All with one policy (2 layers of 256) in one run on this machine, with a busy process on each processor. The
+sleeping loop is `time.sleep(dt - elapsed)`. Ours runs as `robot-orl deploy` does in one process, recording
+included. A period error is |time between two ticks - period|; drift is how far the last tick was from
+anchor + k * period.
 """
 
 import argparse
-import subprocess
-import sys
+import json
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
-from robot_orl.data.store import BackgroundWriter, SegmentWriter
-from robot_orl.deploy.bundle import POLICY, WEIGHTS, Bundle, write_manifest
-from robot_orl.deploy.loop import run
-from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.timing import RealClock, TimingLog, summarise
-from robot_orl.types import Array, Outcome, RobotObservation, Signal, Spec
+from robot_orl.deploy.bundle import Bundle
+from robot_orl.deploy.doctor import host
+from robot_orl.deploy.doctor.example_policy import Layers, random_layers
+from robot_orl.deploy.doctor.measure import busy_processes, measure_stalls
+from robot_orl.deploy.doctor.processes import busy_shares, processes
+from robot_orl.deploy.doctor.result import timestamp
+from robot_orl.deploy.realtime import realtime_setup
+from robot_orl.deploy.timing import (
+    NS_PER_S,
+    SPIN_NS,
+    RealClock,
+    SpinningClock,
+    Ticker,
+    control_clock,
+    summarise,
+)
 
-SIZES = (31, 256, 256, 4)  # FetchPickAndPlace
-WARM_UP, CALLS = 500, 5000
+from realtime_inference import calls_in_a_row, calls_in_ticks, policies  # isort: skip
+from realtime_loops import make_bundle, our_loop, sleeping_loop  # isort: skip
+
 COLUMNS = ("p50", "p99", "p99.9", "max")
-Policy = Callable[[Array], Array]
+SPINS_US = (0, 50, 100, 200, 400)
+ROUNDS = 20
+TASTE_S = 3.0
+Result = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each loop [s]")
-    parser.add_argument("--hz", type=float, default=200.0, help="control rate [Hz]")
-    parser.add_argument("--load", type=int, default=0, help="busy processes that run beside everything")
-    parser.add_argument("--priority", type=int, default=10, help="SCHED_FIFO priority to ask for")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each loop [s]")
+    parser.add_argument("--hz", type=float, default=500.0, help="control rate [Hz]")
+    parser.add_argument("--load", type=int, default=host.processors(), help="busy processes beside it all")
+    parser.add_argument("--priority", type=int, default=20, help="SCHED_FIFO priority to ask for")
+    parser.add_argument("--cpu", type=int, default=None, help="processor of the pinned loop; the first")
+    parser.add_argument("--calls", type=int, default=4000, help="of each way to run the policy")
+    parser.add_argument("--out", type=Path, help="folder for table.md and realtime.json")
     args = parser.parse_args()
-    layers = make_layers(np.random.default_rng(0))
-    with tempfile.TemporaryDirectory() as scratch, busy_processes(args.load):
-        bundle = make_bundle(Path(scratch) / "bundle", layers, args.hz)
-        compare_loops(bundle, args.seconds, args.priority, Path(scratch))
-        compare_inference(bundle, layers)
-
-
-def compare_loops(bundle: Bundle, seconds: float, priority: int, scratch: Path) -> None:
-    hz = bundle.spec.control_hz
-    print(f"\nPeriod error at {hz:g} Hz, {seconds:g} s per loop [us]; ratio: sleeping loop's p99 / this p99")
-    print_row("loop", *COLUMNS, "ticks", "missed", "ratio")
-    slept = sleeping_loop(bundle, seconds)
-    print_summary("time.sleep(dt - elapsed)", slept, slept["p99"], slept["count"] + 1, "-")
-    for name, asked in (("ours, ordinary scheduling", None), ("ours, real-time", priority)):
-        with BackgroundWriter(SegmentWriter(scratch / name, bundle.spec, source="benchmark")) as writer:
-            report = run(
-                IdleRobot(bundle.spec), bundle, duration_s=seconds, writer=writer, realtime_priority=asked
-            ).to_dict()
-        if report["fault"]:
-            raise SystemExit(f"{name}: {report['fault']}")
-        error = report["period_error_us"]
-        print_summary(name, error, slept["p99"], report["ticks"], str(report["missed_slots"]))
-    print(f"real-time scheduling: {report['realtime']['scheduling']['reason']}")
-
-
-def compare_inference(bundle: Bundle, layers: list[tuple[Array, Array]]) -> None:
-    print(f"\nInference of one observation on one thread, {CALLS} calls [us]; ratio: torch's p99 / this p99")
-    print_row("runtime", *COLUMNS, "calls", "", "ratio")
-    obs = np.random.default_rng(1).normal(size=SIZES[0]).astype(np.float32)
-    policies: dict[str, Policy] = {
-        "torch eager": torch_policy(layers),
-        "NumPy": numpy_policy(layers),
-        "ONNX Runtime": bundle.policy,
-    }
-    expected = bundle.policy(obs)
-    torch_p99 = 0.0
-    for name, policy in policies.items():
-        if not np.allclose(policy(obs), expected, atol=1e-5):
-            raise SystemExit(f"{name} computes another action than ONNX Runtime")
-        summary = time_calls(policy, obs)
-        torch_p99 = torch_p99 or summary["p99"]
-        print_summary(name, summary, torch_p99, summary["count"], "")
-
-
-class IdleRobot:
-    """Takes no time and moves nothing, so that only the loop is measured."""
-
-    name = "idle"
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self._obs = {key: np.zeros(len(signals), np.float32) for key, signals in spec.observation.items()}
-
-    def connect(self) -> None:
-        pass
-
-    def home(self, seed: int) -> None:
-        pass
-
-    def observe(self) -> RobotObservation:
-        return RobotObservation(self._obs, time.monotonic_ns())
-
-    def send(self, action: Array) -> Array:
-        return action
-
-    def outcome(self) -> Outcome:
-        return Outcome(reward=-1.0, success=False)
-
-    def stop(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def sleeping_loop(bundle: Bundle, seconds: float) -> dict[str, Any]:
-    """The loop that is found in most stacks; returns the summary of its period error."""
-    period_s = 1 / bundle.spec.control_hz
-    ticks = round(seconds * bundle.spec.control_hz)
-    robot, clock = IdleRobot(bundle.spec), RealClock()
-    log = TimingLog(round(period_s * 1e9), ticks)
-    for _ in range(ticks):
-        start = time.perf_counter()
-        log.tick(clock.now_ns())
-        robot.send(bundle.policy(bundle.spec.flatten(robot.observe().obs)))
-        time.sleep(max(0.0, period_s - (time.perf_counter() - start)))
-    return log.summary("period_error")
-
-
-def time_calls(policy: Policy, obs: Array) -> dict[str, Any]:
-    for _ in range(WARM_UP):
-        policy(obs)
-    durations = np.empty(CALLS)
-    for call in range(CALLS):
-        start = time.perf_counter_ns()
-        policy(obs)
-        durations[call] = (time.perf_counter_ns() - start) / 1e3
-    return summarise(durations)
-
-
-def make_layers(rng: np.random.Generator) -> list[tuple[Array, Array]]:
-    """Weights (in, out) and biases (out,) of the network."""
-    return [
-        ((rng.normal(size=pair) / np.sqrt(pair[0])).astype(np.float32), np.zeros(pair[1], np.float32))
-        for pair in pairwise(SIZES)
-    ]
-
-
-def numpy_policy(layers: list[tuple[Array, Array]]) -> Policy:
-    def policy(obs: Array) -> Array:
-        for weight, bias in layers[:-1]:
-            obs = np.maximum(obs @ weight + bias, 0)
-        return np.tanh(obs @ layers[-1][0] + layers[-1][1])
-
-    return policy
-
-
-def torch_policy(layers: list[tuple[Array, Array]]) -> Policy:
-    import torch
-
-    torch.set_num_threads(1)
-    modules: list[torch.nn.Module] = []
-    for weight, bias in layers:
-        linear = torch.nn.Linear(*weight.shape)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weight.T))
-            linear.bias.copy_(torch.from_numpy(bias))
-        modules += [linear, torch.nn.ReLU()]
-    network = torch.nn.Sequential(*modules[:-1], torch.nn.Tanh())
-
-    def policy(obs: Array) -> Array:
-        with torch.inference_mode():
-            return network(torch.from_numpy(obs)).numpy()
-
-    return policy
-
-
-def make_bundle(folder: Path, layers: list[tuple[Array, Array]], hz: float) -> Bundle:
-    """The network as a real bundle at this control rate."""
-    folder.mkdir()
-    nodes, constants, value = [], [], "obs"
-    for index, (weight, bias) in enumerate(layers):
-        is_last = index == len(layers) - 1
-        constants += [
-            numpy_helper.from_array(weight, f"w{index}"),
-            numpy_helper.from_array(bias, f"b{index}"),
-        ]
-        nodes.append(helper.make_node("Gemm", [value, f"w{index}", f"b{index}"], [f"y{index}"]))
-        value = "action" if is_last else f"h{index}"
-        nodes.append(helper.make_node("Tanh" if is_last else "Relu", [f"y{index}"], [value]))
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", size])]
-        for name, size in (("obs", SIZES[0]), ("action", SIZES[-1]))
-    )
-    graph = helper.make_graph(nodes, "policy", inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, folder / POLICY)
-    (folder / WEIGHTS).write_bytes(b"")
-    observation = {"observation": tuple(Signal(f"o{i}") for i in range(SIZES[0]))}
-    spec = Spec("benchmark", observation, tuple(Signal(f"a{i}") for i in range(SIZES[-1])), hz, int(hz))
-    session = onnxruntime.InferenceSession(folder / POLICY, providers=["CPUExecutionProvider"])
-    parity_obs = np.ones((1, SIZES[0]), np.float32)
-    write_manifest(
-        folder,
-        spec=spec,
-        limits=Limits(),
-        task=spec.task,
-        task_kwargs={},
-        dataset_fingerprint="none",
-        parity_obs=parity_obs,
-        parity_action=session.run(["action"], {"obs": parity_obs})[0],
-    )
-    return Bundle.load(folder)
+    found: Result = {"when": timestamp(time.time()), "host": host.facts(), "nice": os.nice(0)}
+    found |= {name: getattr(args, name) for name in ("seconds", "hz", "load", "priority")}
+    layers = random_layers(np.random.default_rng(0))
+    with tempfile.TemporaryDirectory() as scratch, busy_processes(args.load) as children:
+        bundle = make_bundle(Path(scratch) / "bundle", layers, args.hz, 2 * round(args.seconds * args.hz))
+        with beside(found, [os.getpid(), *children]):
+            found["stalls"] = stalls(args)
+            found["spins"] = compare_spins(args)
+            found["loops"] = compare_loops(bundle, args, Path(scratch))
+            found["inference"] = compare_inference(bundle, layers, args)
+    text = tables(found)
+    print(text)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "table.md").write_text(text)
+        (args.out / "realtime.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 @contextmanager
-def busy_processes(number: int) -> Iterator[None]:
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+def beside(found: Result, own: list[int]) -> Iterator[None]:
+    """Notes who else was busy meanwhile, as a share of one processor."""
+    before, begin = processes(), time.monotonic()
+    yield
+    shares = busy_shares(before, processes(), time.monotonic() - begin, own)
+    found["beside"] = [{"name": p.name, "share": round(share, 3)} for p, share in shares[:8] if share > 0.01]
 
 
-def print_summary(name: str, found: dict[str, Any], reference_p99: float, count: int, missed: str) -> None:
-    figures = [f"{found[column]:.1f}" for column in COLUMNS]
-    print_row(name, *figures, str(count), missed, f"{reference_p99 / found['p99']:.1f}x")
+def stalls(args: argparse.Namespace) -> Result:
+    """What the machine itself takes: no loop can be better."""
+    with realtime_setup(args.priority or None):
+        return measure_stalls(max(TASTE_S, args.seconds / 4), RealClock())
 
 
-def print_row(name: str, *cells: str) -> None:
-    print(f"{name:28}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
+def compare_spins(args: argparse.Namespace) -> list[Result]:
+    """How late the ticks of an empty real-time loop come that is awake so long before them; in turns."""
+    period_ns = round(NS_PER_S / args.hz)
+    late: dict[int, list[int]] = {spin: [] for spin in SPINS_US}
+    used_ns = dict.fromkeys(SPINS_US, 0)
+    ticks = round(max(TASTE_S, args.seconds / 2) / ROUNDS * args.hz)
+    with realtime_setup(args.priority or None):
+        for _ in range(ROUNDS):
+            for spin_us in SPINS_US:
+                plain = RealClock()
+                clock = SpinningClock(plain, spin_us * 1000) if spin_us else plain
+                ticker = Ticker(period_ns, clock)
+                begin_ns = time.thread_time_ns()
+                deadline_ns = ticker.start()
+                for _ in range(ticks):
+                    missed = ticker.missed
+                    woken_ns = ticker.wait()
+                    deadline_ns += (1 + ticker.missed - missed) * period_ns
+                    late[spin_us].append(woken_ns - deadline_ns)
+                used_ns[spin_us] += time.thread_time_ns() - begin_ns
+    return [
+        {
+            "spin_us": spin,
+            "late_us": summarise(np.array(late[spin]) / 1e3),
+            "processor": used_ns[spin] / (len(late[spin]) * period_ns),
+        }
+        for spin in SPINS_US
+    ]
+
+
+def compare_loops(bundle: Bundle, args: argparse.Namespace, scratch: Path) -> list[Result]:
+    seconds, priority = args.seconds, args.priority or None
+    cpu = args.cpu if args.cpu is not None else min(os.sched_getaffinity(0))
+
+    def ours(name: str, priority: int | None, spin_ns: int, cpu: int | None = None) -> Result:
+        folder = scratch / name.replace(" ", "-")
+        return {"name": name, **our_loop(bundle, seconds, priority, spin_ns, cpu, folder)}
+
+    found = [
+        {"name": "time.sleep(dt - elapsed)", **sleeping_loop(bundle, seconds, None)},
+        {"name": "the same, real-time scheduling", **sleeping_loop(bundle, seconds, priority)},
+        ours("ours, ordinary scheduling", None, 0),
+        ours("ours, real-time", priority, 0),
+        ours("ours, real-time, spin tail", priority, SPIN_NS),
+        ours(f"ours, the same, on processor {cpu} alone", priority, SPIN_NS, cpu),
+    ]
+    return found
+
+
+def compare_inference(bundle: Bundle, layers: Layers, args: argparse.Namespace) -> list[Result]:
+    """In turns, so that whatever disturbs this machine disturbs all of them."""
+    runtimes = policies(bundle, layers)
+    obs = np.random.default_rng(1).normal(size=layers[0][0].shape[0]).astype(np.float32)
+    row: dict[str, list[int]] = {name: [] for name in runtimes}
+    ticks: dict[str, list[int]] = {name: [] for name in runtimes}
+    period_ns = round(NS_PER_S / args.hz)
+    with realtime_setup(args.priority or None) as status:
+        clock = control_clock(status.scheduling.obtained)
+        for _ in range(ROUNDS):
+            for name, policy in runtimes.items():
+                row[name] += calls_in_a_row(policy, obs, args.calls // ROUNDS)
+            for name, policy in runtimes.items():
+                ticks[name] += calls_in_ticks(policy, obs, args.calls // ROUNDS, period_ns, clock)
+    return [
+        {
+            "name": name,
+            "in_a_row_us": summarise(np.array(row[name]) / 1e3),
+            "once_per_tick_us": summarise(np.array(ticks[name]) / 1e3),
+        }
+        for name in runtimes
+    ]
+
+
+def tables(found: Result) -> str:
+    """All of it in Markdown."""
+    stalls, known = found["stalls"], found["host"]
+    others = ", ".join(f"{other['name']} {other['share']:.0%}" for other in found["beside"]) or "nothing else"
+    kind = "a virtual machine, " if known["is_virtual"] else ""
+    lines = [
+        f"{known['cpu']}, {known['cpus']} processors, {kind}{known['kernel']}; {found['load']} busy "
+        f"processes of this benchmark's own, all at nice {found['nice']}. Beside it ran, in shares of a "
+        f"processor: {others}.",
+        "",
+        f"The machine itself: {stalls['count']} stalls of 50 us and more in {stalls['watched_s']:.1f} s that "
+        f"a real-time thread was awake, the longest {stalls['longest_us']:.0f} us.",
+        "",
+        f"| loop at {found['hz']:g} Hz, {found['seconds']:g} s each | period error p50 | p99 | p99.9 "
+        "| max [us] | ticks | slots missed | drift [us] | collections, longest [us] |",
+        "| --- |" + " ---: |" * 8,
+        *map(_loop_row, found["loops"]),
+        "",
+        f"| awake before a tick at {found['hz']:g} Hz | late p50 | p99 | p99.9 | max [us] | ticks "
+        "| processor |",
+        "| --- |" + " ---: |" * 6,
+        *(
+            f"| {row['spin_us']} us | {_cells(row['late_us'])} | {row['late_us']['count']:,} "
+            f"| {row['processor']:.1%} |"
+            for row in found["spins"]
+        ),
+    ]
+    eager = found["inference"][0]
+    for key, title in (
+        ("in_a_row_us", "calls in a row"),
+        ("once_per_tick_us", f"a call per tick at {found['hz']:g} Hz"),
+    ):
+        lines += [
+            "",
+            f"| inference, 2 x 256, one thread, {title} | p50 | p99 | p99.9 | max [us] | calls "
+            "| times eager, p50 | p99 |",
+            "| --- |" + " ---: |" * 7,
+        ]
+        for row in found["inference"]:
+            faster = [f"{eager[key][q] / row[key][q]:.1f}" for q in ("p50", "p99")]
+            lines.append(
+                f"| {row['name']} | {_cells(row[key])} | {row[key]['count']:,} | {' | '.join(faster)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _loop_row(row: Result) -> str:
+    missed = "-" if row["missed"] is None else f"{row['missed']:,}"
+    gc = row["collections"]
+    return (
+        f"| {row['name']} | {_cells(row['period_error_us'])} | {row['ticks']:,} | {missed} "
+        f"| {row['drift_us']:,.0f} | {gc['count']}, {gc['longest_us']:,.0f} |"
+    )
+
+
+def _cells(summary: Result) -> str:
+    return " | ".join(f"{summary[column]:,.1f}" for column in COLUMNS)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from subprocess import DEVNULL
 
 import numpy as np
 
@@ -19,7 +20,7 @@ BUSY = """
 import os, sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {int(sys.argv[1])})
-parent, memory = os.getppid(), bytearray(1 << 22)
+parent, memory = int(sys.argv[2]), bytearray(1 << 22)
 while os.getppid() == parent:
     for _ in range(20):
         memory = memory[1:] + memory[:1]
@@ -105,8 +106,11 @@ def busy_processes(number: int) -> Iterator[list[int]]:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for index in range(number):
-            processor = processors[index % len(processors)]
-            children.append(subprocess.Popen([sys.executable, "-c", BUSY, str(processor)]))
+            words = [str(processors[index % len(processors)]), str(os.getpid())]
+            # No pipe of ours: whoever reads our output would wait for them.
+            children.append(
+                subprocess.Popen([sys.executable, "-c", BUSY, *words], stdin=DEVNULL, stdout=DEVNULL)
+            )
         yield [child.pid for child in children]
     finally:
         for child in children:
