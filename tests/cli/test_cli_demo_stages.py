@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from robot_orl.commands.demo import run
 from robot_orl.commands.demo.done import Done
 from robot_orl.commands.demo.stages import ARM_EPISODES, Stage, stages
 from robot_orl.config import DemoConfig
@@ -91,3 +92,10 @@ def test_the_same_words_are_done_once_for_each_stage_and_figures_are_kept(tmp_pa
     with pytest.raises(UsageError, match="holds a demo with other values of: robot; choose another out="):
         Done(tmp_path / "stages.json", {"seed": 0, "robot": "koch"}, {})
     assert json.loads((tmp_path / "stages.json").read_text())["settings"] == {"seed": 0, "robot": "sim"}
+
+
+def test_a_task_that_moves_no_joints_is_refused_and_those_that_do_are_named(tmp_path: Path) -> None:
+    fitting = "tasks that fit: arm_lift, arm_push, arm_reach"
+    with pytest.raises(UsageError, match=f"robot koch cannot run fetch_push: .*; {fitting}"):
+        run(DemoConfig(task=TaskConfig("fetch_push"), robot="koch", out=str(tmp_path / "made")))
+    assert not (tmp_path / "made").exists()

@@ -79,7 +79,7 @@ def joint_task(env: gymnasium.Env, robot: str, sees_object: bool = False) -> Joi
         problem = "handles an object, and no sensor tells where it is (robot.object.source=... of robot=koch)"
     else:
         return task
-    fitting = ", ".join(_fitting_tasks()) or "none"
+    fitting = ", ".join(_fitting_tasks(sees_object)) or "none"
     raise UsageError(f"robot {robot} cannot run {spec.task}: it {problem}; tasks that fit: {fitting}")
 
 
@@ -92,7 +92,7 @@ def _needs_joints_only(task: JointTask) -> bool:
     return True
 
 
-def _fitting_tasks() -> list[str]:
+def _fitting_tasks(sees_object: bool) -> list[str]:
     """Of the registered ones; only those are made whose class looks like it."""
     names = []
     for name, spec in sorted(gymnasium.registry.items()):
@@ -103,7 +103,7 @@ def _fitting_tasks() -> list[str]:
             if not hasattr(load_env_creator(found) if isinstance(found, str) else found, "observation_of"):
                 continue
             env = make_env(TaskConfig(name))
-            if _needs_joints_only(cast(JointTask, env.unwrapped)):
+            if sees_object or _needs_joints_only(cast(JointTask, env.unwrapped)):
                 names.append(name)
             env.close()
     return names
