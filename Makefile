@@ -30,7 +30,7 @@ demo: $(STAMP) ## the whole path on one task (DEMO_TASK=fetch_push for another)
 	@$(BIN)/robot-orl demo task=$(DEMO_TASK)
 
 demo-arm: $(STAMP) ## the same on an arm: a virtual one, through its serial protocol
-	@$(BIN)/robot-orl demo task=arm_lift robot=koch episodes=200 steps=5000 env_steps=10000
+	@$(BIN)/robot-orl demo task=arm_lift robot=koch episodes=200 steps=5000 env_steps=12000
 
 test: $(STAMP) ## all tests but the slow ones
 	$(BIN)/pytest -n 2 -m 'not slow'
