@@ -23,7 +23,7 @@ from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parki
 from robot_orl.deploy.supervisor.states import Event
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
 from robot_orl.deploy.supervisor.supervisor import IN_THE_WAY, VETOES, Supervisor
-from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker, TimingLog
+from robot_orl.deploy.timing import NS_PER_S, Clock, Ticker, TimingLog, control_clock
 from robot_orl.errors import UsageError
 from robot_orl.types import Robot
 
@@ -67,11 +67,12 @@ def run(
     rates = Rates.of(bundle.spec.control_hz, wanted)
     if rates.said is not None:
         log.warning(rates.said)
-    clock, stop = clock or RealClock(), stop or StopRequest()
-    asking = asking or AskedHere(Answerer(bundle), clock)
+    stop = stop or StopRequest()
     if recording is None and writer is not None:
         recording = RecordedHere(robot.spec, bundle.policy_hash, writer)
     with stop_on_signals(stop), realtime_setup(realtime_priority, cpu) as realtime:
+        clock = clock or control_clock(realtime.scheduling.obtained)
+        asking = asking or AskedHere(Answerer(bundle), clock)
         deployment = _Deployment(robot, bundle, clock, rates, asking, recording, seed, slots, stop)
         return deployment.run(on_tick, realtime, processes or {})
 

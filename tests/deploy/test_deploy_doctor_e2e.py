@@ -8,15 +8,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from children import child
+from deploy_toys import MakeBundle
 
+import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
 from robot_orl.deploy.doctor import result
 from robot_orl.deploy.doctor.measure import busy_processes
+from robot_orl.tasks import TaskConfig, make_env, spec_of
 
 pytestmark = pytest.mark.e2e
 COMMAND = (sys.executable, "-m", "robot_orl.cli")
@@ -136,6 +140,26 @@ def test_busy_processes_each_have_a_processor_and_are_gone_afterwards() -> None:
         bound = [next(iter(os.sched_getaffinity(pid))) for pid in pids]
         assert bound == [processors[number % len(processors)] for number in range(3)]
     assert not any(map(is_alive, pids))
+
+
+def test_a_deployment_keeps_the_latest_result_of_its_host_with_its_age(
+    cache: Path, make_bundle: MakeBundle
+) -> None:
+    bundle = make_bundle(spec_of(make_env(TaskConfig("fetch_reach")))).path
+    words = ["deploy", f"bundle={bundle}", "priority=0", "one_process=true", "duration_s=0.1"]
+
+    def host() -> dict[str, Any] | None:
+        assert main(words) == 0
+        found: dict[str, Any] | None = json.loads((bundle / "deploy.json").read_text())["host"]
+        return found
+
+    assert host() is None
+    kept = {"format": 1, "when": result.timestamp(time.time() - 90), "verdicts": []}
+    result.save(kept, cache)
+    found = host()
+    assert found is not None
+    assert found.pop("age_s") >= 90
+    assert found == kept
 
 
 @pytest.mark.parametrize(
