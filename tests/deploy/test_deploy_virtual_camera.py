@@ -14,7 +14,7 @@ import envs  # noqa: F401  chooses how to draw without a screen
 from envs.arm_model import ASSETS, HOME_POSE
 from robot_orl.deploy.sensors.object_pose import ObjectPose, ObjectPoseConfig
 from robot_orl.deploy.virtual.camera import VirtualCamera, lens, pose_base_camera
-from robot_orl.deploy.virtual.camera_process import Eye
+from robot_orl.deploy.virtual.eye import Eye
 from robot_orl.types import Array
 
 SCENE = ASSETS / "arm_cube.xml"
