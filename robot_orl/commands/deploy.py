@@ -9,21 +9,13 @@ from typing import Any
 
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
-from robot_orl.deploy.answers import Answerer
-from robot_orl.deploy.asking import AskedHere
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.doctor.result import latest
 from robot_orl.deploy.loop import run as control
 from robot_orl.deploy.processes.hosting import Hosts, beside, here
 from robot_orl.deploy.processes.recording import Records
-from robot_orl.deploy.promotion.fitting import require_alike
-from robot_orl.deploy.promotion.log import AnswerLog
-from robot_orl.deploy.promotion.rollback import Rollback
-from robot_orl.deploy.promotion.swap import swaps
-from robot_orl.deploy.promotion.watch import Watch, WatchedAsking, WatchedRecording
 from robot_orl.deploy.supervisor.stop_page import stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
-from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
 from robot_orl.progress import DetachedBar
@@ -36,7 +28,7 @@ DEAD_MAN_POLL_S = 0.02
 
 
 def run(cfg: DeployConfig) -> None:
-    bundle, shadow = _bundles(cfg)
+    bundle = Bundle.load(cfg.bundle)
     robot = factory("robot", cfg.robot.name)(cfg.robot, TaskConfig(bundle.task, dict(bundle.task_kwargs)))
     file = figures_file(cfg)
     if not _is_writable(file):
@@ -51,7 +43,7 @@ def run(cfg: DeployConfig) -> None:
             if page is not None:
                 out.print(f"STOP button: {page.url}", soft_wrap=True)
             _await_dead_man(cfg, stop, keys)
-            figures, failure = _control(cfg, bundle, shadow, robot, stop)
+            figures, failure = _control(cfg, bundle, robot, stop)
             if page is not None:
                 page.over(figures["fault"] or figures["stop_reason"] or "all of its time was used")
         _write(file, figures)
@@ -90,56 +82,24 @@ def _await_dead_man(cfg: DeployConfig, stop: StopRequest, keys: int | None) -> N
         time.sleep(DEAD_MAN_POLL_S)
 
 
-def _bundles(cfg: DeployConfig) -> tuple[Bundle, Bundle | None]:
-    """The one that acts, and the one in its shadow. Raises: UsageError: they are not of the same task."""
-    bundle = Bundle.load(cfg.bundle)
-    if cfg.shadow is None:
-        return bundle, None
-    acting = Bundle.load(cfg.shadow)
-    require_alike(bundle, acting)
-    out.print(f"{acting.path} acts; {bundle.path} is its shadow, which is asked and never acts")
-    return acting, bundle
-
-
 def figures_file(cfg: DeployConfig) -> Path:
-    """Where the figures go. What another bundle did is not kept as this one's deployment."""
-    return Path(cfg.out) if cfg.out else Path(cfg.bundle) / ("shadow.json" if cfg.shadow else "deploy.json")
-
-
-def answers_file(cfg: DeployConfig) -> Path | None:
-    """Where the answers go, tick by tick; None: nowhere."""
-    if cfg.answers is not None:
-        return Path(cfg.answers)
-    if cfg.shadow is None and cfg.swap_file is None:
-        return None
-    file = figures_file(cfg)
-    return (Path(cfg.bundle) / file.name if _is_special(file) else file).with_suffix(".answers.npz")
+    """Where the figures go."""
+    return Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
 
 
 def _control(
-    cfg: DeployConfig, bundle: Bundle, shadow: Bundle | None, robot: Robot, stop: StopRequest
+    cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest
 ) -> tuple[dict[str, Any], str | None]:
     """The figures, and why episodes could not be recorded, or None."""
-    hosts = _hosts(cfg, bundle, shadow, robot, stop)
-    asking = hosts.asking or AskedHere(Answerer(bundle, shadow), RealClock())
-    log = answers_file(cfg)
-    watch = Watch(
-        asking,
-        Rollback(cfg.rollback) if cfg.rollback.enabled else None,
-        AnswerLog(bundle.spec.action_size) if log else None,
-    )
-    title, ticks = f"deploy: {robot.name}", round(cfg.duration_s * bundle.spec.control_hz)
+    hosts = _hosts(cfg, bundle, robot, stop)
+    ticks = round(cfg.duration_s * bundle.spec.control_hz)
     try:
         if hosts.cut_off:
             out.print(f"{cfg.record}: {hosts.cut_off}")
-        with (
-            DetachedBar(title, ticks) as bar,
-            swaps(cfg.swap_file, asking) as told,
-        ):
+        with DetachedBar(f"deploy: {robot.name}", ticks) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.done = done
-                bar.title = f"{title}, {watch.live}" if watch.live else title
 
             report = control(
                 robot,
@@ -150,33 +110,18 @@ def _control(
                 cpu=hosts.cpu,
                 on_tick=show,
                 stop=stop,
-                asking=WatchedAsking(asking, watch),
-                recording=WatchedRecording(hosts.recording, watch),
+                asking=hosts.asking,
+                recording=hosts.recording,
                 processes=hosts.processes,
             )
     except BaseException:
         hosts.kill()
         raise
     journal, failure = hosts.close()
-    if log is not None and watch.log is not None:
-        watch.log.write(log)
-    first = {"bundle": str(bundle.path), "policy_hash": bundle.policy_hash}
-    answers = watch.figures(told, first) | {
-        "alarm": None if bundle.calibration is None else bundle.calibration.thresholds(),
-        "shadow": None if shadow is None else {"bundle": str(shadow.path), "policy_hash": shadow.policy_hash},
-        "log": None if log is None else str(log),
-    }
-    return report.to_dict() | {
-        "answers": answers,
-        "journal": journal,
-        "config": asdict(cfg),
-        "host": latest(),
-    }, failure
+    return report.to_dict() | {"journal": journal, "config": asdict(cfg), "host": latest()}, failure
 
 
-def _hosts(
-    cfg: DeployConfig, bundle: Bundle, shadow: Bundle | None, robot: Robot, stop: StopRequest
-) -> Hosts:
+def _hosts(cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest) -> Hosts:
     """Who answers and who records: as asked for, and as this system can."""
     records = None
     if cfg.record is not None:
@@ -187,7 +132,6 @@ def _hosts(
     return beside(
         bundle,
         records,
-        shadow=None if shadow is None else shadow.path,
         priority=cfg.priority or None,
         should_stop=lambda: stop.is_set(time.monotonic_ns()),
     )
