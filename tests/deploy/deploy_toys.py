@@ -9,9 +9,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from robot_orl.deploy.bundle import Bundle, write_manifest
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.types import Array, Episode, EpisodeMeta, Outcome, RobotObservation, Spec
+from robot_orl.errors import RunError
+from robot_orl.types import Array, Episode, EpisodeMeta, Outcome, RobotObservation, Spec, Telemetry
 
 MakeBundle = Callable[..., Bundle]
+STEP_RAD = 0.5  # of an action of 1
 
 
 def linear_policy(weight: Array, bias: Array) -> onnx.ModelProto:
@@ -150,3 +152,47 @@ class ToyRobot:
 
     def close(self) -> None:
         self._call("close")
+
+
+class ToyArm(ToyRobot):
+    """A toy robot of two joints that are where they were sent, and lies down when asked.
+
+    temperatures: as it reports them.  while_parking: called again and again until it has come to rest.
+    """
+
+    def __init__(self, spec: Spec, clock: FakeClock) -> None:
+        super().__init__(spec, clock)
+        self.joints = ("a", "b")
+        self.limits = Limits()
+        self.should_stop: Callable[[], bool] = lambda: False
+        self.temperatures = np.array([30.0, 30.0])
+        self.while_parking: Callable[[], None] = lambda: None
+
+    def telemetry(self) -> Telemetry:
+        position = self.joint.astype(float)
+        return Telemetry(position, np.zeros(2), position, temperatures=self.temperatures)
+
+    def plan(self, action: Array) -> Array:
+        return self.joint + STEP_RAD * action.astype(float)
+
+    def command(self, targets: Array) -> Array:
+        self._call("command")
+        executed = ((targets - self.joint) / STEP_RAD).astype(np.float32)
+        self.joint = targets
+        self.sent.append(executed)
+        return executed
+
+    def tool_at(self, joints: Array) -> Array | None:
+        return np.array([joints[0], joints[1], 0.0])
+
+    def park(self) -> None:
+        self._call("park")
+        for _ in range(3):
+            self.while_parking()
+            if self.should_stop():
+                raise RunError("not at rest: holds where it is")
+
+
+def always(make_bundle: MakeBundle, spec: Spec, *action: float, limits: Limits | None = None) -> Bundle:
+    """A bundle whose policy proposes this."""
+    return make_bundle(spec, limits, weight=np.zeros((3, 2)), bias=np.array(action))

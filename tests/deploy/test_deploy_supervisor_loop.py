@@ -1,70 +1,22 @@
 """The supervisor in the loop: a robot with joints, what is recorded of it, and how it lies down."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from deploy_toys import FakeClock, Kept, MakeBundle, ToyRobot
+from deploy_toys import FakeClock, Kept, MakeBundle, ToyArm, ToyRobot, always
 
-from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.loop import run
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.offers import Jointed, Limited, Parking
 from robot_orl.deploy.supervisor.stops import StopRequest
-from robot_orl.errors import RunError, UsageError
-from robot_orl.types import Array, Safety, Spec, Telemetry
-
-STEP_RAD = 0.5  # of an action of 1
-
-
-class ToyArm(ToyRobot):
-    """A toy robot of two joints that are where they were sent, and lies down when asked.
-
-    temperatures: as it reports them.  while_parking: called again and again until it has come to rest.
-    """
-
-    def __init__(self, spec: Spec, clock: FakeClock) -> None:
-        super().__init__(spec, clock)
-        self.joints = ("a", "b")
-        self.limits = Limits()
-        self.should_stop: Callable[[], bool] = lambda: False
-        self.temperatures = np.array([30.0, 30.0])
-        self.while_parking: Callable[[], None] = lambda: None
-
-    def telemetry(self) -> Telemetry:
-        position = self.joint.astype(float)
-        return Telemetry(position, np.zeros(2), position, temperatures=self.temperatures)
-
-    def plan(self, action: Array) -> Array:
-        return self.joint + STEP_RAD * action.astype(float)
-
-    def command(self, targets: Array) -> Array:
-        self._call("command")
-        executed = ((targets - self.joint) / STEP_RAD).astype(np.float32)
-        self.joint = targets
-        self.sent.append(executed)
-        return executed
-
-    def tool_at(self, joints: Array) -> Array | None:
-        return np.array([joints[0], joints[1], 0.0])
-
-    def park(self) -> None:
-        self._call("park")
-        for _ in range(3):
-            self.while_parking()
-            if self.should_stop():
-                raise RunError("not at rest: holds where it is")
+from robot_orl.errors import UsageError
+from robot_orl.types import Safety, Spec, Telemetry
 
 
 @pytest.fixture
 def arm(spec: Spec, clock: FakeClock) -> ToyArm:
     return ToyArm(spec, clock)
-
-
-def always(make_bundle: MakeBundle, spec: Spec, *action: float, limits: Limits | None = None) -> Bundle:
-    """A bundle whose policy proposes this."""
-    return make_bundle(spec, limits, weight=np.zeros((3, 2)), bias=np.array(action))
 
 
 def test_a_robot_that_reports_joints_offers_all_that_is_optional(arm: ToyArm, robot: ToyRobot) -> None:

@@ -190,12 +190,13 @@ class RecordingProcess:
         self._doorbell.ring()
 
     def _made_ring(self, state_size: int) -> Ring:
-        ring = _ring(self._memory, self._spec, state_size)
+        ring = ring_of(self._memory, self._spec, state_size)
         self.child.tell({"state_size": state_size})
         return ring
 
 
-def _ring(descriptor: int, spec: Spec, state_size: int) -> Ring:
+def ring_of(descriptor: int, spec: Spec, state_size: int) -> Ring:
+    """The ring in the memory behind a descriptor, which is made as large as it needs."""
     row, capacity = step_row(spec.observation_size, spec.action_size, state_size), capacity_of(spec)
     size = ring_bytes(row, capacity)
     if os.fstat(descriptor).st_size < size:
@@ -291,7 +292,7 @@ def _record(orders: Lines, spec: Spec, memory: int, doorbell: Doorbell, recordin
         if orders.descriptor in ready:
             order = orders.next()
             if order is not None and "state_size" in order:
-                taking = Taking(_ring(memory, spec, order["state_size"]), recording)
+                taking = Taking(ring_of(memory, spec, order["state_size"]), recording)
             else:
                 if taking is not None:
                     taking.finish()

@@ -34,6 +34,7 @@ _JERK, _WORKSPACE, _START_RAMP = int(Safety.JERK), int(Safety.WORKSPACE), int(Sa
 
 
 ROUNDING_RAD = 1e-3  # of targets that a robot keeps in ticks of its encoders or in float32
+RESTS_RAD = 1e-9  # a joint whose target changes by less in a tick rests
 BRAKE_S = 0.1  # within which joints come to rest whose acceleration is not limited any further
 
 
@@ -118,7 +119,7 @@ class MotionLimiter:
 
         As fast as the acceleration allows, but not at once where nothing limits it.
         """
-        if not any(self._change):
+        if max(map(abs, self._change), default=0.0) < RESTS_RAD:
             return None
         if self._slower is None:
             pairs = zip(self._change, self._acceleration, strict=True)
