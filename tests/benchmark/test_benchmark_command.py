@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from children import child
 
 from robot_orl.cli import main
 
@@ -41,19 +43,13 @@ def test_a_suite_is_played_once_and_goes_on_after_ctrl_c(
 ) -> None:
     (tmp_path / "mini.yaml").write_text(SUITE)
     command = [sys.executable, "-m", "robot_orl.cli", *WORDS]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not list(tmp_path.glob("w/cells/*/run/metrics.jsonl")):  # it trains
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with child(command, cwd=tmp_path, start_new_session=True, **pipes) as process:
+        while not list(tmp_path.glob("w/cells/*/run/metrics.jsonl")):  # it trains
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.splitlines()[-1].startswith("robot-orl: interrupted; finished cells are kept")
     assert "1 cells are left out: needs files.door=PATH, the demonstrations" in out

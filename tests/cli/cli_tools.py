@@ -16,6 +16,7 @@ TRAIN = ["agent.hidden=[16,16]", "agent.batch_size=16", "steps=20", "baseline_st
 TRAIN += ["eval_every=10", "eval_episodes=1", "checkpoint_every=5", "final_episodes=2"]
 TUNE = ["env_steps=100", "warmup_steps=50", "log_every=50", "eval_every=50", "eval_episodes=1"]
 TUNE += ["final_episodes=2"]
+TASKS = "adroit_door, adroit_hammer, adroit_pen, adroit_relocate, arm_lift, arm_push, arm_reach, fetch_pick"
 DEADLINE_S = 120.0
 Refused = Callable[..., str]
 
@@ -87,12 +88,15 @@ def stop_when(
 ) -> tuple[int, str]:
     """Send the signal as soon as `is_time`; returns exit code and stderr."""
     deadline = time.monotonic() + DEADLINE_S
-    while not is_time():
-        assert process.poll() is None, f"it ended by itself: {process.communicate()[1]}"
-        assert time.monotonic() < deadline, "it did not come that far"
-        time.sleep(0.01)
-    process.send_signal(number)
-    return process.wait(DEADLINE_S), process.communicate()[1]
+    try:
+        while not is_time():
+            assert process.poll() is None, f"it ended by itself: {process.communicate()[1]}"
+            assert time.monotonic() < deadline, "it did not come that far"
+            time.sleep(0.01)
+        process.send_signal(number)
+        return process.wait(DEADLINE_S), process.communicate()[1]
+    finally:
+        process.kill()
 
 
 def committed(dataset: Path) -> int:

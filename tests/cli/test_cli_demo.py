@@ -91,10 +91,13 @@ def stop_group_when(process: subprocess.Popen[str], is_time: object, number: int
     import time
 
     deadline = time.monotonic() + 60
-    while not is_time():  # type: ignore[operator]
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, number)
-    said = process.communicate(timeout=60)[1]
-    return process.returncode, said
+    try:
+        while not is_time():  # type: ignore[operator]
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=60)[1]
+        return process.returncode, said
+    finally:
+        process.kill()

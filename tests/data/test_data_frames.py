@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import child
 from learning_toys import point_spec, points
 from numcodecs import zstd
 
@@ -279,11 +279,10 @@ def test_builders_that_are_killed_leave_nothing_wrong(tmp_path: Path) -> None:
     )
     dataset = Dataset.open(root)
     for _ in range(3):
-        builder = subprocess.Popen([sys.executable, "-c", program, str(root), str(folder)])
-        while builder.poll() is None and not list(folder.rglob(".wide*")):
-            pass
-        builder.kill()
-        builder.wait()
+        with child([sys.executable, "-c", program, root, folder]) as builder:
+            while builder.poll() is None and not list(folder.rglob(".wide*")):
+                pass
+            builder.kill()
     (batch,) = mapped(dataset, folder).batches(1000, np.random.default_rng(0), epochs=1)
     check(batch, dataset, 1)
     assert len(batch.step) == 300

@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from children import child
 from made_episodes import assert_same_bits, made_episode, made_spec
 from object_store import BUCKET, object_store
 
@@ -86,11 +88,10 @@ def test_four_recorders_write_one_dataset_at_once(
     bucket: str, server: dict[str, str], tmp_path: Path, is_remote: bool
 ) -> None:
     root = f"{bucket}/together" if is_remote else str(tmp_path / "together")
-    recorders = [
-        subprocess.Popen([sys.executable, str(RECORDER), root, str(100 * number), "6"], env=server)
-        for number in range(4)
-    ]
-    assert [recorder.wait() for recorder in recorders] == [0, 0, 0, 0]
+    with ExitStack() as ended:
+        commands = ([sys.executable, RECORDER, root, 100 * number, 6] for number in range(4))
+        recorders = [ended.enter_context(child(command, env=server)) for command in commands]
+    assert [recorder.returncode for recorder in recorders] == [0, 0, 0, 0]
     dataset = Dataset.open(root)
     assert len(dataset.segments) == 4
     found = {episode.meta.seed: episode for episode in dataset.load_all()}
@@ -105,12 +106,11 @@ def test_the_lease_of_a_killed_writer_stands_in_nobodys_way_on_its_machine(
 ) -> None:
     url = f"{bucket}/killed"
     command = [sys.executable, str(RECORDER.with_name("recorder_process.py")), "append", url, "1"]
-    recorder = subprocess.Popen(command, env=server, stdout=subprocess.PIPE, text=True)
-    assert recorder.stdout is not None
-    assert recorder.stdout.readline() == "1 2\n"
-    assert Dataset.open(url).info().writers == (f"process {recorder.pid} on {socket.gethostname()}",)
-    recorder.kill()
-    recorder.wait()
+    with child(command, env=server, stdout=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline() == "1 2\n"
+        assert Dataset.open(url).info().writers == (f"process {recorder.pid} on {socket.gethostname()}",)
+        recorder.kill()
     dataset = Dataset.open(url)
     assert (dataset.info().writers, dataset.info().unsealed) == ((), 1)
     dataset.delete(dataset.episodes[:1], "at once")

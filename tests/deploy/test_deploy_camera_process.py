@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from children import child
 
 from robot_orl.deploy.sensors.camera import Camera
 from robot_orl.deploy.sensors.source import CameraConfig
@@ -141,12 +142,11 @@ time.sleep(1000)
 
 def test_a_camera_does_not_outlive_its_killed_parent(device: Path) -> None:
     shared = set(os.listdir("/dev/shm"))
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(device)], stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    assert is_running(pid)
-    parent.kill()
-    parent.wait()
+    with child([sys.executable, "-c", PARENT, device], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        parent.kill()
     until(lambda: not is_running(pid))
     assert set(os.listdir("/dev/shm")) == shared
 

@@ -1,4 +1,4 @@
-"""`robot-orl import` and `dataset convert`: nothing is lost, nothing is done twice, nothing half."""
+"""`robot-orl import`: whole, once, and with where it came from."""
 
 import hashlib
 import signal
@@ -10,12 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from finite_episodes import assert_returned, exported, finite_dataset, imported
+from children import child
+from finite_episodes import exported, imported
 
 from robot_orl.cli import main
 from robot_orl.data.store import Dataset
 from robot_orl.errors import UsageError
-from robot_orl.interop.base import Request, names, reader
 from robot_orl.types import Episode
 
 COUNT = 3000  # episodes; they are committed in groups of 512
@@ -202,64 +202,6 @@ def test_data_of_another_spec_is_not_added(tmp_path: Path, capsys: pytest.Captur
     assert len(Dataset.open(tmp_path / "out").episodes) == 3
 
 
-def test_convert_writes_what_is_chosen_and_nothing_over_anything(
-    tmp_path: Path, filmed: tuple[Dataset, list[Episode]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    dataset, episodes = filmed
-    out = tmp_path / "new" / "x.hdf5"
-    words = ["dataset", "convert", str(dataset.path), "to=robomimic", f"out={out}", "where=success"]
-    assert main(words) == 0
-    assert_returned(imported("robomimic", out)[1], [episodes[0], episodes[2]])
-    assert [item.name for item in out.parent.iterdir()] == ["x.hdf5"]
-    before = out.read_bytes()
-    assert main(words) == 2
-    assert "exists already" in capsys.readouterr().err
-    assert out.read_bytes() == before
-
-
-def test_convert_says_what_the_format_cannot_hold(
-    tmp_path: Path, filmed: tuple[Dataset, list[Episode]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    dataset, _ = filmed
-    assert main(["dataset", "convert", str(dataset.path), "to=d4rl", f"out={tmp_path / 'x.hdf5'}"]) == 0
-    assert "not in it: camera frames" in capsys.readouterr().out
-
-
-def test_convert_that_fails_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dataset, _ = finite_dataset(tmp_path / "data")
-    chunk = next((tmp_path / "data").rglob("steps/reward/c/0"))
-    chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
-    assert main(["dataset", "convert", str(dataset.path), "to=npz", f"out={tmp_path / 'new/out'}"]) == 2
-    assert "damaged" in capsys.readouterr().err
-    assert [item.name for item in tmp_path.iterdir()] == ["data"]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["to=d5rl", "out=x"], "no format 'd5rl'; did you mean 'd4rl'?"),
-        (["to=d4rl", "out=data/x.hdf5"], "would lie within the dataset"),
-        (["to=d4rl", "out=x.hdf5", "where=quality > 2"], "episodes match where=quality > 2"),
-        (["to=d4rl", "out=x.hdf5", "where=qualty > 2"], "quality"),
-        (["to=npz", "out=s3://bucket/x"], "s3://bucket/x: other formats are written to a folder"),
-    ],
-)
-def test_wrong_words_of_convert_are_told_in_one_line(
-    filmed: tuple[Dataset, list[Episode]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    message: str,
-) -> None:
-    folder = Path(str(filmed[0].path)).parent
-    monkeypatch.chdir(folder)
-    assert main(["dataset", "convert", "data", *words]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
-    assert [item.name for item in folder.iterdir()] == ["data"]
-
-
 @pytest.mark.parametrize("name", ["d4rl", "robomimic", "npz"])
 def test_damage_anywhere_in_a_file_is_told_in_one_line(
     tmp_path: Path, filmed: tuple[Dataset, list[Episode]], name: str
@@ -285,13 +227,13 @@ def test_an_import_interrupted_by_ctrl_c_is_continued_by_the_same_command(tmp_pa
     path, out = d4rl_file(tmp_path / "x.hdf5", episodes=COUNT), tmp_path / "out"
     words = [sys.executable, "-m", "robot_orl.cli", "import", "source=d4rl", f"path={path}", f"out={out}"]
     words.append("control_hz=20")
-    child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(out.glob("segments/*/episodes.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
-    assert child.returncode == 130, said
+    with child(words, stderr=subprocess.PIPE, text=True) as importing:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("segments/*/episodes.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        importing.send_signal(signal.SIGINT)
+        _, said = importing.communicate(timeout=60)
+    assert importing.returncode == 130, said
     committed = len(Dataset.open(out, allow_empty=True).episodes)
     assert 0 < committed < COUNT
     assert f"{committed} episodes are in {out}; the same command goes on" in said
@@ -300,26 +242,3 @@ def test_an_import_interrupted_by_ctrl_c_is_continued_by_the_same_command(tmp_pa
     origins = [record.meta.origin for record in Dataset.open(out).episodes]
     assert sorted(origins) == sorted(f"x.hdf5#{i}" for i in range(COUNT))
     assert all(segment.is_sealed for segment in Dataset.open(out).segments)
-
-
-@pytest.mark.parametrize("name", sorted({*names("write")} - {"video"}))
-def test_what_the_task_was_made_with_travels_in_every_format(
-    tmp_path: Path, filmed: tuple[Dataset, list[Episode]], name: str
-) -> None:
-    path = exported(name, filmed[0], tmp_path / "x-v0")
-    source = reader(name.split("_")[0])(path, Request())
-    assert source.env_kwargs == {"variant": "würfel"}
-
-
-@pytest.mark.e2e
-@pytest.mark.parametrize("name", sorted({*names("write")} - {"video"}))
-def test_a_recording_keeps_its_fingerprint_through_every_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Arrays and labels, by the commands and with relative paths; a video has frames only."""
-    monkeypatch.chdir(tmp_path)
-    assert main(["collect", "task=fetch_reach", "operator=scripted", "episodes=2", "out=a"]) == 0
-    assert main(["dataset", "convert", "a", f"to={name}", "out=b/reach-v0"]) == 0
-    words = ["import", f"source={name.split('_')[0]}", "path=b/reach-v0", "task=fetch_reach", "out=c"]
-    assert main(words) == 0
-    assert Dataset.open("c").fingerprint() == Dataset.open("a").fingerprint()

@@ -7,8 +7,20 @@ from typing import Any
 import gymnasium
 import pytest
 from finetuning_toys import TWO, made
-from training_toys import LONG, WatchedReplay, awac_config, offline, random_episodes, reach, watched_replay
+from resume_toys import STEPS
+from training_toys import (
+    LONG,
+    RECIPE,
+    WatchedReplay,
+    awac_config,
+    offline,
+    online,
+    random_episodes,
+    reach,
+    watched_replay,
+)
 
+from robot_orl.training.finetune import finetune
 from robot_orl.training.pretrain import pretrain
 from robot_orl.training.runs.run import Run
 from robot_orl.types import Episode
@@ -35,6 +47,7 @@ def replay(env: Env, episodes: list[Episode]) -> WatchedReplay:
 def offline_run(tmp_path_factory: pytest.TempPathFactory, env: Env, episodes: list[Episode]) -> Path:
     path = tmp_path_factory.mktemp("offline")
     with Run(path) as run:
+        run.save_config({"task": {"name": "fetch_reach"}})
         pretrain(offline(run, env, watched_replay(env, episodes)), "offline", awac_config(), 20)
     return path
 
@@ -59,3 +72,13 @@ def two(
 ) -> Run:
     """Undisturbed, with two environments."""
     return made(tmp_path_factory.mktemp("two"), offline_run, env, episodes, TWO)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, env: Env, episodes: list[Episode]) -> Run:
+    """A whole run: offline, then online."""
+    replay = watched_replay(env, episodes)
+    with Run(tmp_path_factory.mktemp("undisturbed")) as run:
+        pretrain(offline(run, env, replay), "offline", awac_config(), STEPS)
+        finetune(online(run, env, replay), RECIPE)
+    return run

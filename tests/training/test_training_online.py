@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from children import child
 from finetuning_toys import TWO, Crash, on_call, tune
 from training_toys import (
     LONG,
@@ -123,18 +124,15 @@ def test_kill_9_at_random_moments_loses_no_committed_episode_and_changes_nothing
 ) -> None:
     kept: list[str] = []
     for more in (1, 4):
-        child = subprocess.Popen(
-            [sys.executable, str(CHILD), str(run.path), "2"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        while len(committed(run)) < more and child.poll() is None:
-            time.sleep(0.005)
-        time.sleep(random.random() * 0.2)
-        assert child.poll() is None, "it ended before it was killed"
-        child.kill()
-        child.communicate()  # until its players have gone, which hold the other end, too
-        assert child.returncode == -signal.SIGKILL
+        command = [sys.executable, CHILD, run.path, 2]
+        with child(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as training:
+            while len(committed(run)) < more and training.poll() is None:
+                time.sleep(0.005)
+            time.sleep(random.random() * 0.2)
+            assert training.poll() is None, "it ended before it was killed"
+            training.kill()
+            training.communicate()  # until its players have gone, which hold the other end, too
+        assert training.returncode == -signal.SIGKILL
         now = committed(run)
         assert now[: len(kept)] == kept
         kept = now
