@@ -9,10 +9,10 @@ as shipped writes a file that was renamed over another before the log's sync ret
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,7 @@ from robot_orl.data.store.root import check_writable, write_dataset_file
 from robot_orl.errors import DataError, RunError
 from robot_orl.types import Episode, EpisodeMeta, Spec
 
+MOMENT = "%Y%m%dT%H%M%S.%fZ"
 GROUP_BYTES, GROUP_EPISODES = 2**23, 512  # that `extend` commits at once
 
 
@@ -177,8 +178,9 @@ class SegmentWriter:
     def _open(self, fields: Mapping[str, Field]) -> OpenSegment:
         write_dataset_file(self.place, self.spec)
         check_writable(self.place, self.spec)  # somebody else may have begun it meanwhile
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        place = self.place.child(SEGMENTS).child(f"{moment}_{self._source}_{uuid4().hex[:8]}")
+        held, now = self.place.child(SEGMENTS), datetime.now(UTC)
+        moment = behind(held.folders() if held.exists() else [], now)
+        place = held.child(f"{moment}_{self._source}_{uuid4().hex[:8]}")
         place.make()
         attributes = {
             "format_version": layout.FORMAT_VERSION,
@@ -187,7 +189,7 @@ class SegmentWriter:
             "control_hz": self.spec.control_hz,
             "source": self._source,
             **(self._made_with or {"packages": package_versions(), "git_revision": git_revision()}),
-            "created": moment,
+            "created": now.strftime(MOMENT),
             "sealed": False,
             "sim_state_size": fields["sim/state"].row[0] if "sim/state" in fields else None,
             **({"safety_bits": layout.SAFETY_BITS} if layout.SAFETY in fields else {}),
@@ -198,6 +200,17 @@ class SegmentWriter:
         except BaseException:
             place.remove()  # nothing was committed in it
             raise
+
+
+def behind(segments: Sequence[str], now: datetime) -> str:
+    """What the name of a new segment begins with: now, or just later than all that are there.
+
+    Their order is that of their names, and a clock may have been set back meanwhile.
+    """
+    with suppress(ValueError, OverflowError):  # there is none, or one that somebody else named
+        last = datetime.strptime(max(segments, default="").split("_")[0], MOMENT).replace(tzinfo=UTC)
+        now = max(now, last + timedelta(microseconds=1))
+    return now.strftime(MOMENT)
 
 
 def _check_meta(meta: EpisodeMeta) -> None:
