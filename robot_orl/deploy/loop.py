@@ -170,6 +170,8 @@ class _Deployment:
                 self.robot.should_stop = self._should_stop
             self.robot.connect()
             self._supervise()  # anew: its servos may have tightened its limits
+            if isinstance(self.robot, Limited):
+                self.robot.limits = self.supervisor.limits  # homing and parking keep to the bundle's, too
             self.servo = Servo(
                 self.robot,
                 self.bundle.spec,

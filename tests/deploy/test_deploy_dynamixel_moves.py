@@ -72,6 +72,19 @@ def test_homing_and_parking_keep_to_the_speed_limit_of_each_joint(
     assert fastest[2] > 0.24  # which sets the pace
 
 
+def test_limits_that_a_bundle_tightened_bind_homing_and_parking_too(
+    bench: ServoBench, tmp_path: Path
+) -> None:
+    robot = toy_robot(bench)
+    weight, limits = np.zeros((robot.spec.observation_size, 3)), Limits.neutral(max_speed_rad_s=[0.5])
+    bundle = Bundle.load(write_bundle(tmp_path / "bundle", robot.spec, limits, weight, np.zeros(3)))
+    report = run(robot, bundle, duration_s=0.1, clock=bench.clock)
+    assert report.parked
+    for joint in JOINTS:
+        steps = np.abs(np.diff(bench.goals[joint]))
+        assert 0.4 / 50 < steps.max() <= 0.5 / 50 + 0.0031  # where goals are lost two ticks may follow
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

@@ -70,7 +70,7 @@ def assembled(mounts: Sequence[Mount], seed: int, largest_offset: int) -> tuple[
 
 
 class Mechanics:
-    """Joints and position actuators of one name, moved by drives. model, data: are stepped here.
+    """Joints and position actuators of one name, moved by drives. model, data: are stepped here, by step_s.
 
     hands: where somebody holds joints [rad], by the number of their mount.
     """
@@ -103,13 +103,10 @@ class Mechanics:
         self._actuator = [int(model.actuator(mount.joint).id) for mount in mounts]
         self._direct = [0.0] * len(self.mounts)  # torque of the motor without a target [N m]
         self._steps = steps
+        self.step_s = steps * float(model.opt.timestep)
         self.max_torques = [self._max_torque(number) for number in range(len(self.mounts))]
         model.actuator_ctrllimited[self._actuator] = False  # the servos' own limits hold
         model.actuator_forcelimited[self._actuator] = True
-
-    @property
-    def step_s(self) -> float:
-        return float(self.model.opt.timestep) * self._steps
 
     def shaft(self, number: int) -> Shaft:
         """Of the servo at that place in `mounts`."""
