@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from robot_orl.deploy.promotion.rollback import RollbackConfig
 from robot_orl.deploy.virtual.faults import FaultsConfig
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
@@ -242,6 +243,11 @@ class DeployConfig(Schema):
     """Run a bundle's policy on a robot in a real-time loop."""
 
     bundle: str = setting(help="Folder of the bundle.")
+    shadow: str | None = setting(
+        None,
+        "Folder of the bundle that acts instead, with `bundle` in its shadow: asked the same at every tick, "
+        "logged and compared, but never sent to the robot.",
+    )
     robot: Any = setting(MISSING, "The robot; see below.")
     duration_s: float = setting(
         20.0, "How long to run the policy, homing not counted.", unit="s", low=0.01, high=1e7
@@ -269,8 +275,22 @@ class DeployConfig(Schema):
         False, "Policy and recorder run in the robot's own process instead of one each, as for a debugger."
     )
 
+    answers: str | None = setting(
+        None,
+        "What was answered at every tick (values, alarms, both actions), an .npz; null: only with shadow= or "
+        "swap_file=, beside the figures.",
+    )
+    swap_file: str | None = setting(
+        None, "Another bundle takes over between two ticks as soon as a line in this file names its folder."
+    )
+    rollback: RollbackConfig = setting(
+        factory=RollbackConfig, help="When the bundle before acts again; see below."
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.shadow is not None and self.swap_file is not None:
+            raise UsageError("shadow= and swap_file= do not go together: a shadow never acts")
         if self.dead_man_file is not None and self.dead_man_s is None:
             raise UsageError("dead_man_file= needs dead_man_s=, the time for which a touch holds")
         if self.estop_port is None and self.estop_host != "127.0.0.1":

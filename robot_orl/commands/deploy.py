@@ -7,15 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from robot_orl.commands.answering import bundles, figures_of, watch_over
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
+from robot_orl.deploy.answers import Answerer
+from robot_orl.deploy.asking import AskedHere
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.doctor.result import latest
 from robot_orl.deploy.loop import run as control
 from robot_orl.deploy.processes.hosting import Hosts, beside, here
 from robot_orl.deploy.processes.recording import Records
+from robot_orl.deploy.promotion.swap import swaps
+from robot_orl.deploy.promotion.watch import WatchedAsking, WatchedRecording
 from robot_orl.deploy.supervisor.stop_page import stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
+from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import Interrupted
 from robot_orl.progress import DetachedBar
@@ -28,7 +34,7 @@ DEAD_MAN_POLL_S = 0.02
 
 
 def run(cfg: DeployConfig) -> None:
-    bundle = Bundle.load(cfg.bundle)
+    bundle, shadow = bundles(cfg)
     robot = factory("robot", cfg.robot.name)(cfg.robot, TaskConfig(bundle.task, dict(bundle.task_kwargs)))
     file = figures_file(cfg)
     if not _is_writable(file):
@@ -43,7 +49,7 @@ def run(cfg: DeployConfig) -> None:
             if page is not None:
                 out.print(f"STOP button: {page.url}", soft_wrap=True)
             _await_dead_man(cfg, stop, keys)
-            figures, failure = _control(cfg, bundle, robot, stop)
+            figures, failure = _control(cfg, bundle, shadow, robot, stop)
             if page is not None:
                 page.over(figures["fault"] or figures["stop_reason"] or "all of its time was used")
         _write(file, figures)
@@ -83,23 +89,26 @@ def _await_dead_man(cfg: DeployConfig, stop: StopRequest, keys: int | None) -> N
 
 
 def figures_file(cfg: DeployConfig) -> Path:
-    """Where the figures go."""
-    return Path(cfg.out) if cfg.out else Path(cfg.bundle) / "deploy.json"
+    """Where the figures go. What another bundle did is not kept as this one's deployment."""
+    return Path(cfg.out) if cfg.out else Path(cfg.bundle) / ("shadow.json" if cfg.shadow else "deploy.json")
 
 
 def _control(
-    cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest
+    cfg: DeployConfig, bundle: Bundle, shadow: Bundle | None, robot: Robot, stop: StopRequest
 ) -> tuple[dict[str, Any], str | None]:
     """The figures, and why episodes could not be recorded, or None."""
-    hosts = _hosts(cfg, bundle, robot, stop)
-    ticks = round(cfg.duration_s * bundle.spec.control_hz)
+    hosts = _hosts(cfg, bundle, shadow, robot, stop)
+    asking = hosts.asking or AskedHere(Answerer(bundle, shadow), RealClock())
+    title, ticks = f"deploy: {robot.name}", round(cfg.duration_s * bundle.spec.control_hz)
     try:
+        watch = watch_over(cfg, asking, figures_file(cfg), bundle.spec.action_size)
         if hosts.cut_off:
             out.print(f"{cfg.record}: {hosts.cut_off}")
-        with DetachedBar(f"deploy: {robot.name}", ticks) as bar:
+        with DetachedBar(title, ticks) as bar, swaps(cfg.swap_file, asking) as told:
 
             def show(done: int, total: int) -> None:
                 bar.done = done
+                bar.title = f"{title}, {watch.live}" if watch.live else title
 
             report = control(
                 robot,
@@ -110,18 +119,22 @@ def _control(
                 cpu=hosts.cpu,
                 on_tick=show,
                 stop=stop,
-                asking=hosts.asking,
-                recording=hosts.recording,
+                asking=WatchedAsking(asking, watch),
+                recording=WatchedRecording(hosts.recording, watch),
                 processes=hosts.processes,
             )
     except BaseException:
         hosts.kill()
         raise
     journal, failure = hosts.close()
-    return report.to_dict() | {"journal": journal, "config": asdict(cfg), "host": latest()}, failure
+    answers, unwritten = figures_of(watch, told, bundle, shadow)
+    more = {"answers": answers, "journal": journal, "config": asdict(cfg), "host": latest()}
+    return report.to_dict() | more, failure or unwritten
 
 
-def _hosts(cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest) -> Hosts:
+def _hosts(
+    cfg: DeployConfig, bundle: Bundle, shadow: Bundle | None, robot: Robot, stop: StopRequest
+) -> Hosts:
     """Who answers and who records: as asked for, and as this system can."""
     records = None
     if cfg.record is not None:
@@ -132,6 +145,7 @@ def _hosts(cfg: DeployConfig, bundle: Bundle, robot: Robot, stop: StopRequest) -
     return beside(
         bundle,
         records,
+        shadow=None if shadow is None else shadow.path,
         priority=cfg.priority or None,
         should_stop=lambda: stop.is_set(time.monotonic_ns()),
     )

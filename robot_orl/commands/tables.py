@@ -106,6 +106,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
             ("interventions", _nonzero(figures["safety"])),
+            *answer_rows(figures.get("answers")),
             *([("connection", _nonzero(figures["connection"]))] if figures["connection"] else []),
             *([("tightened", _tightened(figures["tightened"]))] if figures["tightened"] else []),
             ("stopped by", figures["fault"] or figures["stop_reason"] or figures["stopped_by"]),
@@ -113,6 +114,29 @@ def print_deployment(figures: dict[str, Any]) -> None:
     )
     if figures["parked"] is False:
         out.print("not parked: it holds its pose, torque on")
+
+
+def answer_rows(answers: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What critics, alarm, shadow and swaps have to say; empty: nothing."""
+    if answers is None:
+        return []
+    rows = []
+    if (value := answers["value"]) is not None:
+        spread = answers["disagreement"]["mean"]
+        rows.append(
+            ("value", f"{value['mean']:.1f} ({value['min']:.1f} .. {value['max']:.1f}) +- {spread:.2f}")
+        )
+    if answers["alarm"] is not None:
+        rows.append(("alarms", f"{_nonzero(answers['alarms'])} of {answers['ticks']} ticks"))
+    if (apart := answers["shadow_distance"]) is not None:
+        rows.append(("shadow, difference", f"{apart['mean']:.3f} on average, {apart['max']:.3f} at most"))
+        if (value := answers["shadow_value"]) is not None:
+            rows.append(("shadow, value", f"{value['mean']:.1f} ({value['min']:.1f} .. {value['max']:.1f})"))
+    for change in answers["changes"]:
+        what = change.get("why") or change["bundle"]
+        rows.append((f"{change['kind']} at tick {change['tick']}", str(what)))
+    rows += [("swap refused", line["refused"]) for line in answers["refused"]]
+    return rows
 
 
 def _nonzero(counts: dict[str, int]) -> str:

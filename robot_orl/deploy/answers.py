@@ -103,15 +103,20 @@ class Answerer:
             alarm = int(calibration.alarm(novelty, value, disagreement))
         return Answer(action, value, disagreement, shadow_action, shadow_value, number, novelty, alarm)
 
-    def swap(self, bundle: Bundle) -> None:
-        """From the next observation on `bundle` acts. It is loaded and checked already, and fits."""
+    def swap(self, bundle: Bundle) -> int:
+        """From the next observation on `bundle` acts. It is loaded and checked already, and fits.
+
+        Returns its number.
+        """
         self._previous, number = self._acting
         self._acting = bundle, number + 1
+        return number + 1
 
-    def back(self) -> None:
-        """From the next observation on the bundle before the last swap acts again; it is still loaded."""
-        bundle, number = self._acting
-        self._acting, self._previous = (self._previous, number + 1), bundle
+    def back(self, number: int) -> None:
+        """If bundle `number` acts, from the next observation on the one before does; it is still loaded."""
+        bundle, acting = self._acting
+        if acting == number:
+            self._acting, self._previous = (self._previous, number + 1), bundle
 
 
 def _judged(bundle: Bundle, flat: Array, action: Array) -> tuple[float, float]:

@@ -4,11 +4,15 @@ A question is asked, and its answer is fetched, in the same tick or in a later o
 at a time. Whoever asks looks at how old it is: a policy that hangs never says so.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from robot_orl.deploy.answers import Answer, Answerer
+from robot_orl.deploy.promotion.fitting import load_for
 from robot_orl.deploy.timing import Clock
+from robot_orl.errors import RobotOrlError
 from robot_orl.types import Array
 
 
@@ -44,6 +48,7 @@ class AskedHere:
         self._answerer = answerer
         self._clock = clock
         self._reply: Reply | None = None
+        self._swapped: list[Mapping[str, Any]] = []
 
     def ask(self, flat: Array) -> None:
         asked_ns = self._clock.now_ns()
@@ -56,3 +61,21 @@ class AskedHere:
 
     def problem(self) -> str | None:
         return None
+
+    def swap(self, path: Path) -> None:
+        """Load and check it here, in the thread that calls this; see `promotion.swap.Swappable`."""
+        try:
+            bundle = load_for(path, self._answerer.bundle)
+        except (RobotOrlError, OSError, MemoryError) as error:
+            self._swapped.append({"bundle": str(path), "refused": str(error)})
+            return
+        number = self._answerer.swap(bundle)
+        named = {"number": number, "policy_hash": bundle.policy_hash}
+        self._swapped.append({"bundle": str(path), "refused": None} | named)
+
+    def back(self, number: int) -> None:
+        self._answerer.back(number)
+
+    def swapped(self) -> list[Mapping[str, Any]]:
+        lines, self._swapped = self._swapped, []
+        return lines

@@ -127,14 +127,14 @@ def test_after_a_swap_the_other_bundle_acts_and_the_way_back_needs_no_loading(wr
     folder = write("new", -1.0)
     current, new = Bundle.load(write("current")), Bundle.load(folder)
     answerer, obs = Answerer(current), np.array([1.0, 0.0, 0.0], np.float32)
-    answerer.swap(new)
+    assert answerer.swap(new) == 1
     (folder / "policy.onnx").unlink()
     assert (answerer(obs).action.tolist(), answerer(obs).bundle_number) == ([-0.5, 0.0], 1)
-    answerer.back()
+    answerer.back(1)
     assert answerer.bundle is current
     assert (answerer(obs).action.tolist(), answerer(obs).bundle_number) == ([0.5, 0.0], 2)
-    answerer.back()
-    assert answerer.bundle is new
+    answerer.back(1)  # speaks of one that does not act any more, such as after another swap
+    assert answerer.bundle is current
 
 
 def test_an_answer_comes_out_of_shared_memory_as_it_went_in() -> None:

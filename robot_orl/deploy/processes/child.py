@@ -33,6 +33,11 @@ class Lines:
         self.descriptor = stream.fileno()
         self._bytes = b""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a whole line has come already, of which the descriptor tells nothing any more."""
+        return b"\n" in self._bytes
+
     def next(self, timeout_s: float | None = None) -> dict[str, Any] | None:
         """The next line, None: it ended. timeout_s: None waits. Raises: TimeoutError: there is none yet."""
         while b"\n" not in self._bytes:
@@ -97,6 +102,12 @@ class Child:
             return self._checked(self._answers.next(timeout_s))
         except TimeoutError:
             raise RunError(f"the {self.name} process did not answer within {timeout_s:g} s") from None
+
+    def said(self) -> Iterator[dict[str, Any]]:
+        """The lines that have come without being asked for; never waits, and is silent of its death."""
+        with suppress(TimeoutError):
+            while (line := self._answers.next(0.0)) is not None:
+                yield line
 
     def _checked(self, line: dict[str, Any] | None) -> dict[str, Any]:
         if line is None:

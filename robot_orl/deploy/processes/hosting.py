@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from robot_orl.data.store.background import BackgroundWriter
-from robot_orl.deploy.asking import Asking
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.processes.policy import PolicyProcess
 from robot_orl.deploy.processes.recording import RecordingProcess, Records, open_records
+from robot_orl.deploy.promotion.swap import Swappable
 from robot_orl.deploy.recorder import RecordedHere, Recording
 from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import RunError
@@ -28,7 +28,7 @@ class Hosts:
     processes: what is to be reported of them.
     """
 
-    asking: Asking | None = None
+    asking: Swappable | None = None
     recording: Recording | None = None
     cpu: int | None = None
     cut_off: str | None = None

@@ -17,15 +17,17 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from robot_orl.deploy.answers import Answerer, AnswerLayout
 from robot_orl.deploy.asking import Reply
-from robot_orl.deploy.bundle import Bundle, check_robot
+from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.processes.child import Child, Lines, say, serving
 from robot_orl.deploy.processes.ring import Doorbell, Ring, ring_bytes
 from robot_orl.deploy.processes.rows import answer_row, question_row
+from robot_orl.deploy.promotion.fitting import load_for
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.timing import Clock, RealClock
@@ -118,9 +120,15 @@ class PolicyProcess:
     def problem(self) -> str | None:
         return self.child.problem()
 
-    def swap(self, bundle: Path) -> None:
+    def swap(self, path: Path) -> None:
         """Let another bundle act as soon as it is loaded there; answers tell since when."""
-        self.child.tell({"swap": str(bundle)})
+        self.child.tell({"swap": str(path)})
+
+    def back(self, number: int) -> None:
+        self.child.tell({"back": number})
+
+    def swapped(self) -> list[Mapping[str, Any]]:
+        return list(self.child.said())
 
     def close(self) -> None:
         self.child.end(END_S)
@@ -148,22 +156,24 @@ def main() -> None:
             memory, question, answer = map(int, sys.argv[1:])
             rings = _Rings(memory, bundle.spec)
             say({"ready": {"realtime": realtime.to_dict(), "complaints": realtime.complaints()}})
-            _answer(answerer, rings, Doorbell(question), Doorbell(answer), orders, bundle.spec)
+            _answer(answerer, rings, Doorbell(question), Doorbell(answer), orders)
 
 
-def _answer(
-    answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorbell, orders: Lines, spec: Spec
-) -> None:
+def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorbell, orders: Lines) -> None:
     clock = RealClock()
     flat = rings.questions.columns["flat"]
     while True:
         ready, _, _ = select.select([question.descriptor, orders.descriptor], [], [])
         if orders.descriptor in ready:
-            order = orders.next()
-            if order is None:
+            for order in iter(orders.next, None):
+                if "back" in order:
+                    answerer.back(order["back"])
+                if "swap" in order:
+                    threading.Thread(target=_swap, args=(answerer, order["swap"]), daemon=True).start()
+                if not orders.has_more:
+                    break
+            else:
                 return
-            if "swap" in order:
-                threading.Thread(target=_swap, args=(answerer, order["swap"], spec), daemon=True).start()
         question.hush()
         while len(rings.questions) > 1:
             rings.questions.pop()  # a newer one is there
@@ -182,16 +192,15 @@ def _answer(
         answer.ring()
 
 
-def _swap(answerer: Answerer, path: str, spec: Spec) -> None:
+def _swap(answerer: Answerer, path: str) -> None:
     """What cannot be loaded, or does not fit, does not act; whoever asked for it is told."""
     try:
-        bundle = Bundle.load(path)
-        check_robot(bundle.spec, spec)
-    except RobotOrlError as error:
-        say({"swap": path, "refused": str(error)})
+        bundle = load_for(path, answerer.bundle)
+    except (RobotOrlError, OSError, MemoryError) as error:
+        say({"bundle": path, "refused": str(error)})
         return
-    answerer.swap(bundle)
-    say({"swap": path, "refused": None})
+    number = answerer.swap(bundle)
+    say({"bundle": path, "refused": None, "number": number, "policy_hash": bundle.policy_hash})
 
 
 if __name__ == "__main__":
