@@ -64,8 +64,8 @@ def bundle(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "bundle", spec, Limits(max_observation_age_s=2.0), weight, bias)
 
 
-def deploy(folder: Path, bundle: Path, *words: str) -> list[str]:
-    robot = {"python": PYTHON, "port": f"{folder}/arm", "calibration_dir": folder, "id": "virtual"}
+def deploy(folder: Path, bundle: Path, *words: str, name: str = "virtual") -> list[str]:
+    robot = {"python": PYTHON, "port": f"{folder}/arm", "calibration_dir": folder, "id": name}
     patient = "robot.reply_s=0.05", "robot.max_bad_ticks=20", f"robot.start_s={SLOW_S}", "priority=0"
     chosen = [f"robot.{name}={value}" for name, value in robot.items()]
     return [*COMMAND, "deploy", f"bundle={bundle}", "robot=lerobot", *chosen, *patient, *words]
@@ -109,10 +109,10 @@ def test_without_a_calibration_nothing_is_asked_and_nothing_moves(
 ) -> None:
     with virtual_arm(tmp_path) as world:
         before = world.do("look")["joints"]
-        with child(deploy(tmp_path, bundle, "robot.id=nobody")) as process:
+        with child(deploy(tmp_path, bundle, name="nobody")) as process:
             process.wait(SLOW_S)
         after = world.do("look")
-    assert process.returncode == 1
+    assert process.returncode == 2
     said = " ".join(capfd.readouterr().err.split())
     assert "koch_follower with id nobody was not calibrated" in said
     assert "lerobot-calibrate --robot.type=koch_follower --robot.id=nobody" in said

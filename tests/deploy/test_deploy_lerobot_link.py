@@ -14,7 +14,7 @@ from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.lerobot_link import server as protocol
 from robot_orl.deploy.lerobot_link.link import Link, ServerLost
 from robot_orl.deploy.lerobot_link.server import Frame, Inbox, ProtocolError, Served
-from robot_orl.errors import RunError
+from robot_orl.errors import RunError, UsageError
 
 SOON_S = 5.0
 
@@ -278,8 +278,11 @@ def test_a_server_that_has_gone_or_is_another_ones_is_told_of() -> None:
 def test_a_robot_that_does_not_open_says_why() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     link = Link(ours)
-    theirs.send(Frame(protocol.FAILED, 0, 0, b"ValueError: no such\nport").to_bytes())
-    with pytest.raises(RunError, match=r"LeRobot: ValueError: no such\?port"):
+    theirs.send(Frame(protocol.FAILED, 0, 0, b"OSError: no such\nport").to_bytes())
+    with pytest.raises(RunError, match=r"LeRobot: OSError: no such\?port"):
+        link.hello(lambda: False, SOON_S)
+    theirs.send(Frame(protocol.FAILED, 0, 0, b"not calibrated", protocol.MENDABLE).to_bytes())
+    with pytest.raises(UsageError, match="LeRobot: not calibrated"):
         link.hello(lambda: False, SOON_S)
     with pytest.raises(RunError, match="told to stop"):
         link.hello(lambda: True, SOON_S)

@@ -78,14 +78,15 @@ class Link:
         self._looking = 0  # sequence of the latest LOOK
 
     def hello(self, should_stop: Callable[[], bool], wait_s: float) -> Hello:
-        """What the robot is; it may take a while to open. Raises: RunError: not in time, or why not."""
+        """What the robot is; it may take a while to open. Raises: RunError, UsageError: why not."""
         end = time.monotonic() + wait_s
         while time.monotonic() < end:
             if should_stop():
                 raise RunError("told to stop while LeRobot opened its robot")
             for frame in self._receive(KNOCK_S):
                 if frame.kind == protocol.FAILED:
-                    raise RunError(f"LeRobot: {_text(frame)}")
+                    error = UsageError if frame.flags & protocol.MENDABLE else RunError
+                    raise error(f"LeRobot: {_text(frame)}")
                 return _hello(frame)
         raise RunError(f"LeRobot has not opened its robot within {wait_s:g} s; see robot.start_s")
 

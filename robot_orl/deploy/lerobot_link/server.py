@@ -53,6 +53,7 @@ LARGEST = 1 << 20  # bytes of a payload; more is no frame of ours
 HELLO, LOOK, GOAL, RELEASE, STATE, GONE, FAILED = range(1, 8)
 WATCHED = 1  # flag of a GOAL, see above
 TRIPPED = 1  # flag of a STATE: the watchdog has held the robot
+MENDABLE = 1  # flag of a FAILED: whoever started the server can mend it
 POLL_S = 0.02
 TRIES = 3  # LeRobot itself asks once
 
@@ -320,10 +321,10 @@ def _send(link: socket.socket, frame: Frame) -> bool:
 # --- LeRobot, from here on -----------------------------------------------------------------------------
 
 
-def open_robot(words: list[str]) -> Any:
-    """As LeRobot's own commands do, but without a question: `--robot.type=... --robot.port=...`.
+def make_robot(words: list[str]) -> Any:
+    """As LeRobot's own commands do: `--robot.type=... --robot.port=...`; nothing is opened.
 
-    Raises: ValueError: no such robot, a bad option, or it was not calibrated.  Others: as the robot.
+    Raises: ValueError: no such robot, or a bad option.  ImportError: it lacks a package.
     """
     import draccus
     from lerobot.robots import RobotConfig, make_robot_from_config
@@ -342,14 +343,7 @@ def open_robot(words: list[str]) -> Any:
             config = draccus.parse(Words, args=words).robot
     except SystemExit:
         raise ValueError((said.getvalue().strip().splitlines() or ["bad options"])[-1]) from None
-    robot = make_robot_from_config(config)
-    try:
-        _connect(robot)
-    except BaseException:
-        with contextlib.suppress(Exception):
-            robot.disconnect()
-        raise
-    return robot
+    return make_robot_from_config(config)
 
 
 def write_registers(robot: Any, words: Sequence[str]) -> None:
@@ -383,16 +377,29 @@ def _register_types() -> None:
                 importlib.import_module(f"lerobot.robots.{module.name}")
 
 
-def _connect(robot: Any) -> None:
-    """Connect, and bring the motors in line with the calibration file where they are not."""
+def connect(robot: Any) -> None:
+    """Connect without a question, and bring the motors in line with the calibration file where they are not.
 
-    def connect() -> None:
-        if robot.is_connected:
-            robot.configure()
-        else:
+    Raises: ValueError: it was not calibrated.  Others: as the robot.
+    """
+    for attempt in range(TRIES):
+        try:
             robot.connect(calibrate=False)
+            break
+        except (ConnectionError, RuntimeError):  # a motor did not answer
+            with contextlib.suppress(Exception):
+                robot.disconnect()
+            if attempt == TRIES - 1:
+                raise
+    try:
+        _calibrate(robot)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            robot.disconnect()
+        raise
 
-    tried(connect)
+
+def _calibrate(robot: Any) -> None:
     if tried(lambda: robot.is_calibrated):
         return
     if not robot.calibration:
@@ -441,19 +448,21 @@ def _open_and_serve(
     listener: socket.socket, own: argparse.Namespace, words: list[str], should_end: Callable[[], bool]
 ) -> int:
     try:
-        served = Served(open_robot(words), own.watchdog_s)
-        write_registers(served.robot, own.register)
+        robot = make_robot(words)
+        _prefer_over_others(own.priority)  # LeRobot's buses give up where they have to wait for a processor
+        connect(robot)
+        served = Served(robot, own.watchdog_s)
+        write_registers(robot, own.register)
         served.look()
     except Exception as error:
-        print(in_words(error), file=sys.stderr)
+        is_mendable = isinstance(error, (ValueError, ImportError))
+        told = " ".join(str(error).split()) if is_mendable else in_words(error)
+        print(told, file=sys.stderr)
         if (link := _accept(listener, should_end)) is not None:
-            _send(link, Frame(FAILED, 0, time.monotonic_ns(), in_words(error).encode()))
+            flags = MENDABLE if is_mendable else 0
+            _send(link, Frame(FAILED, 0, time.monotonic_ns(), told.encode(), flags))
             link.close()
         return 1
-    if own.priority:
-        with contextlib.suppress(OSError, AttributeError):  # not allowed here, or not on this system
-            flags = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-            os.sched_setscheduler(0, flags, os.sched_param(own.priority))
     print(f"{served.robot}: {', '.join(served.features)} at {own.socket}", flush=True)
     while not served.is_released and (link := _accept(listener, should_end)) is not None:
         with link:
@@ -465,6 +474,13 @@ def _open_and_serve(
         return 0
     print(f"the client has gone or this was ended: {served.leave()}", flush=True)
     os._exit(0)  # a LeRobot robot that is collected disconnects, and with it the torque may go
+
+
+def _prefer_over_others(priority: int) -> None:
+    if priority:
+        with contextlib.suppress(OSError, AttributeError):  # not allowed here, or not on this system
+            flags = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+            os.sched_setscheduler(0, flags, os.sched_param(priority))
 
 
 def _accept(listener: socket.socket, should_end: Callable[[], bool]) -> socket.socket | None:
