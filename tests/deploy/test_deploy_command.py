@@ -22,6 +22,7 @@ from robot_orl.commands import deploy
 from robot_orl.config import ExportConfig
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
+from robot_orl.deploy.promotion.rollback import RollbackConfig
 from robot_orl.deploy.robots.sim import SimRobot
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError
@@ -257,6 +258,10 @@ def test_the_figures_hold_what_was_asked_for(bundle: Path, tmp_path: Path) -> No
         "estop_host": "127.0.0.1",
         "priority": 0,
         "one_process": True,
+        "shadow": None,
+        "answers": None,
+        "swap_file": None,
+        "rollback": vars(RollbackConfig()),
     }
 
 
