@@ -7,6 +7,9 @@
             |  o                        there as long as no new action comes
       start +--|---|---|---|---|---|--> servo ticks
 
+A slot that was missed is made up for at the next tick. What is left of a line when the next one begins,
+because slots were missed or an answer came late, is added to that one: no part of an action is lost.
+
 Speed, acceleration and jerk are the supervisor's to limit, at every tick; a line only asks.
 """
 
@@ -24,13 +27,26 @@ class Line:
         self._start, self._way, self._ticks = start, goal - start, ticks
         self._done = 0
 
-    def next(self) -> Array:
-        """(J,) rad for this tick; the goal itself, to the bit, from the last one on."""
-        self._done += 1
-        if self._done >= self._ticks:
+    def next(self, slots: int = 1) -> Array:
+        """(J,) rad for this tick, so many slots after the last; at the end the goal itself, to the bit."""
+        self._done += slots
+        if self.is_over:
             return self.goal
         point: Array = self._start + self._way * (self._done / self._ticks)
         return point
+
+    @property
+    def is_new(self) -> bool:
+        return not self._done
+
+    @property
+    def is_over(self) -> bool:
+        return self._done >= self._ticks
+
+    @property
+    def left(self) -> Array:
+        """(J,) rad: the way to the goal that nobody has been asked to go."""
+        return self._way * max(0.0, 1 - self._done / self._ticks)
 
 
 @dataclass(frozen=True)

@@ -211,9 +211,9 @@ class _Deployment:
             now_ns = self.ticker.wait()
             if self._should_stop():
                 break
-            is_due = self._next_slot(now_ns)
+            slots, is_due = self._next_slot(now_ns)
             # One tick more than actions: it takes the observation that completes the last step.
-            ended = self.servo.tick(now_ns, is_due, self._slots_passed() < self.slots)
+            ended = self.servo.tick(now_ns, slots, is_due, self._slots_passed() < self.slots)
             if ended in ("fault", "duration"):
                 if self.servo.must_brake:
                     self.servo.brake(self.ticker, self.stop)
@@ -226,22 +226,23 @@ class _Deployment:
                 on_tick(min(self._slots_passed(), self.slots), self.slots)
         return self._asked()
 
-    def _next_slot(self, now_ns: int) -> bool:
-        """A tick begins; returns whether it is one of the policy, which is asked once in each slot of its."""
-        assert self.servo is not None
-        self.slot += 1 + self.ticker.missed - self.missed_at_last
+    def _next_slot(self, now_ns: int) -> tuple[int, bool]:
+        """A tick begins. Returns how many slots lie between the last one and this, and whether it is one of
+        the policy, which is asked once in each slot of its."""
+        slots = 1 + self.ticker.missed - self.missed_at_last
+        self.slot += slots
         self.missed_at_last = self.ticker.missed
         if self.rates.per_policy > 1:
             self.servo_timing.tick(now_ns)
         passed = (self.slot - 1) // self.rates.per_policy - self.policy_slot
         if not passed:
-            return False
+            return slots, False
         self.policy_slot += passed
         self.missed += passed - 1
         self.timing.tick(now_ns)
         if self.asking.asked_ns is not None:  # the last question is open: there is no other in this slot
             self.missed += 1
-        return True
+        return slots, True
 
     def _worked(self, began_ns: int, is_due: bool) -> None:
         took_ns = self.clock.now_ns() - began_ns

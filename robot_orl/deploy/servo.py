@@ -30,12 +30,15 @@ SETTLE_S = 0.5  # within which joints come to rest that were told to
 
 @dataclass
 class _Commanded:
-    """The action under way. before, sent: targets, (J,) rad, before its first command and as of its last."""
+    """The action under way. before, sent: targets, (J,) rad, before its first command and as of its last.
+
+    goal: where it ends if all of it is done, and nothing else; None: it makes up for something besides.
+    """
 
     proposed: Array
     action: Array
     before: Array
-    goal: Array
+    goal: Array | None
     sent: Array | None = None
     sent_ns: int = 0
     executed: Array | None = None
@@ -72,8 +75,9 @@ class Servo:
         self._line: Line | None = None
         self._commanded: _Commanded | None = None
 
-    def tick(self, now_ns: int, is_due: bool, may_act: bool) -> str | None:
-        """now_ns: when it began.  is_due: the policy is to be asked.  may_act: there is time left for it.
+    def tick(self, now_ns: int, slots: int, is_due: bool, may_act: bool) -> str | None:
+        """now_ns: when it began.  slots: of the servo since the last tick; more than 1: some were missed.
+        is_due: the policy is to be asked.  may_act: there is time left for it.
 
         Returns why not to go on: 'fault', 'duration', the end of the episode, or None.
         """
@@ -92,7 +96,7 @@ class Servo:
             if ended := self._record(flat, now_ns):
                 return ended
             self._asking.ask(flat)
-        return None if self._act(now_ns) and self._move() else "fault"
+        return None if self._act(now_ns) and self._move(slots) else "fault"
 
     def _is_served(self) -> bool:
         """Whether the processes beside are there, and the policy is not late."""
@@ -128,7 +132,7 @@ class Servo:
         if self._rates.per_policy == 1 or done.sent is None:
             assert done.executed is not None
             return done.executed
-        if (done.sent == done.goal).all():
+        if done.goal is not None and (done.sent == done.goal).all():
             return done.action
         assert isinstance(self._robot, Servoed)
         return self._robot.action_between(done.before, done.sent)
@@ -154,10 +158,11 @@ class Servo:
             executed = self._robot.send(action)
             self._recorder.sent(proposed, executed, sent_ns, self._supervisor.safety)
             return True
-        goal = self._joints.plan(action)
-        before = self._stands_at()
-        self._line = Line(before, goal, self._rates.per_policy)
-        self._commanded = _Commanded(proposed, action, before, goal)
+        goal, before, line = self._joints.plan(action), self._stands_at(), self._line
+        is_all = line is None or line.is_over
+        self._commanded = _Commanded(proposed, action, before, goal if is_all else None)
+        end = goal if line is None or is_all else goal + line.left
+        self._line = Line(before, end, self._rates.per_policy)
         return True
 
     def _stands_at(self) -> Array:
@@ -166,11 +171,11 @@ class Servo:
         assert self._telemetry.positions is not None
         return self._telemetry.positions if self._telemetry.targets is None else self._telemetry.targets
 
-    def _move(self) -> bool:
-        """The next point of the line. Returns whether it was sent."""
+    def _move(self, slots: int) -> bool:
+        """The next point of the line, as far as the time is. Returns whether it was sent."""
         if self._joints is None or self._line is None:
             return True
-        targets = self._supervisor.targets(self._line.next())
+        targets = self._supervisor.targets(self._line.next(1 if self._line.is_new else slots))
         if targets is None:
             return False
         sent_ns = self._clock.now_ns()

@@ -87,7 +87,8 @@ def test_a_policy_runs_through_lost_and_broken_packets_and_the_arm_lies_down_at_
     episode = next(iter(dataset.load_all()))
     pan = episode.obs["observation"][:, 0]
     assert pan[-1] - pan[0] == pytest.approx(0.05 * 0.3 * len(episode), rel=0.2)
-    assert np.allclose(episode.action[:, 0], 0.3)
+    assert np.allclose(episode.action_policy[:, 0], 0.3)
+    assert episode.action[:, 0].mean() == pytest.approx(0.3, rel=0.2)  # a missed slot is made up for later
 
 
 def test_an_arm_whose_computer_dies_stops_by_itself_and_holds(tmp_path: Path, turning: Path) -> None:

@@ -157,21 +157,39 @@ def test_a_missed_servo_slot_is_no_missed_slot_of_the_policy(
     arm.before = dawdle
     report = run(arm, always(make_bundle, spec, 1.0, 0.0), duration_s=0.3, clock=clock).to_dict()
     assert (report["ticks"], report["missed_slots"], report["servo"]["missed_slots"]) == (3, 0, 1)
-    # the line of the first action ended three quarters of the way when the second one was planned
-    assert np.allclose(np.array(arm.moved)[:4, 0], [0.125, 0.25, 0.375, 0.5])
+    # the third slot is the one that was missed: the next tick goes as far as the time is
+    assert np.allclose(np.array(arm.moved)[:5, 0], [0.125, 0.25, 0.5, 0.625, 0.75])
+
+
+def test_what_missed_slots_left_of_an_action_is_made_up_for_in_the_next_step(
+    arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    def dawdle(name: str, count: int) -> None:
+        if (name, count) == ("command", 1):
+            clock.time_ns += 3 * SLOT_NS - MS  # the last two slots of the first action
+
+    arm.before = dawdle
+    episodes = Kept()
+    bundle = always(make_bundle, spec, 0.5, 0.0)
+    report = run(arm, bundle, duration_s=0.3, clock=clock, writer=episodes).to_dict()
+    assert (report["ticks"], report["servo"]["missed_slots"]) == (3, 2)
+    # half of the first 0.25 rad was done; the second line goes 0.375 rad in four ticks, the third 0.25
+    moved = [0.0625, 0.125, 0.21875, 0.3125, 0.40625, 0.5, 0.5625, 0.625, 0.6875, 0.75]
+    assert np.allclose(np.array(arm.moved)[:, 0], moved)
+    assert np.allclose(episodes[0].action[:, 0], [0.25, 0.75, 0.5])
 
 
 def test_a_late_answer_is_fetched_in_a_later_tick_and_moves_the_arm_from_there(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
-    bundle = always(make_bundle, spec, 1.0, 0.0)
+    bundle = always(make_bundle, spec, 0.5, 0.0)
     slow, episodes = SlowPolicy(bundle, clock, {1: 60 * MS}), Kept()
     report = run(arm, bundle, duration_s=0.3, clock=clock, asking=slow, writer=episodes).to_dict()
     assert (report["ticks"], report["missed_slots"]) == (3, 0)
-    # two ticks hold the first target; the line of the second action has two of its four ticks left
-    firsts = [0.125, 0.25, 0.375, 0.5, 0.5, 0.5, 0.625, 0.75]
-    assert np.allclose(np.array(arm.moved)[:8, 0], firsts)
-    assert np.allclose(episodes[0].action[:, 0], [1.0, 0.5, 1.0])
+    # two ticks hold the first target, two go half of the second line; the third makes up for the other half
+    moved = [0.0625, 0.125, 0.1875, 0.25, 0.25, 0.25, 0.3125, 0.375, 0.46875, 0.5625, 0.65625, 0.75]
+    assert np.allclose(np.array(arm.moved)[:, 0], moved)
+    assert np.allclose(episodes[0].action[:, 0], [0.5, 0.25, 0.75])
 
 
 def test_an_answer_that_takes_longer_than_a_slot_costs_the_next_one(
