@@ -126,7 +126,11 @@ def test_a_checkpoint_is_kept_where_an_episode_reaches_a_multiple_of_steps(
 
 def test_episodes_taken_as_they_came_cannot_go_on_in_order(run: Run, env: Env, replay: WatchedReplay) -> None:
     as_they_come = replace(LONG, env_steps=100, environments=2, deterministic=False)
-    tune(run, env, replay, as_they_come)
-    with pytest.raises(UsageError, match=r"deterministic=false until now.* goes on so only"):
-        tune(run, env, replay, replace(as_they_come, env_steps=200, deterministic=True))
-    tune(run, env, replay, replace(as_they_come, env_steps=200))
+    for part in (
+        as_they_come,
+        replace(as_they_come, env_steps=200),
+        replace(as_they_come, env_steps=250, environments=1),  # in order itself, but not what was before
+    ):
+        tune(run, env, replay, part)
+        with pytest.raises(UsageError, match=r"deterministic=false until now.* goes on so only"):
+            tune(run, env, replay, replace(part, env_steps=part.env_steps + 100, deterministic=True))

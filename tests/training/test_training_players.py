@@ -1,6 +1,8 @@
 """Players: episodes are the same wherever they are played, and no process outlives its learner."""
 
+import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from children import child
 from learning_toys import goal_spec, identity, point_spec, points
 from training_toys import reach
 
@@ -22,7 +25,7 @@ from robot_orl.errors import RunError, UsageError
 from robot_orl.tasks import TaskConfig, spec_of
 from robot_orl.training.evaluate import evaluate
 from robot_orl.training.playing.player import Request, play
-from robot_orl.training.playing.players import Players
+from robot_orl.training.playing.players import Players, warm_up
 from robot_orl.training.playing.shared_memory import LINE, Layout, Room, Weights
 from robot_orl.types import EpisodeMeta, Spec
 
@@ -140,20 +143,34 @@ def test_a_player_that_fails_says_why_in_one_line(env: gymnasium.Env[Any, Any]) 
 
 
 @pytest.mark.e2e
+def test_a_player_that_cannot_be_started_leaves_no_descriptor_behind(env: gymnasium.Env[Any, Any]) -> None:
+    spec = spec_of(env)
+    policy = policy_for(spec)
+    gymnasium.register("of_this_process_only", entry_point=lambda: reach())  # cannot be sent to another
+    try:
+        warm_up(TASK)
+        before = set(os.listdir("/proc/self/fd"))
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            Players(TaskConfig("of_this_process_only"), spec, policy, 1).__enter__()
+        gc.collect()
+        assert set(os.listdir("/proc/self/fd")) <= before
+    finally:
+        del gymnasium.registry["of_this_process_only"]
+
+
+@pytest.mark.e2e
 def test_no_player_outlives_a_killed_learner() -> None:
     """Neither one in the middle of a long evaluation nor one that waits."""
     command = [sys.executable, "-c", HOLD, *map(str, Path(__file__).parents[:2])]
-    learner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert learner.stdout is not None
-    processes = [int(word) for word in learner.stdout.readline().split()]
-    assert len(processes) == 2
-    learner.kill()
-    learner.wait()
+    with child(command, stdout=subprocess.PIPE, text=True) as learner:
+        assert learner.stdout is not None
+        processes = [int(word) for word in learner.stdout.readline().split()]
+        assert len(processes) == 2
+        learner.kill()
     deadline = time.monotonic() + 30
     while any(is_alive(process) for process in processes):
         assert time.monotonic() < deadline, "a player is left behind"
         time.sleep(0.02)
-    learner.stdout.close()
 
 
 def is_alive(process: int) -> bool:

@@ -80,6 +80,7 @@ class Stage:
     under_way: weights by number, of the episodes that were being played.  pending: the point of the learning
     curve that was not settled.  last_point: the environment step of the last one that was begun.
     compiled: whether the updates until now were; None: none was made for what is asked for.
+    in_order: whether all episodes until now were learned from in the order of their numbers.
     """
 
     state: TrainingState
@@ -89,6 +90,7 @@ class Stage:
     pending: dict[str, Any] | None = None
     last_point: int = 0
     compiled: bool | None = None
+    in_order: bool = True
 
     def compute(self, work: Online, recipe: Recipe) -> Compute:
         """How to go on: as it began, although other env_steps may be asked for now."""
@@ -109,6 +111,7 @@ class Stage:
             "pending": self.pending,
             "last_point": self.last_point,
             "compiled": self.compiled,
+            "in_order": self.in_order and _is_in_order(asdict(recipe)),
             "precision": work.speed.precision,
         }
         work.run.save(STAGE, self.state.pack(STAGE, work.fingerprint) | kept)
@@ -168,12 +171,13 @@ def resume(work: Online, recipe: Recipe) -> Stage:
         saved.get("pending"),
         saved.get("last_point", work.run.last_evaluation(STAGE)),
         saved.get("compiled"),
+        saved.get("in_order", True) and _is_in_order(saved.get("recipe", {})),
     )
     progress = stage.state.progress
     goes_on = progress.is_finished(STAGE) and recipe.env_steps > progress.env_steps
     if goes_on:
         stage.compiled = None
-        _require_order(work, recipe, saved)
+        _require_order(work, recipe, stage)
     elif not stage.is_complete(work, recipe):
         _require_same(work, recipe, saved)
     return stage
@@ -196,10 +200,14 @@ def _require_same(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> Non
         )
 
 
-def _require_order(work: Online, recipe: Recipe, saved: Mapping[str, Any]) -> None:
+def _is_in_order(recipe: Mapping[str, Any]) -> bool:
+    """One environment alone plays its episodes in their order whatever was asked for."""
+    return bool(recipe.get("deterministic", True)) or recipe.get("environments", 1) == 1
+
+
+def _require_order(work: Online, recipe: Recipe, stage: Stage) -> None:
     """Raises: UsageError: episodes were learned from as they came, which has no order to go on with."""
-    before = saved.get("recipe", {})
-    if recipe.deterministic and not before.get("deterministic", True) and before.get("environments", 1) > 1:
+    if recipe.deterministic and not stage.in_order:
         raise UsageError(
             f"run {work.run.path} was finetuned with deterministic=false until now, and goes on so only: its "
             "episodes have no fixed order"

@@ -148,6 +148,10 @@ class _Player:
                     target=serve, args=(theirs, _Given(self._descriptor), setting), daemon=True, name=name
                 )
                 self._process.start()
+        except BaseException:
+            self.connection.close()
+            os.close(self._descriptor)
+            raise
         finally:
             theirs.close()
 
