@@ -3,8 +3,8 @@
     python benchmarks/realtime.py --seconds 60 --hz 500 --out benchmarks/results/realtime
 
 All with one policy (2 layers of 256) in one run on this machine, with a busy process on each processor. The
-sleeping loop is `time.sleep(dt - elapsed)`. Ours runs as `robot-orl deploy` does in one process, recording
-included. A period error is |time between two ticks - period|; drift is how far the last tick was from
+sleeping loop is `time.sleep(dt - elapsed)`. Ours runs as `robot-orl deploy` does, recording included.
+A period error is |time between two ticks - period|; drift is how far the last tick was from
 anchor + k * period.
 """
 
@@ -38,12 +38,11 @@ from robot_orl.deploy.timing import (
 )
 
 from realtime_inference import calls_in_a_row, calls_in_ticks, policies  # isort: skip
-from realtime_loops import make_bundle, our_loop, sleeping_loop  # isort: skip
+from realtime_loops import make_bundle, our_loop, our_processes, sleeping_loop  # isort: skip
 
 COLUMNS = ("p50", "p99", "p99.9", "max")
 SPINS_US = (0, 50, 100, 200, 400)
 ROUNDS = 20
-TASTE_S = 3.0
 Result = dict[str, Any]
 
 
@@ -55,6 +54,7 @@ def main() -> None:
     parser.add_argument("--priority", type=int, default=20, help="SCHED_FIFO priority to ask for")
     parser.add_argument("--cpu", type=int, default=None, help="processor of the pinned loop; the first")
     parser.add_argument("--calls", type=int, default=4000, help="of each way to run the policy")
+    parser.add_argument("--taste", type=float, default=3.0, help="least duration of small measurements [s]")
     parser.add_argument("--out", type=Path, help="folder for table.md and realtime.json")
     args = parser.parse_args()
     found: Result = {"when": timestamp(time.time()), "host": host.facts(), "nice": os.nice(0)}
@@ -87,7 +87,7 @@ def beside(found: Result, own: list[int]) -> Iterator[None]:
 def stalls(args: argparse.Namespace) -> Result:
     """What the machine itself takes: no loop can be better."""
     with realtime_setup(args.priority or None):
-        return measure_stalls(max(TASTE_S, args.seconds / 4), RealClock())
+        return measure_stalls(max(args.taste, args.seconds / 4), RealClock())
 
 
 def compare_spins(args: argparse.Namespace) -> list[Result]:
@@ -95,7 +95,7 @@ def compare_spins(args: argparse.Namespace) -> list[Result]:
     period_ns = round(NS_PER_S / args.hz)
     late: dict[int, list[int]] = {spin: [] for spin in SPINS_US}
     used_ns = dict.fromkeys(SPINS_US, 0)
-    ticks = round(max(TASTE_S, args.seconds / 2) / ROUNDS * args.hz)
+    ticks = round(max(args.taste, args.seconds / 4) / ROUNDS * args.hz)
     with realtime_setup(args.priority or None):
         for _ in range(ROUNDS):
             for spin_us in SPINS_US:
@@ -128,15 +128,18 @@ def compare_loops(bundle: Bundle, args: argparse.Namespace, scratch: Path) -> li
         folder = scratch / name.replace(" ", "-")
         return {"name": name, **our_loop(bundle, seconds, priority, spin_ns, cpu, folder)}
 
-    found = [
+    return [
         {"name": "time.sleep(dt - elapsed)", **sleeping_loop(bundle, seconds, None)},
         {"name": "the same, real-time scheduling", **sleeping_loop(bundle, seconds, priority)},
-        ours("ours, ordinary scheduling", None, 0),
-        ours("ours, real-time", priority, 0),
-        ours("ours, real-time, spin tail", priority, SPIN_NS),
-        ours(f"ours, the same, on processor {cpu} alone", priority, SPIN_NS, cpu),
+        ours("ours in one process, ordinary scheduling", None, 0),
+        ours("ours in one process, real-time", priority, 0),
+        ours("the same, spin tail", priority, SPIN_NS),
+        ours(f"the same, spin tail, on processor {cpu} alone", priority, SPIN_NS, cpu),
+        {
+            "name": "ours as deployed: three processes, real-time, spin tail",
+            **our_processes(bundle, seconds, priority, SPIN_NS, scratch / "processes"),
+        },
     ]
-    return found
 
 
 def compare_inference(bundle: Bundle, layers: Layers, args: argparse.Namespace) -> list[Result]:

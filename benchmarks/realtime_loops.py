@@ -17,6 +17,8 @@ from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.deploy.bundle import POLICY, WEIGHTS, Bundle, write_manifest
 from robot_orl.deploy.doctor.example_policy import SIZES, Layers, write_policy
 from robot_orl.deploy.loop import run
+from robot_orl.deploy.processes.hosting import beside
+from robot_orl.deploy.processes.recording import Records
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, SpinningClock, TimingLog
@@ -147,23 +149,60 @@ def _priority_alone(priority: int | None) -> Iterator[None]:
 def our_loop(
     bundle: Bundle, seconds: float, priority: int | None, spin_ns: int, cpu: int | None, record: Path
 ) -> dict[str, Any]:
-    """As `deploy` runs it in one process: supervisor, recording and journal included."""
-    robot = IdleRobot(bundle.spec)
-    plain = RealClock()
-    clock = NotingClock(SpinningClock(plain, spin_ns) if spin_ns else plain)
+    """As `deploy one_process=true` runs it: supervisor, recording and journal included."""
+    clock = _noting(spin_ns)
     made_by = bundle.spec, "benchmark", {}, {}
-    journals = Journals(record, *made_by)
     with (
         counted_collections() as collections,
-        BackgroundWriter(SegmentWriter(record, *made_by), journals) as writer,
+        BackgroundWriter(SegmentWriter(record, *made_by), Journals(record, *made_by)) as writer,
         _pinned(cpu),
     ):
         report = run(
-            robot, bundle, duration_s=seconds, clock=clock, writer=writer, realtime_priority=priority
-        ).to_dict()
+            IdleRobot(bundle.spec),
+            bundle,
+            duration_s=seconds,
+            clock=clock,
+            writer=writer,
+            realtime_priority=priority,
+        )
+    return _figures(report.to_dict(), clock, collections)
+
+
+def our_processes(
+    bundle: Bundle, seconds: float, priority: int | None, spin_ns: int, record: Path
+) -> dict[str, Any]:
+    """As `deploy` runs it: the policy answers, and the recorder writes, in processes of their own."""
+    clock = _noting(spin_ns)
+    records = Records(str(record), bundle.spec, bundle.policy_hash, {}, {})
+    hosts = beside(bundle, records, priority=priority, should_stop=lambda: False)
+    try:
+        with counted_collections() as collections:
+            report = run(
+                IdleRobot(bundle.spec),
+                bundle,
+                duration_s=seconds,
+                clock=clock,
+                realtime_priority=priority,
+                cpu=hosts.cpu,
+                asking=hosts.asking,
+                recording=hosts.recording,
+                processes=hosts.processes,
+            )
+    finally:
+        hosts.kill()
+    return _figures(report.to_dict(), clock, collections)
+
+
+def _noting(spin_ns: int) -> NotingClock:
+    clock = RealClock()
+    return NotingClock(SpinningClock(clock, spin_ns) if spin_ns else clock)
+
+
+def _figures(report: dict[str, Any], clock: NotingClock, collections: Collections) -> dict[str, Any]:
+    """Raises: SystemExit: the run is not one to be measured."""
     if report["fault"]:
         raise SystemExit(f"our loop: {report['fault']}")
-    if (clock.deadline_ns - clock.first_ns) % round(NS_PER_S / bundle.spec.control_hz):
+    if (clock.deadline_ns - clock.first_ns) % round(NS_PER_S / report["control_hz"]):
         raise SystemExit("our loop: its deadlines left the grid of anchor + k * period")
     return {
         "ticks": report["ticks"],
