@@ -134,11 +134,19 @@ def _findings(
     status: RealtimeStatus, stalls: dict[str, Any], is_virtual: bool | None, busy: Sequence[Finding]
 ) -> Iterator[Finding]:
     """What to mend, the most effective first."""
-    yield from host.permission_findings(status, getpass.getuser())
+    yield from host.permission_findings(status, _user())
     yield from host.system_findings()
     if status.scheduling.obtained:
         yield from host.stall_findings(stalls, is_virtual)
     yield from busy
+
+
+def _user() -> str:
+    """Whose limits are raised: everybody's, where this user has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "*"
 
 
 def _print(found: dict[str, Any]) -> None:
