@@ -134,7 +134,7 @@ def likely_lie(rng: np.random.Generator, data: bytes) -> bytes:
     return status_packet(data[4], body[0], bytes(body[1:]))
 
 
-LIES = (lie, likely_lie, another_id, another_length)
+LIES = (lie, likely_lie, another_id, another_length, not_stuffed, stuffed_at_the_end)
 CHANGES: tuple[Change, ...] = (
     flipped,
     inserted,

@@ -13,7 +13,7 @@ process, each with one fault of any kind and often short disturbances before it.
     every end of a run         the arm lies in its rest pose, or rests where it is; nothing escaped
     every part                 resident memory, open files and threads
 
-A part is some 20,000 ticks with a seed of its own; parts that are in `soak.json` already are not run again.
+A part is some 10,000 ticks with a seed of its own; parts that are in `soak.json` already are not run again.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from soak_run import World, koch, one_run
 
-PART_TICKS = 20_000
+PART_TICKS = 10_000
 PAGE = os.sysconf("SC_PAGE_SIZE")
 BY_HAND = 0.1  # share of runs before which somebody puts the arm into its home pose
 
@@ -107,7 +107,7 @@ def main() -> None:
         "--seed", type=int, default=0, help="of the first part; each later one takes the next"
     )
     parser.add_argument("--servo-hz", type=float, default=200.0)
-    parser.add_argument("--longest", type=float, default=20.0, help="run [s]")
+    parser.add_argument("--longest", type=float, default=10.0, help="run [s]")
     parser.add_argument("--out", type=Path, help="folder for soak.json and soak.md")
     args = parser.parse_args()
     parts = _done(args.out)
