@@ -1,21 +1,24 @@
 """When a bundle that was swapped in gives way: each bound by hand, and what watches over a run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from deploy_toys import FakeClock, MakeBundle
 
-from robot_orl.deploy.answers import Answer
-from robot_orl.deploy.asking import Reply
+from robot_orl.deploy.answers import Answer, Answerer
+from robot_orl.deploy.asking import AskedHere, Reply
 from robot_orl.deploy.promotion.log import CHUNK, AnswerLog
 from robot_orl.deploy.promotion.rollback import Rollback, RollbackConfig
 from robot_orl.deploy.promotion.swap import SwapFile
 from robot_orl.deploy.promotion.watch import Watch, WatchedAsking, WatchedRecording
 from robot_orl.deploy.recorder import Step
+from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError
-from robot_orl.types import Array, Outcome, Safety
+from robot_orl.types import Array, Outcome, Safety, Spec
 
 CLAMPED, FREE = int(Safety.JERK), 0
 
@@ -235,3 +238,30 @@ def test_a_swap_file_obeys_whole_new_lines_and_answers(tmp_path: Path) -> None:
     assert process.orders == [Path("bundles/new")]
     assert (tmp_path / "swap.answer").read_text() == "bundles/new: refused, no\n"
     assert watched.told == [{"bundle": "bundles/new", "refused": "no"}]
+
+
+def test_what_is_swapped_in_fits_and_leaves_the_limits_as_they_are(
+    make_bundle: MakeBundle, spec: Spec, clock: FakeClock
+) -> None:
+    acting, fits = make_bundle(spec), make_bundle(spec, bias=np.array([1.0, 1.0]))
+    tighter = make_bundle(spec, Limits(max_action_delta=0.1))
+    slower = make_bundle(replace(spec, control_hz=spec.control_hz / 2))
+    other = make_bundle(replace(spec, task="other"))
+    answerer = Answerer(acting)
+    asking = AskedHere(answerer, clock)
+    for bundle, why in ((tighter, "other limits"), (slower, "control rate"), (other, "for task 'other'")):
+        asking.swap(bundle.path)
+        (line,) = asking.swapped()
+        assert why in line["refused"]
+        assert answerer.bundle is acting
+    (fits.path / "policy.onnx").write_bytes(b"")
+    asking.swap(fits.path)
+    (line,) = asking.swapped()
+    assert "changed since it was exported" in line["refused"]
+    asking.swap(acting.path)
+    assert asking.swapped() == [
+        {"bundle": str(acting.path), "refused": None, "number": 1, "policy_hash": acting.policy_hash}
+    ]
+    assert asking.swapped() == []
+    asking.back(1)
+    assert answerer.bundle is acting
