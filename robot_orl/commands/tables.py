@@ -103,6 +103,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
         [
             ("ticks", ticks),
             ("period error [us]", _percentiles(figures["period_error_us"])),
+            *([("servo", _servo(figures["servo"]))] if _is_servoed(figures) else []),
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
             ("interventions", _nonzero(figures["safety"])),
@@ -137,6 +138,16 @@ def answer_rows(answers: dict[str, Any] | None) -> list[tuple[str, str]]:
         rows.append((f"{change['kind']} at tick {change['tick']}", str(what)))
     rows += [("swap refused", line["refused"]) for line in answers["refused"]]
     return rows
+
+
+def _is_servoed(figures: dict[str, Any]) -> bool:
+    """Whether targets moved on more often than the policy acted."""
+    return bool(figures["servo"]["hz"] > figures["control_hz"])
+
+
+def _servo(found: dict[str, Any]) -> str:
+    error = _percentiles(found["period_error_us"])
+    return f"{found['hz']:g} Hz, {found['missed_slots']} slots missed, period error [us] {error}"
 
 
 def _nonzero(counts: dict[str, int]) -> str:

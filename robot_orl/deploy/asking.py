@@ -51,12 +51,12 @@ class AskedHere:
         self._swapped: list[Mapping[str, Any]] = []
 
     def ask(self, flat: Array) -> None:
-        asked_ns = self._clock.now_ns()
+        self.asked_ns = asked_ns = self._clock.now_ns()
         answer = self._answerer(flat)
         self._reply = Reply(answer, asked_ns, self._clock.now_ns() - asked_ns)
 
     def reply(self, until_ns: int) -> Reply | None:
-        reply, self._reply = self._reply, None
+        reply, self._reply, self.asked_ns = self._reply, None, None
         return reply
 
     def problem(self) -> str | None:

@@ -181,6 +181,7 @@ class _Deployment:
                 self.recorder,
                 self.timing,
                 self.clock,
+                self._should_stop,
             )
         except BaseException:
             self._close()

@@ -10,9 +10,10 @@ as it is. An answer that is not there in time is fetched in a later tick; no new
 and the joints hold the targets of the last action.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from robot_orl.deploy.asking import Asking
+from robot_orl.deploy.asking import Asking, Reply
 from robot_orl.deploy.interpolation import Line, Rates
 from robot_orl.deploy.recorder import Recorder
 from robot_orl.deploy.supervisor.offers import Jointed, Servoed
@@ -26,6 +27,7 @@ WAIT_SHARE = 0.8  # of a servo slot: until then a tick waits for the policy ...
 LEAST_SHARE = 0.2  # ... and for this long at least, where observing took longer
 STILL_RAD_S = 0.05
 SETTLE_S = 0.5  # within which joints come to rest that were told to
+LOOK_NS = 20_000_000  # between two looks at whether to stop, while waiting for the policy
 
 
 @dataclass
@@ -59,13 +61,15 @@ class Servo:
         recorder: Recorder,
         timing: TimingLog,
         clock: Clock,
+        should_stop: Callable[[], bool],
     ) -> None:
+        """should_stop: asked while it waits for the policy."""
         self.answered = 0
         self.must_brake = False
         self._robot, self._spec, self._rates = robot, spec, rates
         self._joints = robot if isinstance(robot, Jointed) else None
         self._supervisor, self._asking, self._recorder = supervisor, asking, recorder
-        self._timing, self._clock = timing, clock
+        self._timing, self._clock, self._should_stop = timing, clock, should_stop
         self._slot_ns = round(NS_PER_S / rates.servo_hz)
         self._telemetry: Telemetry | None = None
         self.begin()
@@ -141,7 +145,7 @@ class Servo:
         """Fetch the answer, if it is there, and begin with its action. Returns whether to go on."""
         until_ns = now_ns + round(WAIT_SHARE * self._slot_ns)
         least_ns = self._clock.now_ns() + round(LEAST_SHARE * self._slot_ns)
-        reply = self._asking.reply(max(until_ns, least_ns))
+        reply = self._reply(max(until_ns, least_ns))
         if reply is None:
             return True
         self._timing.inference(reply.inference_ns)
@@ -164,6 +168,17 @@ class Servo:
         end = goal if line is None or is_all else goal + line.left
         self._line = Line(before, end, self._rates.per_policy)
         return True
+
+    def _reply(self, until_ns: int) -> Reply | None:
+        """The answer to the question that is open, unless it comes too late for this tick, or we must stop."""
+        if self._asking.asked_ns is None:
+            return None
+        now_ns = self._clock.now_ns()
+        while (reply := self._asking.reply(min(until_ns, now_ns + LOOK_NS))) is None:
+            now_ns = self._clock.now_ns()
+            if now_ns >= until_ns or self._should_stop() or self._asking.problem():
+                return None
+        return reply
 
     def _stands_at(self) -> Array:
         """Where the joints were last sent, (J,) rad."""
