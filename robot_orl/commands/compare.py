@@ -112,7 +112,8 @@ def _told(found: dict[str, Any]) -> str:
     """The decision, in a sentence."""
     low, margin = found["difference95"][0], found["margin"]
     if found["may_be_promoted"]:
-        return f"may be promoted: worse by {max(0.0, -low):.1%} at most, {margin:.1%} are allowed"
+        how = f"better by {low:.1%} at least" if low > 0 else f"worse by {-low:.1%} at most"
+        return f"may be promoted: {how}, {margin:.1%} worse is allowed"
     if found["verdict"] == "keep":
         return f"may not be promoted: it is worse by more than {margin:.1%}"
     needed = found["episodes_needed"]
