@@ -347,7 +347,7 @@ class DoctorConfig(Schema):
     rates: list[float] = setting(
         factory=lambda: [100.0, 200.0, 500.0, 1000.0], help="Control rates.", unit="Hz", low=1, high=10_000
     )
-    seconds: float = setting(5.0, "Of each measurement.", unit="s", low=0.05, high=86_400)
+    seconds: float = setting(5.0, "Of each measurement.", unit="s", low=0.05, high=3_600)
     load: int | None = setting(
         None, "Busy processes beside the second half; null: one for each processor.", low=0, high=1024
     )
