@@ -138,7 +138,8 @@ def _hosts(
     """Who answers and who records: as asked for, and as this system can."""
     records = None
     if cfg.record is not None:
-        task, policy_hash = bundle.task_kwargs, bundle.policy_hash
+        # Another bundle may take over in the middle of an episode: deploy.json tells which acted when.
+        task, policy_hash = bundle.task_kwargs, None if cfg.swap_file else bundle.policy_hash
         records = Records(cfg.record, robot.spec, policy_hash, asdict(cfg), task)
     if cfg.one_process or not hasattr(os, "eventfd"):
         return here(bundle, records)

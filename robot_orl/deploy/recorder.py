@@ -77,7 +77,7 @@ class Recording(Protocol):
 class RecordedHere:
     """A `Recording` in this process. It also builds the episodes of the recorder's own process."""
 
-    def __init__(self, spec: Spec, policy_hash: str, writer: EpisodeWriter) -> None:
+    def __init__(self, spec: Spec, policy_hash: str | None, writer: EpisodeWriter) -> None:
         self.lost = 0
         self._policy_hash = policy_hash
         self._writer = writer

@@ -16,9 +16,10 @@ from deploy_toys import write_bundle
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
 from robot_orl.data.store.reader import Dataset
+from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.tasks import TaskConfig, make_env, spec_of
-from robot_orl.types import Safety, Spec
+from robot_orl.types import Episode, Safety, Spec
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 60.0
@@ -54,9 +55,8 @@ def deployment(tmp_path: Path, *words: object) -> list[str]:
     return [*command, *map(str, words)]
 
 
-def executed(tmp_path: Path) -> list[np.ndarray]:
-    """The actions of each recorded episode."""
-    return [episode.action for episode in Dataset.open(tmp_path / "data").load_all()]
+def recorded(tmp_path: Path) -> list[Episode]:
+    return list(Dataset.open(tmp_path / "data").load_all())
 
 
 def test_a_shadow_is_asked_and_compared_and_the_current_bundle_acts(tmp_path: Path, write: Write) -> None:
@@ -74,7 +74,9 @@ def test_a_shadow_is_asked_and_compared_and_the_current_bundle_acts(tmp_path: Pa
         assert len(answers["action"]) == figures["ticks"] > 0
         assert (answers["action"] == 0.25).all()
         assert (answers["shadow_action"] == 0.75).all()
-    assert all(action.max() <= 0.25 for action in executed(tmp_path))
+    episodes = recorded(tmp_path)
+    assert all(episode.action.max() <= 0.25 for episode in episodes)
+    assert {episode.meta.policy_hash for episode in episodes} == {Bundle.load(current).policy_hash}
 
 
 def test_a_bundle_is_swapped_in_between_ticks_and_gives_way_when_it_is_clamped(
@@ -107,7 +109,9 @@ def test_a_bundle_is_swapped_in_between_ticks_and_gives_way_when_it_is_clamped(
         assert (answers["action"][bad] == -1).all()
         assert (answers["action"][~bad] == 0.25).all()
         assert (answers["safety"][bad] & Safety.RATE_LIMITED).any()
-    steps = [np.abs(np.diff(action, axis=0)).max() for action in executed(tmp_path) if len(action) > 1]
+    episodes = recorded(tmp_path)
+    assert {episode.meta.policy_hash for episode in episodes} == {None}  # more than one bundle acted
+    steps = [np.abs(np.diff(e.action, axis=0)).max() for e in episodes if len(e) > 1]
     assert max(steps) <= DELTA + 1e-6  # whoever acts, the supervisor is in charge
 
 

@@ -61,7 +61,7 @@ def here(bundle: Bundle, records: Records | None) -> Hosts:
     hosts = Hosts()
     if records is not None:
         opened = open_records(records)
-        hosts.recording = RecordedHere(records.spec, bundle.policy_hash, opened.writer)
+        hosts.recording = RecordedHere(records.spec, records.policy_hash, opened.writer)
         hosts.cut_off, hosts.episodes = opened.cut_off, opened.episodes
         hosts.add(lambda: _closed(opened.writer))
     return hosts

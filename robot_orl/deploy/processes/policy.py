@@ -37,6 +37,7 @@ from robot_orl.types import Array, Spec
 
 CAPACITY = 8  # rows; there is one question at a time
 END_S = 1.0
+SWITCH_S = 5e-4  # how long a question waits for a thread that loads, until that lets go of the interpreter
 MODULE = "robot_orl.deploy.processes.policy"
 
 
@@ -152,6 +153,7 @@ def main() -> None:
         if bundle.policy_hash != order["policy_hash"]:
             raise DataError(f"{bundle.path}: changed while it was being loaded; try again")
         answerer = Answerer(bundle, None if order["shadow"] is None else Bundle.load(order["shadow"]))
+        sys.setswitchinterval(SWITCH_S)
         with realtime_setup(order["priority"], order["cpu"]) as realtime:
             memory, question, answer = map(int, sys.argv[1:])
             rings = _Rings(memory, bundle.spec)
@@ -194,6 +196,7 @@ def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorb
 
 def _swap(answerer: Answerer, path: str) -> None:
     """What cannot be loaded, or does not fit, does not act; whoever asked for it is told."""
+    _give_way()
     try:
         bundle = load_for(path, answerer.bundle)
     except (RobotOrlError, OSError, MemoryError) as error:
@@ -201,6 +204,13 @@ def _swap(answerer: Answerer, path: str) -> None:
         return
     number = answerer.swap(bundle)
     say({"bundle": path, "refused": None, "number": number, "policy_hash": bundle.policy_hash})
+
+
+def _give_way() -> None:
+    """This thread, which is as urgent as the one that answers, and bound to its processor, is neither now."""
+    if hasattr(os, "SCHED_RESET_ON_FORK"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 if __name__ == "__main__":

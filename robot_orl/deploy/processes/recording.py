@@ -58,7 +58,7 @@ class Records:
 
     root: str
     spec: Spec
-    policy_hash: str
+    policy_hash: str | None
     config: Mapping[str, Any]
     env_kwargs: Mapping[str, Any]
 
