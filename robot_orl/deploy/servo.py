@@ -170,7 +170,7 @@ class Servo:
         return True
 
     def _reply(self, until_ns: int) -> Reply | None:
-        """The answer to the question that is open, unless it comes too late for this tick, or we must stop."""
+        """The answer to the open question, unless it comes too late for this tick, or we must stop."""
         if self._asking.asked_ns is None:
             return None
         now_ns = self._clock.now_ns()
