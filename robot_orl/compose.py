@@ -4,7 +4,9 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import is_dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,20 +112,24 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
             raise not_found(override.key_or_group, override.value(), choices(override.key_or_group))
     if command == "collect" and not any(o.key_or_group == "task" for o in groups):
         raise UsageError(f"collect needs task=..., one of: {', '.join(choices('task'))}")
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        words = [o.input_line or "" for o in groups]
+    defaults = deepcopy(_defaults(config_folder(), command, tuple(o.input_line or "" for o in groups)))
+    if base is not None:
+        OmegaConf.set_struct(defaults, False)
         with _one_line():
-            defaults = compose(command, words)
-        if base is not None:
-            OmegaConf.set_struct(defaults, False)
-            with _one_line():
-                defaults.agent = completed(base)
+            defaults.agent = completed(base)
+    for override in fields:
+        _check_key(command, defaults, override.key_or_group)
+    with _one_line():
         for override in fields:
-            _check_key(command, defaults, override.key_or_group)
-        with _one_line():
-            for override in fields:
-                _set(defaults, override)
+            _set(defaults, override)
     return defaults
+
+
+@cache
+def _defaults(folder: Path, command: str, groups: tuple[str, ...]) -> DictConfig:
+    """What a command runs with but for single fields: a sweep asks for it again and again."""
+    with initialize_config_dir(str(folder), version_base="1.3"), _one_line():
+        return compose(command, list(groups))
 
 
 def completed(agent: dict[str, Any]) -> DictConfig:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,20 +13,35 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what data and results look like."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # e.g. torch, which deployment does not need
-    return found
+    found = {name: _version(name) for name in PACKAGES}
+    known = {name: value for name, value in found.items() if value is not None}
+    return {"python": platform.python_version(), **known}
 
 
-def git_revision(checkout: Path = CHECKOUT) -> str | None:
-    """Commit of the checkout this package runs from; None where it is installed without one.
+@cache
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None  # e.g. torch, which deployment does not need
 
-    It ends in '-dirty' where tracked files are not as in that commit.
+
+def git_revision(checkout: Path | None = None) -> str | None:
+    """Commit of a checkout; None: of the one that this process runs from, as when it was first asked for.
+
+    It ends in '-dirty' where tracked files are not as in that commit. Nothing is known where the package is
+    installed without a checkout.
     """
+    return _own_revision() if checkout is None else _revision(checkout)
+
+
+@cache
+def _own_revision() -> str | None:
+    """A change of files since then is none of what was loaded."""
+    return _revision(CHECKOUT)
+
+
+def _revision(checkout: Path) -> str | None:
     if not (checkout / ".git").exists():  # a wheel inside someone else's repository is not that commit
         return None
     describe = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
