@@ -282,7 +282,7 @@ def fuzz(seed: int, packets: int, ticks: int = 60) -> Part:
     while fuzzer.total < packets:
         fuzzer.share = 0.0
         session = Session(rng, fuzzer, cfg)
-        fuzzer.share = float(np.exp(rng.uniform(np.log(0.03), 0.0)))
+        fuzzer.share = float(np.exp(rng.uniform(np.log(0.1), 0.0)))
         session.run(ticks, calls)
         part.goals, part.holds = part.goals + session.goals, part.holds + session.holds
         bus.update(session.robot.counts)

@@ -295,6 +295,29 @@ def test_a_blocked_move_ends_with_the_arm_holding(bench: ServoBench) -> None:
     robot._arm.close()
 
 
+def test_a_slow_move_goes_on_from_where_the_arm_was_held_while_the_port_was_gone(bench: ServoBench) -> None:
+    robot = toy_robot(bench, move_speed_rad_s=1.5)
+    robot.connect()
+    steps = 0
+
+    def pass_by() -> bool:
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            bench.unplug()
+        elif steps == 13:
+            bench.plug()
+        return False
+
+    robot.should_stop = pass_by
+    robot.home(0)
+    assert robot.counts["reconnected"] == 1
+    assert robot.telemetry().positions == pytest.approx(HOME, abs=0.01)
+    for joint in JOINTS:  # the targets of three ticks were lost: they are not made up for in one
+        assert np.abs(np.diff(bench.goals[joint])).max() <= 1.5 / 50 + 0.0016
+    robot._arm.close()
+
+
 def test_a_move_ends_at_once_when_told_to_stop(bench: ServoBench) -> None:
     robot = toy_robot(bench)
     robot.connect()

@@ -1,5 +1,6 @@
 """Slow moves of an arm of servos: home, rest pose, and holding wherever something is in the way."""
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
@@ -126,23 +127,21 @@ class Mover(Generic[ArmT]):
         Raises: Blocked: a joint fell behind or did not arrive, or the tool may not pass, and they hold.
             RunError: as `refresh`.
         """
-        try:
-            way = paths.between(self.targets, pose)
-        except NoWay as error:
-            self._hold()
-            raise Blocked(str(error)) from error
+        way = deque(self._way(pose, paths))
         live = ~np.array(self.arm.limp)
         period_ns = round(NS_PER_S / MOVE_HZ)
         deadline_ns, behind, is_sent = self._clock.now_ns(), 0, False
-        settling = [pose] * round(SETTLE_S * MOVE_HZ)
-        for target in [*way, *settling]:
+        left = round(SETTLE_S * MOVE_HZ)  # ticks at the end of the way
+        while way or left > 0:
             if self._should_stop():
                 self._hold()
                 return False
             deadline_ns = max(deadline_ns + period_ns, self._clock.now_ns())
             self._clock.sleep_until(deadline_ns)
-            before = self.state.positions
+            before, reconnections = self.state.positions, self.arm.reconnections
             self.refresh(patiently=True)
+            if self.arm.reconnections != reconnections:  # it was held meanwhile, and goes on from there
+                way, left = deque(self._way(pose, paths)), round(SETTLE_S * MOVE_HZ)
             gaps = np.abs(self.targets - self.state.positions) * live
             is_still = np.abs(self.state.positions - before).max() < STILL_RAD
             if is_sent and is_still and gaps.max() < self.cfg.reached_rad:
@@ -150,13 +149,22 @@ class Mover(Generic[ArmT]):
             behind = behind + 1 if gaps.max() > self.cfg.blocked_rad else 0
             if behind > BLOCKED_TICKS:
                 break
-            self.send(target)
-            is_sent = target is pose
+            is_sent = not way
+            left -= is_sent
+            self.send(way.popleft() if way else pose)
         if is_sent and gaps.max() < self.cfg.reached_rad:
             return True
         self._hold()
         worst = self.arm.joints[int(np.argmax(gaps))]
         raise Blocked(f"{worst} is {gaps.max():.2f} rad behind in a slow move: is something in its way?")
+
+    def _way(self, pose: Array, paths: Paths) -> list[Array]:
+        """Raises: Blocked: there is none; it holds."""
+        try:
+            return paths.between(self.targets, pose)
+        except NoWay as error:
+            self._hold()
+            raise Blocked(str(error)) from error
 
     def stop(self) -> None:
         """Hold the present position; an arm that does not tell it keeps its last targets and its watchdog.
