@@ -449,6 +449,8 @@ def _open_and_serve(
 ) -> int:
     try:
         robot = make_robot(words)
+        if should_end():  # which may have been said while LeRobot was loaded
+            return 1
         _prefer_over_others(own.priority)  # LeRobot's buses give up where they have to wait for a processor
         connect(robot)
         served = Served(robot, own.watchdog_s)
