@@ -6,8 +6,8 @@
 and set on runs of the policy itself, which nothing was trained on:
 
     robot-orl deploy bundle=bundles/push duration_s=120 record=data/deployed
-    robot-orl export run=demo/fetch_push/run out=bundles/held_out held_out=data/deployed
-    python benchmarks/alarm.py --bundle bundles/held_out --episodes 100 --planted 12 --name fetch_push_held_out
+    robot-orl export run=demo/fetch_push/run out=bundles/held held_out=data/deployed
+    python benchmarks/alarm.py --bundle bundles/held --episodes 100 --planted 12 --name fetch_push_held_out
 
 Normal: whole episodes of the policy from evaluation seeds, on which neither policy nor alarm was set.
 Planted: others of the same, in which something goes wrong at tick 10, and the policy acts on what it is told.

@@ -217,8 +217,8 @@ class ExportConfig(Schema):
     )
     held_out: Any = setting(
         None,
-        "Dataset of normal runs that nothing was trained on, to set the alarm on, or a list; null: half of "
-        "the run's own successful episodes.",
+        "Dataset of normal runs that nothing was trained on, or a list of them, for the alarm's thresholds; "
+        "null: half of the run's own successful episodes.",
     )
 
 
