@@ -1,6 +1,7 @@
 """Damage of any file is found and named in one line; what a crash leaves behind is not damage."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,20 @@ SPEC = made_spec()
 EPISODES = [made_episode(0, 5), made_episode(1, 20), made_episode(2, 7)]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed dataset of one segment with three episodes."""
-    with SegmentWriter(tmp_path / "set", SPEC, "test") as writer:
+    root = tmp_path_factory.mktemp("model") / "set"
+    with SegmentWriter(root, SPEC, "test") as writer:
         for episode in EPISODES:
             writer.append(episode)
-    return tmp_path / "set"
+    return root
+
+
+@pytest.fixture
+def root(model: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may damage."""
+    return Path(shutil.copytree(model, tmp_path / "set"))
 
 
 def unsealed(root: Path) -> Path:

@@ -1,5 +1,6 @@
 """Later lines of the log override earlier ones; the figures of `info` follow them."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +27,20 @@ LENGTHS = [4, 8, 6]
 REWARDS = [[-1, -1, 0, 0], [-1] * 8, [0] * 6]
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    with SegmentWriter(tmp_path / "set", SPEC, "test") as writer:
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("model") / "set"
+    with SegmentWriter(root, SPEC, "test") as writer:
         for seed, (meta, length, reward) in enumerate(zip(METAS, LENGTHS, REWARDS, strict=True)):
             made = vars(made_episode(seed, length))
             writer.append(Episode(**{**made, "meta": meta, "reward": np.array(reward, "f4")}))
-    return Dataset.open(tmp_path / "set")
+    return root
+
+
+@pytest.fixture
+def dataset(model: Path, tmp_path: Path) -> Dataset:
+    """A copy that a test may relabel."""
+    return Dataset.open(shutil.copytree(model, tmp_path / "set"))
 
 
 def test_info_counts_what_is_in_use(dataset: Dataset) -> None:
