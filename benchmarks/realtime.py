@@ -95,7 +95,7 @@ def compare_spins(args: argparse.Namespace) -> list[Result]:
     period_ns = round(NS_PER_S / args.hz)
     late: dict[int, list[int]] = {spin: [] for spin in SPINS_US}
     used_ns = dict.fromkeys(SPINS_US, 0)
-    ticks = round(max(args.taste, args.seconds / 4) / ROUNDS * args.hz)
+    ticks = max(1, round(max(args.taste, args.seconds / 4) / ROUNDS * args.hz))
     with realtime_setup(args.priority or None):
         for _ in range(ROUNDS):
             for spin_us in SPINS_US:
