@@ -1,11 +1,17 @@
 """Between two actions of a policy: targets move on at the servo rate, in a straight line.
 
     target                             per_policy = 4
-      goal  |              o---o---o
-            |          o                at the tick of the answer the line has gone its first quarter, at
-            |      o                    the last tick before the next question it is there, and it waits
-            |  o                        there as long as no new action comes
+      goal  |      o---o---o---o
+            |                           at the tick of the answer the line has gone its first half, one tick
+            |  o                        later it is there, and it waits there as long as no new action comes
+            |
       start +--|---|---|---|---|---|--> servo ticks
+               answer          next answer
+
+It takes half of the policy's period, since policies learn where a target is at its goal at once: each
+millisecond that a line lags behind that costs success. Reaching in simulation, every command 4 ms late as on
+a bus, 150 goals: 145 with targets that jump, 144 by this line, 132 by one that is there a tick before the
+next answer, 110 by one over the whole period (it lags by 7.5 ms in the mean, this one by 2.5).
 
 A slot that was missed is made up for at the next tick. What is left of a line when the next one begins,
 because slots were missed or an answer came late, is added to that one: no part of an action is lost.
@@ -60,6 +66,11 @@ class Rates:
     @property
     def servo_hz(self) -> float:
         return self.policy_hz * self.per_policy
+
+    @property
+    def line_ticks(self) -> int:
+        """Servo ticks that a line takes: half of the policy's period, rounded up."""
+        return (self.per_policy + 1) // 2
 
     @classmethod
     def of(cls, policy_hz: float, servo_hz: float | None) -> "Rates":

@@ -166,7 +166,7 @@ class Servo:
         is_all = line is None or line.is_over
         self._commanded = _Commanded(proposed, action, before, goal if is_all else None)
         end = goal if line is None or is_all else goal + line.left
-        self._line = Line(before, end, self._rates.per_policy)
+        self._line = Line(before, end, self._rates.line_ticks)
         return True
 
     def _reply(self, until_ns: int) -> Reply | None:

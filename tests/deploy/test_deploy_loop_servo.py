@@ -98,6 +98,11 @@ def test_servo_ticks_are_a_whole_number_for_each_of_the_policys(policy_hz: int, 
     assert (rates.said is None) == (servo_hz % policy_hz == 0)
 
 
+@pytest.mark.parametrize(("servo_hz", "ticks"), [(None, 1), (50, 1), (100, 1), (150, 2), (200, 2), (500, 5)])
+def test_a_line_takes_half_of_the_policys_period(servo_hz: float | None, ticks: int) -> None:
+    assert Rates.of(50.0, servo_hz).line_ticks == ticks
+
+
 def test_a_rate_that_is_no_multiple_is_changed_and_told(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
@@ -115,7 +120,8 @@ def test_between_two_actions_the_targets_move_on_in_a_straight_line(
     episodes = Kept()
     bundle = always(make_bundle, spec, 1.0, -0.5)
     report = run(arm, bundle, duration_s=0.3, clock=clock, writer=episodes).to_dict()
-    assert np.allclose(arm.moved, [[0.125 * k, -0.0625 * k] for k in range(1, 13)])
+    steps = np.array([k + way for k in range(3) for way in (0.5, 1, 1, 1)])
+    assert np.allclose(arm.moved, np.outer(steps, [0.5, -0.25]))
     assert (report["ticks"], report["missed_slots"], report["inference_us"]["count"]) == (3, 0, 3)
     assert report["servo"]["hz"] == 40
     assert report["servo"]["period_error_us"]["count"] == 12  # 13 ticks: the last takes an observation
@@ -128,7 +134,7 @@ def test_between_two_actions_the_targets_move_on_in_a_straight_line(
 def test_limits_hold_for_a_servo_tick_and_a_step_is_recorded_as_what_its_commands_were(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
-    arm.limits = Limits(max_speed_rad_s=[2.0])  # 0.05 rad a tick of the 0.125 that are asked for
+    arm.limits = Limits(max_speed_rad_s=[2.0])  # 0.05 rad a tick of the 0.25 that are asked for
     episodes = Kept()
     run(arm, always(make_bundle, spec, 1.0, 0.0), duration_s=0.2, clock=clock, writer=episodes)
     assert np.allclose(np.array(arm.moved)[:, 0], 0.05 * np.arange(1, 9))
@@ -152,29 +158,30 @@ def test_a_missed_servo_slot_is_no_missed_slot_of_the_policy(
 ) -> None:
     def dawdle(name: str, count: int) -> None:
         if (name, count) == ("command", 1):
-            clock.time_ns += 2 * SLOT_NS - MS
+            clock.time_ns += 24 * MS  # two slots of 12.5 ms, nearly
 
+    arm.servo_hz = 80.0
     arm.before = dawdle
     report = run(arm, always(make_bundle, spec, 1.0, 0.0), duration_s=0.3, clock=clock).to_dict()
     assert (report["ticks"], report["missed_slots"], report["servo"]["missed_slots"]) == (3, 0, 1)
     # the third slot is the one that was missed: the next tick goes as far as the time is
-    assert np.allclose(np.array(arm.moved)[:5, 0], [0.125, 0.25, 0.5, 0.625, 0.75])
+    assert np.allclose(np.array(arm.moved)[:9, 0], [0.125, 0.25, *[0.5] * 5, 0.625, 0.75])
 
 
 def test_what_missed_slots_left_of_an_action_is_made_up_for_in_the_next_step(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     def dawdle(name: str, count: int) -> None:
-        if (name, count) == ("command", 1):
-            clock.time_ns += 3 * SLOT_NS - MS  # the last two slots of the first action
+        if (name, count) == ("command", 0):
+            clock.time_ns += 4 * SLOT_NS - MS  # all slots of the first action but its first
 
     arm.before = dawdle
     episodes = Kept()
     bundle = always(make_bundle, spec, 0.5, 0.0)
     report = run(arm, bundle, duration_s=0.3, clock=clock, writer=episodes).to_dict()
-    assert (report["ticks"], report["servo"]["missed_slots"]) == (3, 2)
-    # half of the first 0.25 rad was done; the second line goes 0.375 rad in four ticks, the third 0.25
-    moved = [0.0625, 0.125, 0.21875, 0.3125, 0.40625, 0.5, 0.5625, 0.625, 0.6875, 0.75]
+    assert (report["ticks"], report["servo"]["missed_slots"]) == (3, 3)
+    # half of the first 0.25 rad was done; the second line goes 0.375 rad in two ticks, the third 0.25
+    moved = [0.125, 0.3125, 0.5, 0.5, 0.5, 0.625, 0.75, 0.75, 0.75]
     assert np.allclose(np.array(arm.moved)[:, 0], moved)
     assert np.allclose(episodes[0].action[:, 0], [0.25, 0.75, 0.5])
 
@@ -183,11 +190,11 @@ def test_a_late_answer_is_fetched_in_a_later_tick_and_moves_the_arm_from_there(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     bundle = always(make_bundle, spec, 0.5, 0.0)
-    slow, episodes = SlowPolicy(bundle, clock, {1: 60 * MS}), Kept()
+    slow, episodes = SlowPolicy(bundle, clock, {1: 80 * MS}), Kept()
     report = run(arm, bundle, duration_s=0.3, clock=clock, asking=slow, writer=episodes).to_dict()
     assert (report["ticks"], report["missed_slots"]) == (3, 0)
-    # two ticks hold the first target, two go half of the second line; the third makes up for the other half
-    moved = [0.0625, 0.125, 0.1875, 0.25, 0.25, 0.25, 0.3125, 0.375, 0.46875, 0.5625, 0.65625, 0.75]
+    # three ticks hold the first target, one goes half of the second line; the third makes up for the other half
+    moved = [0.125, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.375, 0.5625, 0.75, 0.75, 0.75]
     assert np.allclose(np.array(arm.moved)[:, 0], moved)
     assert np.allclose(episodes[0].action[:, 0], [0.5, 0.25, 0.75])
 
@@ -206,14 +213,17 @@ def test_an_answer_that_takes_longer_than_a_slot_costs_the_next_one(
 def without_policy(
     arm: ToyRobot, bundle: Bundle, clock: FakeClock, how: str, ticks: int, **words: object
 ) -> tuple[dict[str, object], list[int]]:
-    """Run until the policy is gone or silent from this question on; also when each command was sent."""
+    """Run until the policy is gone, on the way of its last action, or silent from this question on.
+
+    Also when each command was sent.
+    """
     slow = SlowPolicy(bundle, clock, {ticks: 10**12} if how == "silent" else {})
     sent_ns: list[int] = []
 
     def before(name: str, count: int) -> None:
         if name in ("command", "stop"):
             sent_ns.append(clock.now_ns())
-        if how == "gone" and name == "command" and count == 4 * ticks - 1:
+        if how == "gone" and name == "command" and count == 4 * ticks - 3:
             slow.gone = "the policy process was killed by signal 9"
 
     arm.before = before
@@ -229,8 +239,8 @@ def test_an_arm_whose_policy_is_gone_comes_to_rest_within_its_limits_beginning_a
     bundle = always(make_bundle, spec, 0.5, 0.0)
     report, sent_ns = without_policy(arm, bundle, clock, "gone", ticks=2)
     assert report["fault"] == "stale_policy: the policy process was killed by signal 9"
-    assert sent_ns[8] - sent_ns[7] == SLOT_NS
-    changes = np.diff([0.0, *np.array(arm.moved)[:, 0]])[7:]  # the last one before, and those of braking
+    assert sent_ns[6] - sent_ns[5] == SLOT_NS
+    changes = np.diff([0.0, *np.array(arm.moved)[:, 0]])[5:]  # the last one before, and those of braking
     # over 0.1 s, four ticks, or by 10 rad/s^2 at 40 Hz: 0.00625 rad a tick less with each tick
     slower = min(changes[0] / 4, 0.00625) if limits.max_acceleration_rad_s2 else changes[0] / 4
     count = int(np.ceil(changes[0] / slower - 1e-9))
@@ -270,13 +280,13 @@ def test_an_emergency_ends_even_coming_to_rest(
     command = arm.command
 
     def pressed(targets: Array) -> Array:
-        if len(arm.moved) == 9:
+        if len(arm.moved) == 7:
             stop.emergency("a key was pressed")
         return command(targets)
 
     arm.command = pressed  # type: ignore[method-assign]
     report, _ = without_policy(arm, always(make_bundle, spec, 0.5, 0.0), clock, "gone", ticks=2, stop=stop)
-    assert len(arm.moved) == 10
+    assert len(arm.moved) == 8
     assert arm.calls[-2:] == ["stop", "close"]
     assert report["parked"] is False
 
@@ -327,5 +337,5 @@ def test_each_episode_begins_with_a_question_and_without_the_line_of_the_one_bef
     short = replace(spec, horizon=1)
     arm.spec = short
     report = run(arm, always(make_bundle, short, 1.0, 0.0), duration_s=0.2, clock=clock).to_dict()
-    assert np.allclose(np.array(arm.moved)[:, 0], [0.125, 0.25, 0.375, 0.5, 1.125, 1.25, 1.375, 1.5])
+    assert np.allclose(np.array(arm.moved)[:, 0], [0.25, 0.5, 0.5, 0.5, 1.25, 1.5, 1.5, 1.5])
     assert (report["episodes"]["whole"], report["ticks"]) == (2, 2)
