@@ -18,7 +18,7 @@ from robot_orl.deploy.bundle import POLICY, WEIGHTS, Bundle, write_manifest
 from robot_orl.deploy.doctor.example_policy import SIZES, Layers, write_policy
 from robot_orl.deploy.loop import run
 from robot_orl.deploy.processes.hosting import beside
-from robot_orl.deploy.processes.recording import Records
+from robot_orl.deploy.processes.records import Records
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, SpinningClock, TimingLog

@@ -28,7 +28,7 @@ from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.data.store.journal import Journals
 from robot_orl.data.store.recovery import recover
 from robot_orl.deploy.realtime import realtime_setup
-from robot_orl.deploy.recorder import SETTLE_S
+from robot_orl.deploy.recording import SETTLE_S
 from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker, summarise
 from robot_orl.types import Actor, Array, EpisodeMeta, Proposal, Signal, Spec
 

@@ -16,7 +16,7 @@ from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.doctor.result import latest
 from robot_orl.deploy.loop import run as control
 from robot_orl.deploy.processes.hosting import Hosts, beside, here
-from robot_orl.deploy.processes.recording import Records
+from robot_orl.deploy.processes.records import Records
 from robot_orl.deploy.promotion.swap import swaps
 from robot_orl.deploy.promotion.watch import WatchedAsking, WatchedRecording
 from robot_orl.deploy.supervisor.stop_page import stop_page

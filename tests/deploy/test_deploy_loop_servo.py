@@ -13,7 +13,7 @@ from robot_orl.deploy.asking import AskedHere, Reply
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.interpolation import Line, Rates
 from robot_orl.deploy.loop import run
-from robot_orl.deploy.recorder import RecordedHere
+from robot_orl.deploy.recording import RecordedHere
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.motion import MotionLimiter
 from robot_orl.deploy.supervisor.offers import Servoed
@@ -193,7 +193,7 @@ def test_a_late_answer_is_fetched_in_a_later_tick_and_moves_the_arm_from_there(
     slow, episodes = SlowPolicy(bundle, clock, {1: 80 * MS}), Kept()
     report = run(arm, bundle, duration_s=0.3, clock=clock, asking=slow, writer=episodes).to_dict()
     assert (report["ticks"], report["missed_slots"]) == (3, 0)
-    # three ticks hold the first target, one goes half of the second line; the third makes up for the other half
+    # three ticks hold the first target, one goes half of the second line; the third makes up for that, too
     moved = [0.125, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.375, 0.5625, 0.75, 0.75, 0.75]
     assert np.allclose(np.array(arm.moved)[:, 0], moved)
     assert np.allclose(episodes[0].action[:, 0], [0.5, 0.25, 0.75])

@@ -28,7 +28,7 @@ from robot_orl.tasks import TaskConfig, make_env, spec_of
 pytestmark = pytest.mark.e2e
 PATIENT = ("robot.reply_s=0.05", "robot.max_bad_ticks=80", "priority=0")  # of a computer that is busy
 COMMAND = (sys.executable, "-m", "robot_orl.cli")
-POLICY, RECORDER = "robot_orl.deploy.processes.policy", "robot_orl.deploy.processes.recording"
+POLICY, RECORDER = "robot_orl.deploy.processes.policy", "robot_orl.deploy.processes.recorder"
 PATIENCE_S = 60.0
 
 

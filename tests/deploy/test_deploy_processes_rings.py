@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_orl.deploy.answers import Answer, AnswerLayout
-from robot_orl.deploy.processes.recording import RecordingProcess, Records, Taking, capacity_of, ring_of
+from robot_orl.deploy.processes.recorder import Taking
+from robot_orl.deploy.processes.recording import RecordingProcess
+from robot_orl.deploy.processes.records import Records, capacity_of, ring_of
 from robot_orl.deploy.processes.ring import Doorbell, Ring, ring_bytes
 from robot_orl.deploy.processes.rows import answer_row, question_row, step_row
-from robot_orl.deploy.recorder import RecordedHere, Step
+from robot_orl.deploy.recording import RecordedHere, Step
 from robot_orl.types import Array, Outcome, Safety, Spec
 
 ROW = np.dtype([("number", "<i8"), ("values", "<f4", (3,))], align=True)

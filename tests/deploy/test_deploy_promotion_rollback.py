@@ -15,7 +15,7 @@ from robot_orl.deploy.promotion.log import CHUNK, AnswerLog
 from robot_orl.deploy.promotion.rollback import Rollback, RollbackConfig
 from robot_orl.deploy.promotion.swap import SwapFile
 from robot_orl.deploy.promotion.watch import Watch, WatchedAsking, WatchedRecording
-from robot_orl.deploy.recorder import Step
+from robot_orl.deploy.recording import Step
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError
 from robot_orl.types import Array, Outcome, Safety, Spec

@@ -11,9 +11,10 @@ from typing import Any
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.processes.policy import PolicyProcess
-from robot_orl.deploy.processes.recording import RecordingProcess, Records, open_records
+from robot_orl.deploy.processes.recording import RecordingProcess
+from robot_orl.deploy.processes.records import Records, open_records
 from robot_orl.deploy.promotion.swap import Swappable
-from robot_orl.deploy.recorder import RecordedHere, Recording
+from robot_orl.deploy.recording import RecordedHere, Recording
 from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import RunError
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 class Hosts:
     """asking, recording: as `loop.run` takes them; None: this process does it, or nobody.
 
-    cpu: that this process is to keep to, or None.  cut_off, episodes: see `recording.Opened`.
+    cpu: that this process is to keep to, or None.  cut_off, episodes: see `records.Opened`.
     processes: what is to be reported of them.
     """
 

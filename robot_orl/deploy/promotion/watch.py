@@ -18,7 +18,7 @@ from robot_orl.deploy.promotion.alarm import Alarm, said
 from robot_orl.deploy.promotion.log import AnswerLog
 from robot_orl.deploy.promotion.rollback import Rollback
 from robot_orl.deploy.promotion.swap import Swappable
-from robot_orl.deploy.recorder import Recording, Step
+from robot_orl.deploy.recording import Recording, Step
 from robot_orl.types import Array
 
 
