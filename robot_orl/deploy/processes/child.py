@@ -27,27 +27,23 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Lines:
-    """Lines of JSON as they come through a pipe."""
+    """Lines of JSON as they come through a pipe, read up to the end of each: what is left is in the pipe, so
+    whoever waits for its descriptor misses none."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.descriptor = stream.fileno()
         self._bytes = b""
 
-    @property
-    def has_more(self) -> bool:
-        """Whether a whole line has come already, of which the descriptor tells nothing any more."""
-        return b"\n" in self._bytes
-
     def next(self, timeout_s: float | None = None) -> dict[str, Any] | None:
         """The next line, None: it ended. timeout_s: None waits. Raises: TimeoutError: there is none yet."""
-        while b"\n" not in self._bytes:
+        while not self._bytes.endswith(b"\n"):
             if timeout_s is not None and not select.select([self.descriptor], [], [], timeout_s)[0]:
                 raise TimeoutError
-            part = os.read(self.descriptor, 1 << 16)
+            part = os.read(self.descriptor, 1)
             if not part:
                 return None
             self._bytes += part
-        line, _, self._bytes = self._bytes.partition(b"\n")
+        line, self._bytes = self._bytes, b""
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -72,6 +68,7 @@ class Child:
         assert self._process.stdout is not None
         self._answers = Lines(self._process.stdout)
         self._said: str | None = None
+        self._error = ""  # its last words, where they came while somebody listened
         self.tell(order)
 
     @property
@@ -97,9 +94,14 @@ class Child:
         return False
 
     def answer(self, timeout_s: float) -> dict[str, Any]:
-        """Its next line. Raises: RunError: none came."""
+        """Its next line, but for the one that it is ready: nobody may have waited for that.
+
+        Raises: RunError: none came.
+        """
         try:
-            return self._checked(self._answers.next(timeout_s))
+            while "ready" in (line := self._checked(self._answers.next(timeout_s))):
+                pass
+            return line
         except TimeoutError:
             raise RunError(f"the {self.name} process did not answer within {timeout_s:g} s") from None
 
@@ -107,7 +109,10 @@ class Child:
         """The lines that have come without being asked for; never waits, and is silent of its death."""
         with suppress(TimeoutError):
             while (line := self._answers.next(0.0)) is not None:
-                yield line
+                if "error" in line:
+                    self._error = str(line["error"])
+                elif "ready" not in line:
+                    yield line
 
     def _checked(self, line: dict[str, Any] | None) -> dict[str, Any]:
         if line is None:
@@ -134,7 +139,7 @@ class Child:
             while (line := self._answers.next(0.0)) is not None:
                 if "error" in line:
                     return str(line["error"])
-        return ""
+        return self._error
 
     def end(self, timeout_s: float) -> None:
         """Close its stdin, and make sure that it is gone."""

@@ -167,15 +167,12 @@ def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorb
     while True:
         ready, _, _ = select.select([question.descriptor, orders.descriptor], [], [])
         if orders.descriptor in ready:
-            for order in iter(orders.next, None):
-                if "back" in order:
-                    answerer.back(order["back"])
-                if "swap" in order:
-                    threading.Thread(target=_swap, args=(answerer, order["swap"]), daemon=True).start()
-                if not orders.has_more:
-                    break
-            else:
+            if (order := orders.next()) is None:
                 return
+            if "back" in order:
+                answerer.back(order["back"])
+            if "swap" in order:
+                threading.Thread(target=_swap, args=(answerer, order["swap"]), daemon=True).start()
         question.hush()
         while len(rings.questions) > 1:
             rings.questions.pop()  # a newer one is there
