@@ -39,8 +39,8 @@ class Answer:
 class AnswerLayout:
     """An answer as one row of float32 in shared memory, for actions of A signals:
 
-    0        A       A+1            A+2             2A+2           2A+3            2A+4
-    | action | value | disagreement | shadow_action | shadow_value | bundle_number |
+    0        A       A+1            A+2             2A+2           2A+3            2A+4      2A+5    2A+6
+    | action | value | disagreement | shadow_action | shadow_value | bundle_number | novelty | alarm |
     """
 
     def __init__(self, action_size: int) -> None:
