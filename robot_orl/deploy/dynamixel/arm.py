@@ -123,7 +123,7 @@ class ServoArm:
         """A joint that is far from its goal is held back, or the goal was misread: it goes on from itself."""
         assert self.state is not None
         is_far = np.abs(self.goals() - self.state.positions) > self.cfg.blocked_rad
-        here = self._raws(self.state.positions)
+        here = self._raws(self._in_range(self.state.positions))
         self._goals |= {servo: here[servo] for servo, far in zip(self._ids, is_far, strict=True) if far}
 
     def goals(self) -> Array:
@@ -161,11 +161,15 @@ class ServoArm:
         """
         if not np.isfinite(targets).all():
             raise RunError(f"the targets are not finite: {np.asarray(targets).tolist()}")
-        allowed = np.clip(targets, self._range[:, 0], self._range[:, 1])
+        allowed = self._in_range(targets)
         self._reopen()
         self._goals = self._raws(allowed)
         self._bus.sync_write(_X["goal_position"], self._goals)
         return allowed
+
+    def _in_range(self, angles: Array) -> Array:
+        """(J,) rad -> the nearest that are within the calibrated range."""
+        return np.clip(angles, self._range[:, 0], self._range[:, 1])
 
     def confirm_goals(self) -> None:
         """The last goals once more, each acknowledged: nothing comes after them that would mend a loss."""
@@ -174,7 +178,7 @@ class ServoArm:
     def torque_on(self) -> None:
         """Every joint holds where it is. Goals first: a servo drives to its goal when the torque comes on."""
         state = self.read_patiently()
-        self._goals = self._raws(state.positions)
+        self._goals = self._raws(self._in_range(state.positions))  # a servo takes no goal out of its range
         self._write_each(_X["goal_position"], self._goals)
         self._write_each(_X["torque_enable"], dict.fromkeys(self._ids, 1))
         self.is_torque_on = True
