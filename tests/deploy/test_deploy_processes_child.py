@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from deploy_toys import MakeBundle
 
-from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.processes.child import Lines
 from robot_orl.deploy.processes.hosting import beside
 from robot_orl.deploy.processes.records import Records
@@ -34,7 +33,7 @@ def test_of_two_orders_that_came_at_once_the_second_is_still_waited_for() -> Non
 def test_a_run_that_is_stopped_while_its_processes_load_ends_them_without_a_word(
     spec: Spec, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
-    bundle = Bundle.load(make_bundle(spec))
+    bundle = make_bundle(spec)
     records = Records(str(tmp_path / "data"), spec, bundle.policy_hash, {}, {})
     hosts = beside(bundle, records, priority=None, should_stop=lambda: True)
     assert hosts.asking is not None
