@@ -12,6 +12,7 @@ from typing import Any
 from robot_orl.deploy.asking import Asking
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.interpolation import Rates
+from robot_orl.deploy.leaving import Leaving, named
 from robot_orl.deploy.realtime import RealtimeStatus
 from robot_orl.deploy.recorder import Recorder
 from robot_orl.deploy.recording import Recording
@@ -19,10 +20,10 @@ from robot_orl.deploy.report import DeployReport
 from robot_orl.deploy.servo import Servo
 from robot_orl.deploy.slots import Slots
 from robot_orl.deploy.supervisor.limits import Limits
-from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited, Parking
+from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited
 from robot_orl.deploy.supervisor.states import Event
 from robot_orl.deploy.supervisor.stops import StopRequest
-from robot_orl.deploy.supervisor.supervisor import IN_THE_WAY, VETOES, Supervisor
+from robot_orl.deploy.supervisor.supervisor import VETOES, Supervisor
 from robot_orl.deploy.timing import NS_PER_S, Clock
 from robot_orl.types import Robot
 
@@ -53,18 +54,18 @@ class Deployment:
         self.servo: Servo | None = None
         self.next_seed = seed
         self.homed = 0
-        self.asked_before = 0  # requests to stop that do not end what the robot does now
+        self.leaving = Leaving(robot, stop, clock)
 
     def run(
         self, on_tick: Progress | None, realtime: RealtimeStatus, processes: Mapping[str, Any]
     ) -> DeployReport:
         begin_ns = self.clock.now_ns()
         self._supervise()  # wrong limits are refused before anything is touched
-        stopped_by, parked = self._asked(), None
-        if is_connected := not self._should_stop():
+        stopped_by, parked = self.leaving.asked(), None
+        if is_connected := not self.leaving.should_stop():
             self._connect()
             stopped_by, parked = self._connected(on_tick)
-        self._attempt(self._close)
+        self._attempt(self.leaving.close)
         self.supervisor.handle(Event.DISCONNECTED)
         faults = self.supervisor.faults
         return DeployReport(
@@ -110,8 +111,6 @@ class Deployment:
     def _connect(self) -> None:
         """Raises: RunError, UsageError: it cannot be had; nothing was moved."""
         try:
-            if isinstance(self.robot, Parking):
-                self.robot.should_stop = self._should_stop
             self.robot.connect()
             self._supervise()  # anew: its servos may have tightened its limits
             if isinstance(self.robot, Limited):
@@ -125,10 +124,10 @@ class Deployment:
                 self.recorder,
                 self.slots.timing,
                 self.clock,
-                self._should_stop,
+                self.leaving.should_stop,
             )
         except BaseException:
-            self._close()
+            self.leaving.close()
             raise
 
     def _connected(self, on_tick: Progress | None) -> tuple[str, bool | None]:
@@ -138,23 +137,23 @@ class Deployment:
             self.supervisor.handle(Event.CONNECTED)
             stopped_by = self._control(on_tick)
         except Exception as error:
-            self.supervisor.handle(Event.FAULT, _named(error))
+            self.supervisor.handle(Event.FAULT, named(error))
         finally:  # also for what is no Exception, such as a second Ctrl-C elsewhere
             self.supervisor.handle(Event.STOP)
             self._attempt(self._halt)
         self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
-        stopped_by = self._asked() if self._should_stop() else stopped_by
-        parked = self._park()
-        return self._asked() if self._should_stop() else stopped_by, parked
+        stopped_by = self.leaving.asked() if self.leaving.should_stop() else stopped_by
+        parked = self.leaving.park(self.supervisor, self.homed > 0)
+        return self.leaving.asked() if self.leaving.should_stop() else stopped_by, parked
 
     def _control(self, on_tick: Progress | None) -> str:
         """Tick until the time is up, someone asks to stop or the supervisor refuses; returns which."""
         assert self.servo is not None
-        if not self._should_stop():
+        if not self.leaving.should_stop():
             self._home()
-        while not self._should_stop():
+        while not self.leaving.should_stop():
             now_ns = self.slots.ticker.wait()
-            if self._should_stop():
+            if self.leaving.should_stop():
                 break
             slots, is_due = self.slots.next(now_ns, self.asking.asked_ns is not None)
             # One tick more than actions: it takes the observation that completes the last step.
@@ -169,22 +168,13 @@ class Deployment:
                 self.slots.worked(now_ns, is_due)
             if is_due and on_tick is not None:
                 on_tick(min(self._slots_passed(), self.duration), self.duration)
-        return self._asked()
-
-    def _asked(self) -> str:
-        """As what a request to stop ends the run."""
-        return "emergency" if self.stop.is_emergency else "interrupt"
+        return self.leaving.asked()
 
     def _ticks(self) -> int:
         return 0 if self.servo is None else self.servo.answered
 
     def _slots_passed(self) -> int:
         return self._ticks() + self.slots.missed
-
-    def _should_stop(self) -> bool:
-        """Whether whatever the robot does now is to end; it asks this itself while it homes and parks."""
-        is_asked = self.stop.is_set(self.clock.now_ns())
-        return is_asked and (self.stop.is_emergency or self.stop.count > self.asked_before)
 
     def _home(self) -> None:
         """Begin an episode. This takes the time it takes; the ticks are anchored anew afterwards."""
@@ -207,38 +197,9 @@ class Deployment:
             self.supervisor.handle(Event.HALTED)
             self.recorder.vetoed(self.supervisor.safety & VETOES)
 
-    def _park(self) -> bool | None:
-        """Lie down, where that is safe. Returns whether it did.
-
-        After an emergency nothing moves any more; after a veto that speaks of something in the robot's way
-        a move could push further into it.
-        """
-        if not isinstance(self.robot, Parking) or not self.homed:
-            return None
-        if self.stop.is_emergency or self.supervisor.safety & IN_THE_WAY:
-            return False
-        self.asked_before = self.stop.count
-        try:
-            self.robot.park()
-        except Exception as error:
-            if not self._should_stop():
-                self.supervisor.handle(Event.FAULT, f"not parked: {_named(error)}")
-            return False
-        return True
-
-    def _close(self) -> None:
-        """Parking is decided on here; nothing that happens while closing may move the robot."""
-        if isinstance(self.robot, Parking):
-            self.robot.should_stop = lambda: True
-        self.robot.close()
-
     def _attempt(self, action: Callable[[], None]) -> None:
         """Something that must be tried whatever happened before; a failure is added to the report."""
         try:
             action()
         except Exception as error:
-            self.supervisor.handle(Event.FAULT, _named(error))
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+            self.supervisor.handle(Event.FAULT, named(error))
