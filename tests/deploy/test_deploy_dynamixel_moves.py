@@ -74,11 +74,11 @@ def test_homing_and_parking_keep_to_the_speed_limit_of_each_joint(
 
 def test_a_joint_a_little_out_of_its_range_is_held_at_the_end_of_it(bench: ServoBench) -> None:
     robot = toy_robot(bench)
+    highest = robot._range[2, 1]
+    bench.angles[2] = highest + 0.05
     robot.connect()
     arm = robot._arm
     assert arm is not None
-    highest = arm._range[2, 1]
-    bench.angles[2] = highest + 0.05
     arm.torque_on()
     assert arm.goals()[2] == pytest.approx(highest, abs=0.0016)  # a tick of its encoder
     assert bench.is_limp() == [False, False, False]
