@@ -1,6 +1,6 @@
 """`robot-orl export`: a run's policy as a bundle that runs without PyTorch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, unpack
 from robot_orl.types import Array, Spec
 
-MOST = 400  # episodes that are read for the alarm, the latest
+MOST = 400  # episodes that are read for the alarm
 
 
 def run(cfg: ExportConfig) -> None:
@@ -89,17 +89,27 @@ def _datasets(folder: Run) -> Iterable[Dataset]:
 
 
 def _normal(datasets: Iterable[Dataset], spec: Spec) -> list[Array]:
-    """Flat observations (T + 1, D) of the latest episodes that went well, or of all where none is known to.
+    """Flat observations (T + 1, D) of the latest episodes that went well, of each dataset as many where there
+    are more than `MOST`; of whatever episodes where none in any dataset is known to.
 
     Raises: DataError: a dataset is damaged or of something else.
     """
-    found: list[Array] = []
+    datasets = list(datasets)
     for dataset in datasets:
         if missing := dataset.spec.lacks(spec):
             raise DataError(
                 f"dataset {dataset.path} lacks what the policy was made for: {', '.join(missing)}"
             )
-        good = [record for record in dataset.episodes if record.meta.success]
-        for episode in dataset.load_many((good or dataset.episodes)[-MOST:], sim_state=False):
-            found.append(spec.flatten(episode.obs))
-    return found[-MOST:]
+    good = [[record for record in dataset.episodes if record.meta.success] for dataset in datasets]
+    chosen = good if any(good) else [list(dataset.episodes) for dataset in datasets]
+    each = _share([len(records) for records in chosen])
+    return [
+        spec.flatten(episode.obs)
+        for dataset, records in zip(datasets, chosen, strict=True)
+        for episode in dataset.load_many(records[-each:], sim_state=False)
+    ]
+
+
+def _share(counts: Sequence[int]) -> int:
+    """The most that each of these can give, so that all give no more than `MOST`; 1 at least."""
+    return next((each for each in range(MOST, 1, -1) if sum(min(each, n) for n in counts) <= MOST), 1)
