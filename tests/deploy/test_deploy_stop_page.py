@@ -260,3 +260,16 @@ def test_a_place_where_nothing_can_be_served_is_named_before_anything_starts() -
         StopPage(StopRequest(), "192.0.2.77", 0)
     with pytest.raises(UsageError, match="estop_host= needs estop_port="):
         DeployConfig(bundle="b", robot=None, estop_host="0.0.0.0")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("host", "named"), [("::", None), ("127.0.0.2", "127.0.0.2")])
+def test_the_address_that_is_printed_leads_to_the_page(host: str, named: str | None) -> None:
+    with suppress(UsageError), stop_page(StopRequest(), 0, host) as page:  # no IPv6 here: nothing to be seen
+        assert page is not None
+        address = urlsplit(page.url)
+        assert named is None or address.hostname == named
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()

@@ -5,6 +5,7 @@ import pty
 import select
 import signal
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,3 +153,25 @@ def test_sources_that_cannot_work_are_refused_before_anything_moves(tmp_path: Pa
     ):
         with pytest.raises(UsageError, match=line), stop_sources(stop, **words):  # type: ignore[arg-type]
             pytest.fail("it began")
+
+
+def test_keys_that_are_for_another_program_are_looked_at_no_more_often_than_keys(
+    keyboard: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, terminal = keyboard
+    looks: list[int] = []
+    waits: list[float | None] = []
+    wait = threading.Event.wait
+
+    def waited(event: threading.Event, timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        return wait(event, timeout)
+
+    stop = StopRequest()
+    with stop_sources(stop, terminal):
+        monkeypatch.setattr(threading.Event, "wait", waited)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: looks.append(descriptor) or 0)
+        os.write(keys, b"ls\n")
+        await_that(lambda: len(looks) >= 3)
+        assert len(waits) >= 2  # one after each look
+    assert stop.reason is None

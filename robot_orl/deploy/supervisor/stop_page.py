@@ -26,7 +26,7 @@ from robot_orl.errors import RunError, UsageError
 
 SERVER = "robot_orl.deploy.supervisor.stop_server"
 TELL_S = 0.1
-MAX_WHY = 400  # characters, each up to 6 bytes as JSON: a line stays below PIPE_BUF
+MAX_WHY = 300  # characters, each up to 12 bytes as JSON: a line stays below PIPE_BUF
 STARTS_S = 60.0
 SILENT_S = 3.0  # without a sign of life, and the page is lost
 LOOKED_S = 1.0  # a loop that did not look at the button for longer is not there for it
@@ -168,7 +168,8 @@ def stop_page(stop: StopRequest, port: int | None, host: str = "127.0.0.1") -> I
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=64)
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # :: is named by IPv4
+        return socket.create_server(address[:2], family=family, backlog=64, dualstack_ipv6=both)
     except (OSError, UnicodeError) as error:
         said = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
         raise UsageError(f"no page can be served at estop_host={host} estop_port={port}: {said}") from error

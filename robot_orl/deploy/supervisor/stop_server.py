@@ -46,6 +46,7 @@ class StopServer(ThreadingHTTPServer):
         super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
+        self.own_names = (*LOCAL_NAMES, listening.getsockname()[0])
         self.is_local = is_local
         self.page, self.policy = _page(token if is_local else "")
         self.state: dict[str, Any] = {"phase": "starting", "why": ""}
@@ -148,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_for_us(self) -> bool:
         """Other names of this machine are those that a foreign site has given to it."""
         name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        return not self.server.is_local or name in LOCAL_NAMES
+        return not self.server.is_local or name in self.server.own_names
 
     def _is_from_us(self) -> bool:
         """A browser says where a press comes from; who says nothing is no browser."""

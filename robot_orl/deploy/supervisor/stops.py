@@ -176,7 +176,10 @@ def _watch_keys(
     with suppress(OSError):  # the terminal has gone, of which SIGHUP tells
         while not ended.is_set():
             ready, _, _ = select.select([descriptor], [], [], POLL_S)
-            if not ready or not _is_foreground(descriptor):
+            if not ready:
+                continue
+            if not _is_foreground(descriptor):
+                ended.wait(POLL_S)  # what is typed is another's, and may lie there for long
                 continue
             keys = os.read(descriptor, 64)
             if not keys:
