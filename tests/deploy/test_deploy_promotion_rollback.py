@@ -210,6 +210,28 @@ def test_an_episode_that_was_cut_short_says_nothing_about_the_bundle() -> None:
     assert process.orders == [1]
 
 
+def test_an_episode_in_which_two_bundles_acted_says_nothing_about_either() -> None:
+    process = Scripted()
+    watch = Watch(process, Rollback(RollbackConfig(episodes=1, reward=0.1)))
+    asking, recording = WatchedAsking(process, watch), WatchedRecording(None, watch)
+
+    def tick(reward: float) -> None:
+        asking.ask(np.zeros(1))
+        asking.reply(0)
+        recording.step(step(reward=reward))
+
+    tick(0.0)
+    recording.end("horizon")
+    tick(-9.0)  # of the bundle before
+    process.number = 1
+    tick(0.0)
+    recording.end("terminated")
+    assert process.orders == []
+    tick(-9.0)
+    recording.end("terminated")
+    assert process.orders == [1]
+
+
 def test_a_log_holds_so_many_ticks_and_no_more(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path / "none" / "answers.npz", 1, most=CHUNK + 1)
     one = np.zeros(1, np.float32)

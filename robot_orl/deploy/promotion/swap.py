@@ -58,10 +58,11 @@ class SwapFile:
         self._collect()
 
     def _read(self) -> tuple[int, str]:
-        """When it was written and what it says; (0, ""): nothing."""
+        """When it was written and what it says; (0, ""): nothing, or it is just being written."""
         try:
-            text = self._file.read_text()
-            return (self._file.stat().st_mtime_ns, text) if text.endswith("\n") else (0, "")
+            before_ns, text = self._file.stat().st_mtime_ns, self._file.read_text()
+            is_whole = text.endswith("\n") and self._file.stat().st_mtime_ns == before_ns
+            return (before_ns, text) if is_whole else (0, "")
         except (OSError, UnicodeDecodeError):
             return 0, ""
 

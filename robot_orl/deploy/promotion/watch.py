@@ -50,6 +50,7 @@ class Watch:
         self._number = 0
         self._is_going_back = False
         self._rewards, self._steps = 0.0, 0
+        self._is_shared = False  # several bundles acted in the episode under way
         self.ticks = 0
         self.changes: list[dict[str, Any]] = []
         self.live = ""
@@ -72,6 +73,7 @@ class Watch:
 
     def _changed(self, number: int) -> None:
         """Another bundle acts since this tick."""
+        self._is_shared = self._steps > 0
         kind = "rollback" if self._is_going_back else "swap"
         self.changes.append({"tick": self.ticks, "kind": kind, "number": number})
         self._number, self._is_going_back = number, False
@@ -88,10 +90,11 @@ class Watch:
             self._go_back(self._rollback.step(step.safety))
 
     def ended(self, reason: str) -> None:
-        """The episode is over. Only one that ended by itself tells how good the bundle is."""
-        if self._rollback is not None and self._steps and reason in ("terminated", "horizon"):
+        """The episode is over. Only one that ended by itself tells how good the one bundle is that acted."""
+        is_whole = bool(self._steps) and not self._is_shared and reason in ("terminated", "horizon")
+        if self._rollback is not None and is_whole:
             self._go_back(self._rollback.episode(self._rewards / self._steps))
-        self._rewards, self._steps = 0.0, 0
+        self._rewards, self._steps, self._is_shared = 0.0, 0, False
 
     def marked(self, safety: int) -> None:
         if self.log is not None:
