@@ -23,7 +23,7 @@ from robot_orl.config import ExportConfig
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.promotion.rollback import RollbackConfig
-from robot_orl.deploy.robots.sim import SimRobot
+from robot_orl.deploy.robots.sim import SimConfig, SimRobot
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError
 from robot_orl.tasks import TaskConfig, make_env, spec_of
@@ -246,7 +246,7 @@ def test_the_figures_hold_what_was_asked_for(bundle: Path, tmp_path: Path) -> No
     assert main(words(bundle, "duration_s=0.08", f"record={record}", "seed=7")) == 0
     assert told(bundle)["config"] == {
         "bundle": str(bundle),
-        "robot": {"name": "sim", "limits": vars(Limits()), "freeze_after_s": None},
+        "robot": vars(SimConfig()) | {"limits": vars(Limits())},
         "duration_s": 0.08,
         "record": record,
         "out": None,
