@@ -1,6 +1,7 @@
 """`robot-orl compare`: may the new bundle take the place of the current one? Loads no PyTorch."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from robot_orl.types import Actor, Episode, Observation, Proposal
 def run(cfg: CompareConfig) -> None:
     new, current = Bundle.load(cfg.bundle), Bundle.load(cfg.current)
     _require_same_task(new, current)
+    file = Path(cfg.out) if cfg.out else new.path / "compare.json"
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise UsageError(f"cannot write {file}; choose another out=")  # before anything is played
     if new.policy_hash == current.policy_hash:
         out.print("both bundles hold the same policy")
     env = make_env(TaskConfig(new.task, dict(new.task_kwargs)))
@@ -40,7 +44,6 @@ def run(cfg: CompareConfig) -> None:
     )
     for name, bundle in (("new", new), ("current", current)):
         found[name] |= {"bundle": str(bundle.path.resolve()), "policy_hash": bundle.policy_hash}
-    file = Path(cfg.out) if cfg.out else new.path / "compare.json"
     _print(found, cfg)
     try:
         file.write_text(json.dumps({"task": new.task} | found, indent=2) + "\n")

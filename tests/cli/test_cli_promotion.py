@@ -77,3 +77,11 @@ def test_answers_that_cannot_be_written_are_refused_before_anything_moves(
     assert not (bundle / "deploy.json").exists()
     shutil.rmtree(bundle)
     assert "no such bundle folder" in refused(*words)
+
+
+def test_figures_that_cannot_be_written_are_refused_before_anything_is_played(
+    made: Made, tmp_path: Path, refused: Refused
+) -> None:
+    words = "compare", f"bundle={made.bundle}", f"current={made.bundle}", "episodes=10000"
+    for out in (tmp_path / "nowhere" / "compare.json", tmp_path):
+        assert refused(*words, f"out={out}") == f"cannot write {out}; choose another out="
