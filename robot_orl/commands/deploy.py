@@ -39,6 +39,8 @@ def run(cfg: DeployConfig) -> None:
     file = figures_file(cfg)
     if not _is_writable(file):
         raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
+    if cfg.swap_file and not Path(cfg.swap_file).absolute().parent.is_dir():
+        raise UsageError(f"swap_file={cfg.swap_file}: there is no folder {Path(cfg.swap_file).parent}")
     stop = StopRequest(cfg.dead_man_s)
     keys = terminal()
     with stop_on_signals(stop):  # until all is on the disk: a second Ctrl-C must not cost the record

@@ -42,6 +42,8 @@ def run(cfg: DoctorConfig) -> None:
     where a bundle, robot or camera cannot be had."""
     if not cfg.rates:
         raise UsageError("rates=[] names no control rate; write rates=[100,500]")
+    if cfg.out and Path(cfg.out).is_dir():
+        raise UsageError(f"cannot write {cfg.out}: it is a folder; choose another out=")
     found = examine(cfg)
     files = [result.cache_file(), *([Path(cfg.out)] if cfg.out else [])]
     for file in files:

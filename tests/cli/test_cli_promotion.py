@@ -67,6 +67,12 @@ def test_a_shadow_never_acts_so_nothing_is_swapped_beside_it(made: Made, refused
     assert said == "shadow= and swap_file= do not go together: a shadow never acts"
 
 
+def test_a_swap_file_to_be_is_in_a_folder_that_is_there(made: Made, tmp_path: Path, refused: Refused) -> None:
+    file = tmp_path / "none" / "swap"
+    said = refused("deploy", f"bundle={made.bundle}", f"swap_file={file}")
+    assert said == f"swap_file={file}: there is no folder {file.parent}"
+
+
 def test_answers_that_cannot_be_written_are_refused_before_anything_moves(
     made: Made, copy: Copy, tmp_path: Path, refused: Refused
 ) -> None:

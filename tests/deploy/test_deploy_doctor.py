@@ -9,7 +9,7 @@ import pytest
 from deploy_toys import FakeClock
 from servo_toys import ServoBench, dropped, toy_config
 
-from robot_orl.commands.doctor import examine
+from robot_orl.commands.doctor import examine, run
 from robot_orl.config import DoctorConfig
 from robot_orl.deploy.doctor import result
 from robot_orl.deploy.doctor.measure import Period, measure_calls, measure_period, measure_stalls
@@ -171,6 +171,16 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write .*doctor\.json: "):
         result.save({}, tmp_path / "file" / "doctor.json")
+
+
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cfg = DoctorConfig(rates=[100.0], seconds=0.05, load=0, priority=0, out=str(tmp_path))
+    with pytest.raises(UsageError, match="it is a folder; choose another out="):
+        run(cfg)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_results_lie_in_the_users_cache_one_for_each_host(
