@@ -3,6 +3,7 @@
 A second policy may run beside, in the shadow: it is asked the same, and its answer is only kept.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class Answer:
     without a critic.
     shadow_action: (A,), what the shadow would have done.  shadow_value: what the shadow's critics say of
     it. NaN without a shadow, or without its critic.
-    bundle_number: which bundle acted: 0 the first, then one more with each swap.
+    bundle_number: which bundle acted: 0 the first, then one more with each swap; who comes back has its own.
     novelty: how far the observation is from normal ones; NaN where the bundle has no calibrated alarm.
     alarm: bits of `Alarm`.
     """
@@ -75,11 +76,14 @@ class AnswerLayout:
 
 
 class Answerer:
-    """Asks the bundle that acts and, if there is one, the shadow."""
+    """Asks the bundle that acts and, if there is one, the shadow.
+
+    One thread asks and orders the way back; any thread swaps, which is a single assignment.
+    """
 
     def __init__(self, bundle: Bundle, shadow: Bundle | None = None) -> None:
-        self._acting = bundle, 0  # one attribute, so that a swap in another thread is seen whole
-        self._previous = bundle
+        self._acting = self._previous = self._newest = self._taken = bundle, 0
+        self._numbers = itertools.count(1)
         self._shadow = shadow
         self._nothing = np.full(bundle.spec.action_size, np.nan, np.float32)
 
@@ -90,6 +94,7 @@ class Answerer:
 
     def __call__(self, flat: Array) -> Answer:
         """flat: (D,) float32 observation."""
+        self._take()
         bundle, number = self._acting
         action = bundle.policy(flat)
         value, disagreement = _judged(bundle, flat, action)
@@ -108,15 +113,20 @@ class Answerer:
 
         Returns its number.
         """
-        self._previous, number = self._acting
-        self._acting = bundle, number + 1
-        return number + 1
+        number = next(self._numbers)
+        self._newest = bundle, number
+        return number
 
     def back(self, number: int) -> None:
         """If bundle `number` acts, from the next observation on the one before does; it is still loaded."""
-        bundle, acting = self._acting
-        if acting == number:
-            self._acting, self._previous = (self._previous, number + 1), bundle
+        self._take()
+        if self._acting[1] == number:
+            self._acting, self._previous = self._previous, self._acting
+
+    def _take(self) -> None:
+        """Let the bundle act that was swapped in since, if one was."""
+        if (newest := self._newest) is not self._taken:
+            self._previous, self._acting, self._taken = self._acting, newest, newest
 
 
 def _judged(bundle: Bundle, flat: Array, action: Array) -> tuple[float, float]:

@@ -132,9 +132,23 @@ def test_after_a_swap_the_other_bundle_acts_and_the_way_back_needs_no_loading(wr
     assert (answerer(obs).action.tolist(), answerer(obs).bundle_number) == ([-0.5, 0.0], 1)
     answerer.back(1)
     assert answerer.bundle is current
-    assert (answerer(obs).action.tolist(), answerer(obs).bundle_number) == ([0.5, 0.0], 2)
-    answerer.back(1)  # speaks of one that does not act any more, such as after another swap
+    assert (answerer(obs).action.tolist(), answerer(obs).bundle_number) == ([0.5, 0.0], 0)
+    answerer.back(1)  # speaks of one that does not act any more
     assert answerer.bundle is current
+    assert answerer.swap(new) == 2  # no number is given twice
+    assert answerer(obs).bundle_number == 2
+
+
+def test_a_way_back_that_comes_after_another_swap_takes_nothing_back(write: Write) -> None:
+    first, second, third = (Bundle.load(write(name)) for name in ("first", "second", "third"))
+    answerer, obs = Answerer(first), np.zeros(3, np.float32)
+    answerer.swap(second)
+    assert answerer(obs).bundle_number == 1
+    answerer.swap(third)
+    answerer.back(1)  # ordered before anything of the third was seen
+    assert (answerer(obs).bundle_number, answerer.bundle) == (2, third)
+    answerer.back(2)
+    assert (answerer(obs).bundle_number, answerer.bundle) == (1, second)
 
 
 def test_an_answer_comes_out_of_shared_memory_as_it_went_in() -> None:

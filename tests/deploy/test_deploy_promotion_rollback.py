@@ -151,7 +151,7 @@ def test_a_regress_orders_the_way_back_once_and_every_change_is_told(tmp_path: P
     assert process.orders == [1]
     tick(CLAMPED)  # before the order arrives
     assert process.orders == [1]
-    process.number = 2
+    process.number = 0
     tick(FREE)
     recording.end("horizon")
     assert asking.reply(0) is None
@@ -170,9 +170,29 @@ def test_a_regress_orders_the_way_back_once_and_every_change_is_told(tmp_path: P
     assert figures["shadow_distance"]["mean"] == pytest.approx(0.125**0.5)
     log.write()
     with np.load(log.file) as found:
-        assert found["bundle_number"].tolist() == [0, 1, 1, 1, 2]
+        assert found["bundle_number"].tolist() == [0, 1, 1, 1, 0]
         assert found["safety"].tolist() == [0, CLAMPED, CLAMPED, CLAMPED, 0]
         np.testing.assert_array_equal(found["shadow_action"][3], np.array([0.2, -0.4], np.float32))
+
+
+def test_a_bundle_that_was_swapped_in_before_the_way_back_is_a_swap_and_is_watched() -> None:
+    process = Scripted()
+    watch = Watch(process, Rollback(RollbackConfig(window=10, clamps=0.1)))
+    asking, recording = WatchedAsking(process, watch), WatchedRecording(None, watch)
+    for number, orders in ((0, []), (1, []), (1, [1]), (2, [1]), (2, [1, 2])):
+        process.number = number  # 2 was taken in while 1 was sent back
+        asking.ask(np.zeros(1))
+        asking.reply(0)
+        recording.step(step(CLAMPED if number else FREE))
+        assert process.orders == orders
+    taken: Any = [{"bundle": f"new{n}", "refused": None, "number": n, "policy_hash": "n"} for n in (1, 2)]
+    changes = watch.figures(taken, {"bundle": "old", "policy_hash": "o"})["changes"]
+    assert [(c["kind"], c["bundle"]) for c in changes] == [
+        ("swap", "new1"),
+        ("regress", "new1"),
+        ("swap", "new2"),
+        ("regress", "new2"),
+    ]
 
 
 def test_a_veto_marks_the_last_answer_and_names_the_bundle_that_is_to_act_again(tmp_path: Path) -> None:

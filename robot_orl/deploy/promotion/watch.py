@@ -48,7 +48,6 @@ class Watch:
         self._apart = Mean()
         self._alarms = dict.fromkeys(Alarm, 0)
         self._number = 0
-        self._is_going_back = False
         self._rewards, self._steps = 0.0, 0
         self._is_shared = False  # several bundles acted in the episode under way
         self.ticks = 0
@@ -74,9 +73,9 @@ class Watch:
     def _changed(self, number: int) -> None:
         """Another bundle acts since this tick."""
         self._is_shared = self._steps > 0
-        kind = "rollback" if self._is_going_back else "swap"
+        kind = "rollback" if number < self._number else "swap"
         self.changes.append({"tick": self.ticks, "kind": kind, "number": number})
-        self._number, self._is_going_back = number, False
+        self._number = number
         if kind == "swap" and self._rollback is not None:
             self._rollback.swapped()
 
@@ -107,7 +106,6 @@ class Watch:
             return
         self._asking.back(self._number)
         self._rollback.went_back()
-        self._is_going_back = True
         self.changes.append({"tick": self.ticks, "kind": "regress", "why": why})
 
     def figures(self, told: list[Mapping[str, Any]], first: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,12 +125,11 @@ class Watch:
     def _named(self, told: list[Mapping[str, Any]], first: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The changes, each with the bundle that acts since then."""
         taken = {line["number"]: line for line in told if line["refused"] is None}
-        acting, before, found = first, first, []
+        taken[0] = acting = first
+        found = []
         for change in self.changes:
-            if change["kind"] == "swap":
-                acting, before = taken.get(change["number"], {}), acting
-            elif change["kind"] == "rollback":
-                acting, before = before, acting
+            if change["kind"] != "regress":
+                acting = taken.get(change["number"], {})
             found.append(change | {name: acting.get(name) for name in ("bundle", "policy_hash")})
         return found
 
