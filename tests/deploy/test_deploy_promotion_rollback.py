@@ -39,6 +39,13 @@ def test_one_clamp_more_than_allowed_is_one_too_many() -> None:
     assert rollback.step(CLAMPED) == "5 clamps in 20 ticks, 10.0% before, 10.0% more are allowed"
 
 
+def test_a_few_ticks_before_a_swap_make_no_bound_that_cannot_be_passed() -> None:
+    # 1 tick, and that was clamped: 1 of 20, and 10% more are allowed: 3 of 20.
+    rollback = swapped_after([CLAMPED], [], window=20, clamps=0.1)
+    assert [rollback.step(CLAMPED) for _ in range(3)] == [None] * 3
+    assert rollback.step(CLAMPED) == "4 clamps in 20 ticks, 5.0% before, 10.0% more are allowed"
+
+
 def test_clamps_that_left_the_window_do_not_count() -> None:
     rollback = swapped_after([], [], window=10, clamps=0.2)
     for _ in range(30):
@@ -71,7 +78,7 @@ def test_without_a_reward_before_the_reward_is_not_judged() -> None:
     assert rollback.episode(-1.0) is None
 
 
-def test_a_veto_is_always_too_many_but_only_of_what_was_swapped_in() -> None:
+def test_a_veto_speaks_against_a_bundle_but_only_of_what_was_swapped_in() -> None:
     assert Rollback(RollbackConfig()).veto(int(Safety.TRACKING)) is None
     rollback = swapped_after([], [])
     assert rollback.veto(0) is None

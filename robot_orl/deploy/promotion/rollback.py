@@ -3,10 +3,10 @@
             swapped                          a bound is passed
     STEADY ---------> WATCHED (baseline) ------------------------> STEADY, the bundle before acts again
 
-What the bundle before did is the baseline: the share of its last ticks that the supervisor clamped, and the
-mean reward per tick of its last whole episodes. What the new one does is held against it for as long as it
-acts. A bundle that was swapped in before anything is known of the one before it is judged by its clamps
-alone, against none.
+What the bundle before did is the baseline: the clamps among its last `window` ticks, and the mean reward per
+tick of its last whole episodes, of one if that is all there is. What the new one does is held against it for
+as long as it acts. Ticks that the bundle before did not have count as free ones: swapped in early, the new
+one is judged the more strictly. Without a whole episode before, it is judged by its clamps alone.
 """
 
 from collections import deque
@@ -22,14 +22,20 @@ EPISODES_KEPT = 20
 
 @dataclass
 class RollbackConfig(Schema):
-    """When a bundle that was swapped in gives way to the one before; a veto always does it."""
+    """When a bundle that was swapped in gives way to the one before. A veto ends the run; the way back
+    is only noted then."""
 
     enabled: bool = setting(True, "The bundle before acts again, if it is worse than this.")
     window: int = setting(100, "Ticks over which clamps are counted.", unit="ticks", low=1, high=1_000_000)
     clamps: float = setting(
         0.1, "The share of ticks that the supervisor clamps may rise by this much.", low=0, high=1
     )
-    episodes: int = setting(3, "Whole episodes before rewards are judged.", low=1, high=EPISODES_KEPT)
+    episodes: int = setting(
+        3,
+        "Whole episodes of the new bundle before rewards are judged, by however many the one before had.",
+        low=1,
+        high=EPISODES_KEPT,
+    )
     reward: float = setting(0.2, "The mean reward per tick may fall by this much.", low=0, high=1e9)
 
 
@@ -50,7 +56,7 @@ class Rollback:
 
     def swapped(self) -> None:
         """From the next tick on another bundle acts, and what was seen until now is the baseline."""
-        self._baseline_clamps = self._count / max(1, len(self._clamped))
+        self._baseline_clamps = self._count / self.bounds.window
         self._baseline_reward = _mean(self._rewards)
         self.is_watching = True
         self._begin()
