@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,9 @@ def test_a_policy_process_answers_as_its_bundle_does_and_says_when_it_is_gone(
             assert np.isnan(reply.answer.value)
             assert process.asked_ns is None
         assert process.problem() is None
+        status = Path(f"/proc/{process.child.pid}/status").read_text()
+        ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+        assert all(ignored >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTSTP))  # of a terminal
         os.kill(process.child.pid, 9)
         os.waitid(os.P_PID, process.child.pid, os.WEXITED | os.WNOWAIT)
         assert process.problem() == "the policy process was killed by signal 9"

@@ -1,7 +1,7 @@
 """Ways to stop a robot, and the one flag that they set. Looking at it waits for nothing and nobody.
 
 An interrupt (Ctrl-C, SIGTERM, a closed terminal) ends a run: the robot stops, and lies down where it can.
-An emergency (a key, a file, SIGUSR1, a dead-man input that is let go) stops it, and nothing moves any more.
+An emergency (a key, Ctrl-Z, a file, SIGUSR1, a dead-man input let go) stops it, and nothing moves any more.
 
 Whatever may wait, a terminal or a disk, is looked at by a thread of its own; should that thread hang, the
 other ways still work, and a dead-man input that nobody refreshes stops the robot by itself.
@@ -87,9 +87,11 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
             stop.set()
 
     def emergency(number: int, frame: FrameType | None) -> None:
-        stop.emergency("signal SIGUSR1")
+        stop.emergency("Ctrl-Z" if number == signal.SIGTSTP else "signal SIGUSR1")
 
-    handlers = {**dict.fromkeys(taken_signals(), request), signal.SIGUSR1: emergency}
+    # Ctrl-Z would suspend us in the middle of a motion, and whoever pressed it wanted a halt.
+    handlers = dict.fromkeys(taken_signals(), request)
+    handlers |= dict.fromkeys((signal.SIGUSR1, signal.SIGTSTP), emergency)
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
