@@ -34,6 +34,7 @@ from robot_orl.types import Array, RobotObservation
 TASK = TaskConfig("arm_reach")
 TICK_RAD = 0.0035  # two ticks of an encoder, by which rounding may enlarge a step
 HOLD_RAD = 0.1  # an arm that holds is sent to where its joints are, up to what two readings may differ by
+LATE_S = 0.015  # how old two readings of the joints are when the goals that follow from them arrive
 RANGE_RAD = 0.1  # by which a joint may be outside of its range: `Limits.joint_margin_rad`
 STILL_RAD_S = 0.05
 SETTLE_S = 1.0  # after a run, within which whatever still holds has come to rest
@@ -179,7 +180,7 @@ class World:
             return
         self.holds += 1
         away = abs(goal - self.joints[joint])
-        if away > HOLD_RAD:
+        if away > HOLD_RAD + self.speeds[joint] * LATE_S:  # a hand throws joints about
             self.broken.append(
                 f"{name} was sent {step:.3f} rad on in a tick, {away:.3f} rad from where it is"
             )
@@ -204,7 +205,8 @@ class World:
             self.fastest = np.maximum(self.fastest, self.speeds)
 
     def check_end(self, report: DeployReport) -> str:
-        """How the arm was left: 'parked', 'held' or 'limp', and whether it rests."""
+        """How the arm was left: 'parked', 'held' or 'limp', and whether it rests without a hand on it."""
+        self.mechanics.hands.clear()
         self.line.sleep_until(self.line.now_ns() + round(SETTLE_S * NS_PER_S))
         servos = self.line.arm.bus.servos
         held = np.array([servo.is_on for servo in servos])
