@@ -100,7 +100,10 @@ class Servo:
             if ended := self._record(flat, now_ns):
                 return ended
             self._asking.ask(flat)
-        return None if self._act(now_ns) and self._move(slots) else "fault"
+        if not self._act(now_ns):
+            return "fault"
+        is_over = self._should_stop()  # asked for while the policy was waited for: not one command more
+        return None if is_over or self._move(slots) else "fault"
 
     def _is_served(self) -> bool:
         """Whether the processes beside are there, and the policy is not late."""
@@ -146,7 +149,7 @@ class Servo:
         until_ns = now_ns + round(WAIT_SHARE * self._slot_ns)
         least_ns = self._clock.now_ns() + round(LEAST_SHARE * self._slot_ns)
         reply = self._reply(max(until_ns, least_ns))
-        if reply is None:
+        if reply is None or self._should_stop():
             return True
         self._timing.inference(reply.inference_ns)
         if self._supervisor.state is State.READY:

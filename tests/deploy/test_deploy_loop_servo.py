@@ -291,6 +291,30 @@ def test_an_emergency_ends_even_coming_to_rest(
     assert report["parked"] is False
 
 
+@pytest.mark.parametrize("has_joints", [True, False])
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_stop_that_is_noticed_while_the_policy_is_waited_for_sends_nothing_more(
+    arm: ServoedArm, robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle,
+    has_joints: bool, is_answered: bool,
+) -> None:  # fmt: skip
+    """The third question is asked at 300 ms; each answer takes 12 ms."""
+    stop, bundle = StopRequest(), always(make_bundle, spec, 0.5, 0.0)
+
+    class Pressed(SlowPolicy):
+        def reply(self, until_ns: int) -> Reply | None:
+            found = super().reply(until_ns)
+            if self._count == 2:
+                stop.emergency("a key was pressed")
+                return found if is_answered else None
+            return found
+
+    slow = Pressed(bundle, clock, dict.fromkeys(range(9), 12 * MS))
+    report = run(arm if has_joints else robot, bundle, duration_s=9, clock=clock, asking=slow, stop=stop)
+    assert report.to_dict()["stopped_by"] == "emergency"
+    assert len(arm.moved) == (8 if has_joints else 0)  # four for each of two actions
+    assert len(robot.sent) == (0 if has_joints else 2)
+
+
 def test_a_recorder_that_is_gone_brings_the_arm_to_rest_and_is_told(
     arm: ServoedArm, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
