@@ -38,7 +38,7 @@ LATE_S = 0.015  # how old two readings of the joints are when the goals that fol
 RANGE_RAD = 0.1  # by which a joint may be outside of its range: `Limits.joint_margin_rad`
 STILL_RAD_S = 0.05
 SETTLE_S = 1.0  # after a run, within which whatever still holds has come to rest
-BOX_M = 1e-3
+BOX_M = 2e-3  # six goals, each rounded to a tick of its encoder, at up to 0.4 m from their joints
 
 
 class Broken(AssertionError):
