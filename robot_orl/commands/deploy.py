@@ -19,7 +19,7 @@ from robot_orl.deploy.processes.hosting import Hosts, beside, here
 from robot_orl.deploy.processes.records import Records
 from robot_orl.deploy.promotion.swap import swaps
 from robot_orl.deploy.promotion.watch import WatchedAsking, WatchedRecording
-from robot_orl.deploy.supervisor.stop_page import stop_page
+from robot_orl.deploy.supervisor.stop_page import StopPage, stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
 from robot_orl.deploy.timing import RealClock
 from robot_orl.errors import RunError, UsageError
@@ -41,6 +41,8 @@ def run(cfg: DeployConfig) -> None:
         raise UsageError(f"cannot write {file}; choose another out=")  # before anything moves
     if cfg.swap_file and not Path(cfg.swap_file).absolute().parent.is_dir():
         raise UsageError(f"swap_file={cfg.swap_file}: there is no folder {Path(cfg.swap_file).parent}")
+    if cfg.swap_file and Path(cfg.swap_file).exists() and not Path(cfg.swap_file).is_file():
+        raise UsageError(f"swap_file={cfg.swap_file} is a folder, a pipe or a device, and no file to be read")
     stop = StopRequest(cfg.dead_man_s)
     keys = terminal()
     with stop_on_signals(stop):  # until all is on the disk: a second Ctrl-C must not cost the record
@@ -51,16 +53,16 @@ def run(cfg: DeployConfig) -> None:
             if page is not None:
                 out.print(f"STOP button: {page.url}", soft_wrap=True)
             _await_dead_man(cfg, stop, keys)
-            figures, failure = _control(cfg, bundle, shadow, robot, stop)
-            if page is not None:
-                page.over(figures["fault"] or figures["stop_reason"] or "all of its time was used")
+            figures, failure = _control(cfg, bundle, shadow, robot, stop, page)
         _write(file, figures)
     print_deployment(figures)
     if figures["journal"]:
         out.print(figures["journal"])
     out.print(f"written to {file}")
-    if figures["fault"] or failure:
-        raise RunError(f"deployment stopped by a fault: {figures['fault'] or failure}")
+    if figures["fault"]:
+        raise RunError(f"deployment stopped by a fault: {figures['fault']}")
+    if failure:
+        raise RunError(f"the robot was stopped as it should be, but not all was kept: {failure}")
     if figures["stopped_by"] in ("interrupt", "emergency"):
         raise Interrupted(_told(figures))
 
@@ -96,13 +98,18 @@ def figures_file(cfg: DeployConfig) -> Path:
 
 
 def _control(
-    cfg: DeployConfig, bundle: Bundle, shadow: Bundle | None, robot: Robot, stop: StopRequest
+    cfg: DeployConfig,
+    bundle: Bundle,
+    shadow: Bundle | None,
+    robot: Robot,
+    stop: StopRequest,
+    page: StopPage | None,
 ) -> tuple[dict[str, Any], str | None]:
-    """The figures, and why episodes could not be recorded, or None."""
-    hosts = _hosts(cfg, bundle, shadow, robot, stop)
-    asking = hosts.asking or AskedHere(Answerer(bundle, shadow), RealClock())
+    """The figures, and why episodes or answers could not be kept, or None."""
     title, ticks = f"deploy: {robot.name}", round(cfg.duration_s * bundle.spec.control_hz)
+    hosts = _hosts(cfg, bundle, shadow, robot, stop)
     try:
+        asking = hosts.asking or AskedHere(Answerer(bundle, shadow), RealClock())
         watch = watch_over(cfg, asking, figures_file(cfg), bundle.spec.action_size)
         if hosts.cut_off:
             out.print(f"{cfg.record}: {hosts.cut_off}")
@@ -125,13 +132,15 @@ def _control(
                 recording=WatchedRecording(hosts.recording, watch),
                 processes=hosts.processes,
             )
+        if page is not None:  # before what is recorded is committed, which may take long
+            page.over(report.fault or report.stop_reason or "all of its time was used")
     except BaseException:
         hosts.kill()
         raise
     journal, failure = hosts.close()
     answers, unwritten = figures_of(watch, told, bundle, shadow)
     more = {"answers": answers, "journal": journal, "config": asdict(cfg), "host": latest()}
-    return report.to_dict() | more, failure or unwritten
+    return report.to_dict() | more, "; ".join(filter(None, (failure, unwritten))) or None
 
 
 def _hosts(

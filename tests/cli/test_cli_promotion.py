@@ -71,6 +71,8 @@ def test_a_swap_file_to_be_is_in_a_folder_that_is_there(made: Made, tmp_path: Pa
     file = tmp_path / "none" / "swap"
     said = refused("deploy", f"bundle={made.bundle}", f"swap_file={file}")
     assert said == f"swap_file={file}: there is no folder {file.parent}"
+    said = refused("deploy", f"bundle={made.bundle}", f"swap_file={tmp_path}")
+    assert said == f"swap_file={tmp_path} is a folder, a pipe or a device, and no file to be read"
 
 
 def test_answers_that_cannot_be_written_are_refused_before_anything_moves(

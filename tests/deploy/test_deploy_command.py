@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from robot_orl.commands import deploy
 from robot_orl.config import ExportConfig
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
+from robot_orl.deploy.processes.hosting import Hosts
 from robot_orl.deploy.promotion.rollback import RollbackConfig
 from robot_orl.deploy.robots.sim import SimConfig, SimRobot
 from robot_orl.deploy.supervisor.limits import Limits
@@ -227,6 +229,48 @@ def test_figures_that_cannot_be_written_leave_the_last_ones(bundle: Path, capsys
     assert main(words(bundle, "duration_s=0.04")) == 1
     assert capsys.readouterr().err == f"robot-orl: cannot write {bundle / 'deploy.json'}: Is a directory\n"
     assert (bundle / "deploy.json").read_text() == "the last ones"
+
+
+def test_answers_that_cannot_be_kept_are_no_fault_of_the_robot(
+    bundle: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "answers.npz"
+    file.mkdir()
+    assert main(words(bundle, "duration_s=0.04", f"answers={file}")) == 1
+    said = f"robot-orl: the robot was stopped as it should be, but not all was kept: cannot write {file}: "
+    assert capsys.readouterr().err.startswith(said)
+    assert told(bundle)["fault"] is None
+
+
+def test_the_page_is_told_that_the_run_is_over_before_the_record_is_committed(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    class Page:
+        url = "http://127.0.0.1/"
+        over = staticmethod(happened.append)
+
+    close = BackgroundWriter.close
+    monkeypatch.setattr(deploy, "stop_page", lambda *_: nullcontext(Page()))
+    monkeypatch.setattr(BackgroundWriter, "close", lambda self: happened.append("committed") or close(self))
+    assert main(words(bundle, "duration_s=0.04", f"record={tmp_path / 'data'}")) == 0
+    assert happened[:2] == ["all of its time was used", "committed"]
+
+
+def test_whoever_records_is_ended_where_nobody_can_answer(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Hosts] = []
+
+    def fails(*_: object) -> None:
+        raise RunError("nobody answers")
+
+    monkeypatch.setattr(deploy, "AskedHere", fails)
+    monkeypatch.setattr(Hosts, "kill", lambda self: ended.append(self))
+    assert main(words(bundle, "duration_s=0.04", f"record={tmp_path / 'data'}")) == 1
+    assert len(ended) == 1
+    ended[0].close()
 
 
 def test_a_pipe_as_out_is_written_to_and_not_replaced(bundle: Path, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import os
 import select
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from deploy_toys import MakeBundle
 
 from robot_orl.deploy.processes.child import Lines
-from robot_orl.deploy.processes.hosting import beside
+from robot_orl.deploy.processes.hosting import Hosts, beside
 from robot_orl.deploy.processes.records import Records
+from robot_orl.errors import RunError, UsageError
 from robot_orl.types import Spec
 
 
@@ -27,6 +29,25 @@ def test_of_two_orders_that_came_at_once_the_second_is_still_waited_for() -> Non
         assert lines.next() == {"close": 1}
         os.close(writer)
         assert lines.next() is None
+
+
+def test_each_host_is_ended_whatever_the_others_say_and_the_first_reason_is_told() -> None:
+    ended: list[str] = []
+
+    def fails(name: str, error: Exception) -> Callable[[], str | None]:
+        def close() -> str | None:
+            ended.append(name)
+            raise error
+
+        return close
+
+    hosts = Hosts()
+    hosts.add(fails("recorder", UsageError("the dataset is of another task")))
+    hosts.add(fails("policy", RunError("the policy process did not answer")))
+    hosts.add(lambda: ended.append("last"))  # type: ignore[func-returns-value]
+    assert hosts.close() == (None, "the dataset is of another task")
+    assert ended == ["recorder", "policy", "last"]
+    hosts.kill()  # raises nothing, so that what went wrong before is told
 
 
 @pytest.mark.e2e

@@ -1,5 +1,7 @@
 """When a bundle that was swapped in gives way: each bound by hand, and what watches over a run."""
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -287,6 +289,17 @@ def test_a_swap_file_obeys_whole_new_lines_and_answers(tmp_path: Path) -> None:
     assert process.orders == [Path("bundles/new")]
     assert (tmp_path / "swap.answer").read_text() == "bundles/new: refused, no\n"
     assert watched.told == [{"bundle": "bundles/new", "refused": "no"}]
+
+
+def test_a_pipe_in_place_of_a_swap_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "swap")
+    process = Scripted()
+    reading = threading.Thread(target=lambda: SwapFile(tmp_path / "swap", process).look(), daemon=True)
+    reading.start()
+    reading.join(10)
+    is_waiting = reading.is_alive()
+    os.close(os.open(tmp_path / "swap", os.O_RDWR | os.O_NONBLOCK))  # lets go of who waits
+    assert not is_waiting
 
 
 def test_what_is_swapped_in_fits_and_leaves_the_limits_as_they_are(

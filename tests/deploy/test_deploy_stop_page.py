@@ -250,6 +250,15 @@ def test_what_nobody_looks_at_is_not_said_to_work() -> None:
     assert page._state(20 * S) == {"phase": "stopping", "why": "STOP was pressed in a browser at 10.0.0.7"}
 
 
+def test_a_run_that_is_over_is_not_called_deaf_while_its_record_is_committed() -> None:
+    stop = StopRequest()
+    page = StopPage(stop, "127.0.0.1", 0)
+    page._listening.close()
+    stop.is_set(5 * S)
+    page.over("all of its time was used")
+    assert page._state(60 * S) == {"phase": "over", "why": "all of its time was used"}
+
+
 def test_a_place_where_nothing_can_be_served_is_named_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from robot_orl.deploy.processes.records import Records, open_records
 from robot_orl.deploy.promotion.swap import Swappable
 from robot_orl.deploy.recording import RecordedHere, Recording
 from robot_orl.deploy.timing import RealClock
-from robot_orl.errors import RunError
+from robot_orl.errors import RobotOrlError
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +37,19 @@ class Hosts:
     _closing: list[Callable[[], str | None]] = field(default_factory=list)
 
     def close(self) -> tuple[str | None, str | None]:
-        """End them, once the robot is safe. Returns what is to be said of the journal, and why not all was
-        recorded; None: nothing."""
+        """End them, once the robot is safe. Returns what is to be said of the journal, and the first
+        reason why not all was recorded; None: nothing."""
         journal, failure = None, None
         for close in self._closing:
             try:
                 journal = close() or journal
-            except RunError as error:
-                failure = str(error)
+            except (RobotOrlError, OSError) as error:  # the others have to end all the same
+                failure = failure or str(error)
         return journal, failure
 
     def kill(self) -> None:
         """As `close`, where something went wrong before: nothing is told."""
-        with suppress(RunError):
-            self.close()
+        self.close()
 
     def add(self, close: Callable[[], str | None]) -> None:
         self._closing.append(close)

@@ -7,6 +7,7 @@ Whoever watches the file is a thread, which prints nothing: a terminal may be st
 bundle is that thread or one of the policy's process: no tick waits.
 """
 
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -60,7 +61,10 @@ class SwapFile:
     def _read(self) -> tuple[int, str]:
         """When it was written and what it says; (0, ""): nothing, or it is just being written."""
         try:
-            before_ns, text = self._file.stat().st_mtime_ns, self._file.read_text()
+            before = self._file.stat()
+            if not stat.S_ISREG(before.st_mode):
+                return 0, ""  # to open a pipe is to wait for its writer
+            before_ns, text = before.st_mtime_ns, self._file.read_text()
             is_whole = text.endswith("\n") and self._file.stat().st_mtime_ns == before_ns
             return (before_ns, text) if is_whole else (0, "")
         except (OSError, UnicodeDecodeError):

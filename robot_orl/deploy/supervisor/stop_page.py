@@ -75,7 +75,7 @@ class StopPage:
         self._thread.start()
 
     def over(self, why: str) -> None:
-        """How the run ended, for the page to say."""
+        """The robot was stopped, and why: the page says so from now on, however long the record takes."""
         self._over = why
 
     def close(self) -> None:
@@ -126,6 +126,8 @@ class StopPage:
     def _state(self, now_ns: int) -> dict[str, str]:
         """As the page shows it. What nobody has looked at has stopped nothing."""
         stop = self._stop
+        if self._over:
+            return {"phase": "over", "why": self._over[:MAX_WHY]}
         if stop.is_seen:
             return {"phase": "stopping", "why": (stop.reason or "")[:MAX_WHY]}
         if stop.looked_ns is None:
