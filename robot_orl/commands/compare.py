@@ -12,7 +12,7 @@ import numpy as np
 from robot_orl.commands.tables import out, print_rows
 from robot_orl.config import CompareConfig
 from robot_orl.deploy.bundle import Bundle, check_robot
-from robot_orl.deploy.promotion.comparison import compared
+from robot_orl.deploy.promotion.comparison import MOST, compared
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
@@ -121,4 +121,6 @@ def _told(found: dict[str, Any]) -> str:
         return f"may not be promoted: it is worse by more than {margin:.1%}"
     needed = found["episodes_needed"]
     more = f"about episodes={needed} would tell" if needed else "and so far it looks worse than allowed"
+    if needed and needed > MOST:
+        more = f"more than episodes={MOST}, the most that can be played, would be needed"
     return f"may not be promoted yet: not enough episodes, it may be worse by {-low:.1%}; {more}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from robot_orl.deploy.promotion.alarm import (
     STD_FLOOR,
@@ -95,8 +96,11 @@ def test_an_alarm_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     found = Calibration.load(tmp_path / "alarm.safetensors", told, 3)
     assert found.novelty(states[7]) == alarm.novelty(states[7])
     assert found.thresholds() == told
-    with pytest.raises(DataError, match="is of 3 signals, not 4"):
+    with pytest.raises(DataError, match=r"is of shapes \(3,\), \(3, 3\), not 4 signals"):
         Calibration.load(tmp_path / "alarm.safetensors", told, 4)
+    save_file({name: np.zeros((), np.float32) for name in ("mean", "whiten")}, tmp_path / "scalars")
+    with pytest.raises(DataError, match=r"is of shapes \(\), \(\), not 3 signals"):
+        Calibration.load(tmp_path / "scalars", told, 3)
 
 
 def test_people_are_told_what_crossed() -> None:

@@ -1,11 +1,14 @@
 """Promotion is decided on matched starts, with numbers worked out by hand."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from robot_orl.commands.compare import _told
 from robot_orl.deploy.promotion.comparison import (
+    MOST,
     Pairs,
     Verdict,
     compared,
@@ -87,6 +90,21 @@ def test_four_times_the_episodes_halve_the_doubt() -> None:
     half = -difference_interval(pairs)[0]
     assert episodes_needed(pairs, half / 2) == 80
     assert episodes_needed(Pairs(10, 0, 5, 5), 0.1) is None  # it looks worse already
+    # The bound on success is at the margin but for a hair: more than there are seeds.
+    assert episodes_needed(pairs, 1e-9) == MOST + 1
+    assert "more than episodes=10000, the most that can be played" in _told(
+        compared([True] * 20, [True] * 20, np.zeros(20), np.zeros(20), 1e-9, np.random.default_rng(0))
+    )
+
+
+def test_the_most_pairs_that_can_be_played_are_resampled_in_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        mean_interval(np.repeat([-1.0, 1.0], 500), rng)
+        assert tracemalloc.get_traced_memory()[1] < 40e6  # 10,000 times 1000 pairs at once: 160 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_returns_are_compared_in_pairs() -> None:

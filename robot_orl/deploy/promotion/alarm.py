@@ -97,7 +97,8 @@ class Calibration:
         except Exception as error:  # safetensors raises a class of its own
             raise DataError(f"{file}: cannot be read ({error}); export again") from error
         if mean.shape != (size,) or whiten.shape != (size, size):
-            raise DataError(f"{file}: is of {mean.shape[0]} signals, not {size}; export again")
+            shapes = f"{mean.shape}, {whiten.shape}"
+            raise DataError(f"{file}: is of shapes {shapes}, not {size} signals; export again")
         values = {name: math.nan if value is None else value for name, value in thresholds.items()}
         return cls(mean, whiten, **values)  # type: ignore[arg-type]
 

@@ -19,6 +19,8 @@ from robot_orl.statistics import wilson_interval
 from robot_orl.types import Array
 
 RESAMPLES = 10_000
+DRAWN = 1_000_000  # pairs at once, for the memory that they take
+MOST = 10_000  # episodes of a comparison: so many evaluation seeds there are
 Interval = tuple[float, float]
 
 
@@ -94,8 +96,11 @@ def _correlation(pairs: Pairs) -> float:
 
 def mean_interval(differences: Array, rng: np.random.Generator) -> Interval:
     """95% interval of the mean of paired differences (n,), by resampling pairs (percentile bootstrap)."""
-    drawn = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
-    low, high = np.quantile(differences[drawn].mean(axis=1), (0.025, 0.975))
+    n = len(differences)
+    each = max(1, DRAWN // n)
+    counts = [min(each, RESAMPLES - done) for done in range(0, RESAMPLES, each)]
+    means = [differences[rng.integers(n, size=(count, n))].mean(axis=1) for count in counts]
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -110,13 +115,13 @@ def verdict(interval: Interval, margin: float) -> Verdict:
 def episodes_needed(pairs: Pairs, margin: float) -> int | None:
     """About how many would show that the new one is not worse than the margin; None: it looks worse.
 
-    The interval narrows with the root of their number.
+    The interval narrows with the root of their number. `MOST` + 1 stands for more than can be played.
     """
     room = pairs.difference + margin
     if room <= 0:
         return None
     half = pairs.difference - difference_interval(pairs)[0]
-    return max(pairs.n, math.ceil(pairs.n * (half / room) ** 2))
+    return math.ceil(min(max(pairs.n, pairs.n * (half / room) ** 2), MOST + 1))
 
 
 def compared(
