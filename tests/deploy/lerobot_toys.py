@@ -26,6 +26,7 @@ class ToyLeRobot:
         names = [f"{joint}.pos" for joint in joints]
         self.action_features: dict[str, Any] = dict.fromkeys(names, float)
         self.observation_features: dict[str, Any] = {**self.action_features, "wrist": (480, 640, 3)}
+        self.bus: Any = None
         self.config = SimpleNamespace(disable_torque_on_disconnect=True)
         self.position = dict.fromkeys(names, 0.0)
         self.reach = reach

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,13 +96,18 @@ def test_an_arm_whose_computer_dies_is_held_by_lerobots_side(tmp_path: Path, bun
                 lambda: world.do("look")["joints"]["shoulder_pan"] > pan or process.poll() is not None, SLOW_S
             )
             os.kill(process.pid, signal.SIGKILL)
-        wait_for(lambda: abs(world.do("look")["velocities"]["shoulder_pan"]) < 0.01)
-        first = world.do("look")
-        wait_for(lambda: world.do("look")["time_s"] > first["time_s"] + 1.0)
-        later = world.do("look")
+        dead = world.do("look")
+        first = _look_after(world, dead["time_s"] + 1.0)  # it swings back from where it was caught
+        later = _look_after(world, first["time_s"] + 1.0)
     assert all(later["torque_on"].values())
+    assert first["joints"]["shoulder_pan"] < dead["joints"]["shoulder_pan"] + 0.3  # of 0.75 in a second
     for joint in JOINTS:
         assert later["joints"][joint] == pytest.approx(first["joints"][joint], abs=0.01)
+
+
+def _look_after(world: World, time_s: float) -> dict[str, Any]:
+    wait_for(lambda: world.do("look")["time_s"] > time_s)
+    return world.do("look")
 
 
 def test_without_a_calibration_nothing_is_asked_and_nothing_moves(

@@ -231,6 +231,41 @@ def test_a_robot_that_fails_twice_is_asked_again_and_one_that_fails_thrice_is_to
         assert link.counts["failed"] == 1
 
 
+def test_an_answer_that_came_too_late_for_one_question_is_not_taken_for_that_to_the_next() -> None:
+    robot = ToyLeRobot()
+    robot.bus = _Port(robot)
+    with served(robot) as link:
+        greeted(link)
+        robot.bus.is_late = True
+        assert link.look(SOON_S).values == (0.0, 0.0)  # asked again
+        for position in (1.0, 2.0):
+            robot.position = dict.fromkeys(robot.position, position)
+            assert link.look(SOON_S).values == (position, position)
+
+
+class _Port:
+    """Answers lie in a buffer until somebody reads or drops them. is_late: the next one is not waited for."""
+
+    is_open = True
+
+    def __init__(self, robot: ToyLeRobot) -> None:
+        self.port_handler = self.ser = self
+        self.is_late = False
+        self._buffer: list[dict[str, float]] = []
+        self._look = robot.get_observation
+        robot.get_observation = self.get_observation  # type: ignore[method-assign]
+
+    def get_observation(self) -> dict[str, float]:
+        self._buffer.append(self._look())
+        if self.is_late:
+            self.is_late = False
+            raise ConnectionError("There is no status packet!")
+        return self._buffer.pop(0)
+
+    def reset_input_buffer(self) -> None:
+        self._buffer.clear()
+
+
 def test_a_late_answer_is_waited_for_and_no_second_question_is_asked_meanwhile() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     link, asked = Link(ours), Inbox()

@@ -31,6 +31,7 @@ switches the torque off.
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import math
@@ -156,7 +157,7 @@ class Served:
 
     def look(self) -> None:
         taken_ns = self._now_ns()
-        found = tried(self.robot.get_observation)
+        found = tried(lambda: cleared(self.robot).get_observation())
         self._values, self._taken_ns = [float(found[name]) for name in self.features], taken_ns
 
     def hold(self) -> None:
@@ -214,7 +215,8 @@ class Served:
         self._heard_ns = self._now_ns() if is_watched else None
 
     def _send(self, goals: list[float]) -> None:
-        sent = tried(lambda: self.robot.send_action(dict(zip(self.features, goals, strict=True))))
+        action = dict(zip(self.features, goals, strict=True))
+        sent = tried(lambda: cleared(self.robot).send_action(action))
         self._goals = [float(sent[name]) for name in self.features]
 
     def _release(self, frame: Frame) -> Frame:
@@ -269,6 +271,18 @@ def tried(action: Callable[[], T]) -> T:
         with contextlib.suppress(ConnectionError):
             return action()
     return action()
+
+
+def cleared(robot: Any) -> Any:
+    """The robot, when what came too late for an earlier question is gone from the port of its motors.
+
+    Else it would be taken for the answer to the next one, and so on for ever: every position would be one
+    tick old. The clearPort of the Dynamixel SDK only waits until all has been sent.
+    """
+    port = getattr(getattr(robot, "bus", None), "port_handler", None)
+    if port is not None and port.is_open:
+        port.ser.reset_input_buffer()
+    return robot
 
 
 def in_words(error: BaseException) -> str:
@@ -465,6 +479,8 @@ def _open_and_serve(
             _send(link, Frame(FAILED, 0, time.monotonic_ns(), told.encode(), flags))
             link.close()
         return 1
+    gc.collect()
+    gc.freeze()  # all of LeRobot and PyTorch: looking through it would take longer than a tick
     print(f"{served.robot}: {', '.join(served.features)} at {own.socket}", flush=True)
     while not served.is_released and (link := _accept(listener, should_end)) is not None:
         with link:
