@@ -55,9 +55,11 @@ def _calibrated(cfg: ExportConfig, folder: Run, state: TrainingState) -> tuple[C
     """
     held_out = None
     if cfg.held_out is not None:
-        held_out = _normal(open_datasets(data_paths(cfg.held_out)), state.spec)
+        datasets = open_datasets(data_paths(cfg.held_out))
+        held_out = _normal(datasets, state.spec)
         if len(held_out) < LEAST:
             raise UsageError(f"held_out={cfg.held_out} has {len(held_out)} episodes; give {LEAST} or more")
+        _require_others(cfg, datasets, folder)
     try:
         known = _normal(_datasets(folder), state.spec)
     except UsageError as error:  # the run has no need of its data any more
@@ -78,6 +80,14 @@ def _calibrated(cfg: ExportConfig, folder: Run, state: TrainingState) -> tuple[C
         alarm,
         f"alarm set on {alarm.states} states ({source}), one in {1 / alarm.rate:.0f} of them raises it",
     )
+
+
+def _require_others(cfg: ExportConfig, datasets: Iterable[Dataset], folder: Run) -> None:
+    """Raises: UsageError: the run learned from one of these, wherever that lies by now."""
+    learned = str(folder.summary.get("data", {}).get("fingerprint", "")).split("+")
+    for dataset in datasets:
+        if dataset.fingerprint() in learned:
+            raise UsageError(f"held_out={cfg.held_out}: the run learned from {dataset.path}; give other data")
 
 
 def _datasets(folder: Run) -> Iterable[Dataset]:

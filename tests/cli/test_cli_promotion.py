@@ -1,5 +1,6 @@
 """What travels with a bundle, and what is said of bundles that do not go together."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +38,14 @@ def test_a_run_whose_data_are_gone_is_exported_without_an_alarm_and_says_so(
     assert main(["export", f"run={run}", f"out={tmp_path / 'out'}"]) == 0
     assert f"; no alarm: no dataset at {gone}" in capsys.readouterr().out
     assert Bundle.load(tmp_path / "out").calibration is None
-    # Others' episodes will do, half of them as what is normal.
+    # Others' episodes will do, half of them as what is normal; those that it learned from would not.
     words = ["export", f"run={run}", f"out={tmp_path / 'out'}", f"held_out={made.reach}"]
+    assert main(words) == 2
+    said = f"held_out={made.reach}: the run learned from {made.reach}; give other data"
+    assert capsys.readouterr().err == f"robot-orl: {said}\n"
+    summary = json.loads((run / "summary.json").read_text())
+    summary["data"]["fingerprint"] = "of other data"
+    (run / "summary.json").write_text(json.dumps(summary))
     assert main(words) == 0
     alarm = Bundle.load(tmp_path / "out").calibration
     assert alarm is not None
