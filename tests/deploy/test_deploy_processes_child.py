@@ -44,7 +44,7 @@ def test_each_host_is_ended_whatever_the_others_say_and_the_first_reason_is_told
     hosts = Hosts()
     hosts.add(fails("recorder", UsageError("the dataset is of another task")))
     hosts.add(fails("policy", RunError("the policy process did not answer")))
-    hosts.add(lambda: ended.append("last"))  # type: ignore[func-returns-value]
+    hosts.add(lambda: ended.append("last"))
     assert hosts.close() == (None, "the dataset is of another task")
     assert ended == ["recorder", "policy", "last"]
     hosts.kill()  # raises nothing, so that what went wrong before is told

@@ -165,7 +165,7 @@ def test_a_regress_orders_the_way_back_once_and_every_change_is_told(tmp_path: P
     recording.end("horizon")
     assert asking.reply(0) is None
     assert (asking.problem(), recording.problem()) == ("gone", None)
-    told = [
+    told: list[Mapping[str, Any]] = [
         {"bundle": "x", "refused": "damaged"},
         {"bundle": "new", "refused": None, "number": 1, "policy_hash": "n"},
     ]
