@@ -75,6 +75,7 @@ def test_a_dead_man_input_stops_once_it_is_let_go_for_its_time_and_not_before_it
         (signal.SIGHUP, False),
         (signal.SIGUSR1, True),
         (signal.SIGTSTP, True),
+        (signal.SIGQUIT, True),
     ],
 )
 def test_signals_set_it_and_get_their_old_meaning_back(number: signal.Signals, is_emergency: bool) -> None:

@@ -57,6 +57,7 @@ TRIPPED = 1  # flag of a STATE: the watchdog has held the robot
 MENDABLE = 1  # flag of a FAILED: whoever started the server can mend it
 POLL_S = 0.02
 TRIES = 3  # LeRobot itself asks once
+WAKE_S = 0.0005  # an SDK that waits for an answer looks at its deadline as often
 
 T = TypeVar("T")
 
@@ -273,6 +274,25 @@ def tried(action: Callable[[], T]) -> T:
     return action()
 
 
+def sleep_while_waiting(robot: Any) -> None:
+    """Let the port of the motors wait for bytes asleep, once it is open.
+
+    The makers' SDKs ask for them over and over; with real-time priority that keeps the processor from the
+    kernel's own workers, who bring them.
+    """
+    port = getattr(getattr(robot, "bus", None), "port_handler", None)
+    if port is None or not hasattr(port, "setupPort"):
+        return
+    set_up = port.setupPort
+
+    def setup(*rate: Any) -> Any:
+        found = set_up(*rate)
+        port.ser.timeout = WAKE_S
+        return found
+
+    port.setupPort = setup
+
+
 def cleared(robot: Any) -> Any:
     """The robot, when what came too late for an earlier question is gone from the port of its motors.
 
@@ -465,6 +485,7 @@ def _open_and_serve(
         robot = make_robot(words)
         if should_end():  # which may have been said while LeRobot was loaded
             return 1
+        sleep_while_waiting(robot)
         _prefer_over_others(own.priority)  # LeRobot's buses give up where they have to wait for a processor
         connect(robot)
         served = Served(robot, own.watchdog_s)

@@ -23,7 +23,7 @@ from robot_orl.errors import RobotOrlError, RunError, UsageError
 
 START_S = 60.0
 LOOK_S = 0.05  # between two looks at whether to stop
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGTSTP)
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGTSTP, signal.SIGQUIT)
 
 
 class Lines:

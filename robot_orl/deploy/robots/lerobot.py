@@ -96,8 +96,8 @@ class LerobotConfig(Schema):
         high=500,
     )
     priority: int = setting(
-        5,
-        "real-time priority that the server asks for, below a virtual arm's: its bus waits busily; 0: none",
+        15,
+        "real-time priority that the server asks for; 0: none",
         low=0,
         high=99,
     )

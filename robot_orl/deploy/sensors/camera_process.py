@@ -135,7 +135,8 @@ def order(cfg: CameraConfig, tracking: dict[str, Any] | None) -> bytes:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    for number in (signal.SIGINT, signal.SIGTSTP, signal.SIGQUIT):  # keys are for the parent, which ends us
+        signal.signal(number, signal.SIG_IGN)
     told = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)

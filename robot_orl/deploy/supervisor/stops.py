@@ -75,6 +75,9 @@ class StopRequest:
         return self.is_seen
 
 
+OF_KEYS: dict[int, str] = {signal.SIGTSTP: "Ctrl-Z", signal.SIGQUIT: "Ctrl-\\"}
+
+
 @contextmanager
 def stop_on_signals(stop: StopRequest) -> Iterator[None]:
     """Signals set `stop` instead of raising in the middle of a command to the robot."""
@@ -87,11 +90,11 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
             stop.set()
 
     def emergency(number: int, frame: FrameType | None) -> None:
-        stop.emergency("Ctrl-Z" if number == signal.SIGTSTP else "signal SIGUSR1")
+        stop.emergency(OF_KEYS.get(number, "signal SIGUSR1"))
 
-    # Ctrl-Z would suspend us in the middle of a motion, and whoever pressed it wanted a halt.
+    # They would suspend or end us in the middle of a motion, and whoever pressed them wanted a halt.
     handlers = dict.fromkeys(taken_signals(), request)
-    handlers |= dict.fromkeys((signal.SIGUSR1, signal.SIGTSTP), emergency)
+    handlers |= dict.fromkeys((signal.SIGUSR1, *OF_KEYS), emergency)
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

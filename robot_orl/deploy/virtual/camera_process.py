@@ -77,7 +77,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    for number in (signal.SIGINT, signal.SIGTSTP, signal.SIGQUIT):  # keys are for the parent, which ends us
+        signal.signal(number, signal.SIG_IGN)
     descriptor, size, scene, path, fps = sys.argv[1:]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
