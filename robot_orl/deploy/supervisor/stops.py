@@ -75,7 +75,7 @@ class StopRequest:
         return self.is_seen
 
 
-OF_KEYS: dict[int, str] = {signal.SIGTSTP: "Ctrl-Z", signal.SIGQUIT: "Ctrl-\\"}
+OF_KEYS = {signal.SIGTSTP: "Ctrl-Z", signal.SIGQUIT: "Ctrl-\\"}
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def stop_on_signals(stop: StopRequest) -> Iterator[None]:
             stop.set()
 
     def emergency(number: int, frame: FrameType | None) -> None:
-        stop.emergency(OF_KEYS.get(number, "signal SIGUSR1"))
+        stop.emergency(OF_KEYS.get(signal.Signals(number), "signal SIGUSR1"))
 
     # They would suspend or end us in the middle of a motion, and whoever pressed them wanted a halt.
     handlers = dict.fromkeys(taken_signals(), request)
