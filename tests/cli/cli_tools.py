@@ -17,7 +17,7 @@ TRAIN += ["eval_every=10", "eval_episodes=1", "checkpoint_every=5", "final_episo
 TUNE = ["env_steps=100", "warmup_steps=50", "log_every=50", "eval_every=50", "eval_episodes=1"]
 TUNE += ["final_episodes=2"]
 TASKS = "adroit_door, adroit_hammer, adroit_pen, adroit_relocate, arm_lift, arm_push, arm_reach, fetch_pick"
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 Refused = Callable[..., str]
 
 

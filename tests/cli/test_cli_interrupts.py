@@ -127,7 +127,8 @@ def test_ctrl_c_while_deploying_stops_the_robot_and_keeps_the_record(made: Made,
     told = json.loads(figures.read_text())
     assert (told["stopped_by"], told["fault"]) == ("interrupt", None)
     kept = Dataset.open(data)
-    assert sum(record.length for record in kept.episodes) == told["ticks"]
+    # An action under way has no result yet, and is left out.
+    assert told["ticks"] - sum(record.length for record in kept.episodes) in (0, 1)
     again = run([*words[:2], "duration_s=0.5", *words[3:]])
     assert again.returncode == 0, again.stderr
     both = Dataset.open(data).episodes

@@ -65,7 +65,7 @@ def test_the_best_policy_is_measured_and_exported_by_name(
     assert (measured["episodes"], measured["updates"]) == (3, step)
     assert after == before
     line = said(capsys, "export", f"run={run}", "stage=offline", "which=best", f"out={bundle}")
-    assert line == f"{bundle}: policy 'best of offline' of {run} as a bundle\n"
+    assert line.startswith(f"{bundle}: policy 'best of offline' of {run} as a bundle; alarm set on ")
     assert summary(run)["export"]["which"] == "best"
 
 

@@ -170,6 +170,10 @@ def test_the_limits_of_the_export_hold_on_the_robot(made: Made, tmp_path: Path) 
         "which": "last",
         "max_action_delta": 0.001,
         "max_observation_age_s": 5.0,
+        "critic": True,
+        "alarm": True,
+        "alarm_rate": 0.001,
+        "held_out": None,
     }
 
 
