@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from robot_orl.deploy.policy import session_of
 from robot_orl.errors import DataError
 from robot_orl.types import Array
 
@@ -17,17 +18,7 @@ class OnnxCritic:
 
     def __init__(self, path: Path, observation_size: int, action_size: int) -> None:
         """Raises: DataError: not a model, or not of these sizes."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what it would print is in the exception as well
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime raises a class of its own per status code
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: no critic that ONNX Runtime reads ({reason}); export again") from error
+        self._session = session_of(path, "critic")
         self.members = _members(path, self._session, observation_size, action_size)
         self._obs = np.zeros((1, observation_size), np.float32)
         self._action = np.zeros((1, action_size), np.float32)

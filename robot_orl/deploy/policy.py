@@ -20,19 +20,7 @@ class OnnxPolicy:
 
     def __init__(self, path: Path, observation_size: int, action_size: int) -> None:
         """Raises: DataError: not a model, or not of these sizes."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what it would print is in the exception as well
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime raises a class of its own per status code
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{path}: not a policy that ONNX Runtime reads ({reason}); export again"
-            ) from error
+        self._session = session_of(path, "policy")
         _check_signature(path, self._session, observation_size, action_size)
         self._obs = np.zeros((1, observation_size), np.float32)
         self._action = np.zeros((1, action_size), np.float32)
@@ -52,6 +40,19 @@ class OnnxPolicy:
         """Let caches and allocators settle before the first tick that counts."""
         for _ in range(WARM_UP_CALLS):
             self(self._obs[0])
+
+
+def session_of(path: Path, what: str) -> onnxruntime.InferenceSession:
+    """The model in a file, on one thread. Raises: DataError: it is none; what: what it should be."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what it would print is in the exception as well
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a class of its own per status code
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: not a {what} that ONNX Runtime reads ({reason}); export again") from error
 
 
 def _check_signature(path: Path, session: onnxruntime.InferenceSession, *sizes: int) -> None:
