@@ -88,7 +88,7 @@ def test_an_arm_calibrated_so_moves_to_the_angles_of_its_model(
     robot = toy_robot(bench, calibration=str(tmp_path / "arm.yaml"), rest_pose={})
     robot.connect()
     robot.home(0)
-    assert bench.angles == pytest.approx(robot._task.home_pose, abs=0.01)
+    assert bench.angles == pytest.approx(robot._model.home_pose, abs=0.01)
     robot._arm.close()
 
 

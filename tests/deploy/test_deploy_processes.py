@@ -150,5 +150,6 @@ def test_ctrl_c_reaches_all_three_and_only_the_robots_process_decides_what_it_me
     told = figures(bundle)
     assert (told["stopped_by"], told["fault"], told["parked"]) == ("interrupt", None, True)
     (record,) = Dataset.open(bundle.parent / "data").records
-    assert (record.meta.end_reason, record.length) == ("interrupt", told["ticks"] - 1)
+    assert record.meta.end_reason == "interrupt"
+    assert told["ticks"] - record.length in (0, 1)  # an action that was under way has no result
     assert told["servo"]["hz"] == 200

@@ -232,6 +232,34 @@ def test_two_arms_do_not_share_a_port(tmp_path: Path) -> None:
     two.close()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the claim is Linux's")
+def test_a_claimed_port_shows_nothing_until_it_is_open(tmp_path: Path) -> None:
+    one, two = PseudoTerminal(tmp_path / "arm"), PseudoTerminal(tmp_path / "arm")
+    one.claim()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="another virtual arm is at"):
+        two.claim()
+    one.open()
+    assert os.readlink(tmp_path / "arm") == one.target
+    one.close()
+
+
+def test_whoever_sees_the_port_may_use_the_world(tmp_path: Path) -> None:
+    seen = []
+
+    class Slow(PseudoTerminal):
+        def open(self) -> None:
+            seen.append((tmp_path / "world").is_socket())
+            super().open()
+
+    arm = make_arm(tmp_path / "arm")
+    arm.world = WorldSocket(tmp_path / "world", {})
+    arm.port = Slow(tmp_path / "arm")
+    arm.run(lambda: True)
+    assert seen == [True]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_arms_in_a_deep_folder_have_a_port_each(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 30)
     folder.mkdir()

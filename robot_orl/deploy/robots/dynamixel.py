@@ -17,8 +17,7 @@ After a fault the arm is held; `park` lays it down in its rest pose, slowly, and
 off. `close` moves nothing: an arm that nobody laid down keeps its torque, and `close` says so.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,6 @@ from robot_orl.deploy.dynamixel.bus import BadPacket
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import DynamixelConfig, ObjectConfig
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
-from robot_orl.deploy.dynamixel.paths import Paths
 from robot_orl.deploy.dynamixel.port import (
     BusPort,
     MakePort,
@@ -38,8 +36,8 @@ from robot_orl.deploy.dynamixel.port import (
     is_pseudo_terminal,
     latency_hint,
 )
-from robot_orl.deploy.dynamixel.poses import Poses
 from robot_orl.deploy.robots.bench import Bench
+from robot_orl.deploy.robots.jointed_arm import JointedArm
 from robot_orl.deploy.robots.task_body import TaskBody
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
@@ -47,7 +45,7 @@ from robot_orl.errors import RunError, UsageError
 from robot_orl.progress import console
 from robot_orl.registry import register
 from robot_orl.tasks import TaskConfig
-from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
+from robot_orl.types import Array, Telemetry
 
 if TYPE_CHECKING:
     from robot_orl.deploy.sensors.object_pose import ObjectPose
@@ -56,7 +54,7 @@ LOOK_S, LOOK_AGAIN_S = 3.0, 0.01  # how long an object may stay unseen that was 
 
 
 @register("robot", "dynamixel", DynamixelConfig)
-class DynamixelRobot:
+class DynamixelRobot(JointedArm[ServoArm]):
     """A bus of servos as the body of a task. `spec` is the task's; it is known while disconnected.
 
     joints, limits, telemetry, plan, command, tool_at, park, should_stop: see `supervisor.offers`.
@@ -77,28 +75,20 @@ class DynamixelRobot:
         Raises: UsageError, DataError: the task does not fit these joints, or a calibration does not.
         """
         self.cfg = cfg
-        self.name = cfg.arm
-        self.should_stop: Callable[[], bool] = lambda: False
+        self._sensor = sensor or _sensor_of(cfg.object)
+        body = TaskBody(task, cfg.arm, tuple(cfg.servos), sees_object=self._sensor is not None)
+        super().__init__(cfg.arm, body, cfg.rest_pose, cfg.move_speed_rad_s)
         self._clock = clock or RealClock()
         self._make_port = make_port
-        self._sensor = sensor or _sensor_of(cfg.object)
         self._bench = Bench(cfg.world)
-        self.joints = tuple(cfg.servos)
         self.servo_hz = cfg.servo_hz
-        self._body = TaskBody(task, cfg.arm, self.joints, sees_object=self._sensor is not None)
-        self._task = self._body.model
-        self.spec = self._body.spec
         self._calibration = self._calibrated()
-        self._poses = Poses.of(self.joints, self._task.home_pose, cfg.rest_pose)
-        self._range = self._poses.common_range(self._calibration.ranges(), np.asarray(self._task.joint_range))
+        self._range = self._poses.common_range(
+            self._calibration.ranges(), np.asarray(self._model.joint_range)
+        )
         self.limits = cfg.limits.tightened_by(_within(self._range))
-        self._poses.check(self.limits, self._task.tool_position)
+        self._poses.check(self.limits, self._model.tool_position)
         self._arm: ServoArm | None = None
-        self._mover: Mover | None = None
-        self._obs: Observation | None = None  # the latest, since homing
-        self._obs_ns = 0
-        self._holding = True
-        self._blocked: Blocked | None = None  # on the way home: what is in the way is there still
         self._has_told = False  # how an arm that does not lie down is left
 
     # --- before anything moves ------------------------------------------------------------------------
@@ -106,11 +96,7 @@ class DynamixelRobot:
     def _calibrated(self) -> Calibration:
         if self.cfg.calibration is not None:
             return Calibration.load(Path(self.cfg.calibration), self.cfg.ids)
-        return Calibration.as_in_model(self.cfg.arm, self.cfg.ids, np.asarray(self._task.joint_range))
-
-    def _paths(self) -> Paths:
-        """Of homing and parking."""
-        return Paths(self.limits, len(self.joints), self.cfg.move_speed_rad_s, self._task.tool_position)
+        return Calibration.as_in_model(self.cfg.arm, self.cfg.ids, np.asarray(self._model.joint_range))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -147,9 +133,9 @@ class DynamixelRobot:
             RunError: as `observe`.
         """
         mover = self._connected()
-        self._poses.check(self.limits, self._task.tool_position)
+        self._poses.check(self.limits, self._model.tool_position)
         self._bench.judge()
-        self._body.goal = self._task.sample_goal(seed)
+        self._body.goal = self._model.sample_goal(seed)
         self._has_told = False
         mover.begin()
         self._blocked = None
@@ -162,32 +148,6 @@ class DynamixelRobot:
             self._look_anew(mover)
         self._observe_now()
         self._holding = not arrived
-
-    def observe(self) -> RobotObservation:
-        """Ask the joints; after a bad answer the last observation, with its time.
-
-        Raises: BusSilent, HardwareFault, TorqueLost, WatchdogTripped.
-        """
-        mover = self._connected()
-        if self._obs is None:
-            raise RunError(f"{self.name}: home before observe")
-        if mover.refresh():
-            self._observe_now()
-        return RobotObservation(self._obs, self._obs_ns)
-
-    def send(self, action: Array) -> Array:
-        """Move the targets as the task's action law says; returns the action, (A,) float32 in [-1, 1]."""
-        return self.command(self.plan(action))
-
-    def outcome(self) -> Outcome:
-        """Of the latest observation, by the task's own reward."""
-        return self._body.outcome(self._obs)
-
-    def stop(self) -> None:
-        """Hold the present position. Raises: PortLost: nothing can be sent; the watchdog stops the servos."""
-        self._holding = True
-        if self._mover is not None and self._mover.arm.is_torque_on:
-            self._mover.stop()
 
     def close(self) -> None:
         """Release port and camera. Moves nothing: what was not laid down by `park` is left as it is."""
@@ -215,31 +175,8 @@ class DynamixelRobot:
             targets=self._mover.targets,
             currents=state.currents,
             temperatures=state.temperatures,
-            tool_position=self._task.tool_position(state.positions),
+            tool_position=self._model.tool_position(state.positions),
         )
-
-    def tool_at(self, joints: Array) -> Array | None:
-        return self._task.tool_position(joints)
-
-    def plan(self, action: Array) -> Array:
-        """(A,) in [-1, 1] -> the targets that it asks for, (J,) rad. Moves nothing."""
-        mover = self._connected()
-        return self._body.plan(action, mover.targets, mover.state.positions, self._range)
-
-    def command(self, targets: Array) -> Array:
-        """Send the joints to their targets, (J,) rad; returns the action that this was, (A,) float32."""
-        mover = self._connected()
-        if self._holding:
-            raise RunError(f"{self.name}: is stopped; home it first")
-        before = mover.targets
-        with suppress(PortLost):  # `observe` counts what is not answered
-            mover.arm.set_watchdog(True)
-        mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
-        return self._body.action_of(before, mover.targets)
-
-    def action_between(self, before: Array, targets: Array) -> Array:
-        """The action that moved the targets from the one to the other, (J,) rad -> (A,) float32."""
-        return self._body.action_between(before, targets)
 
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there the torque goes off.
@@ -259,11 +196,6 @@ class DynamixelRobot:
             raise RunError(f"{self.name} {_how_left(mover.arm)} ({error})") from error
 
     # --- beneath --------------------------------------------------------------------------------------
-
-    def _connected(self) -> Mover:
-        if self._mover is None:
-            raise RunError(f"{self.name}: is not connected")
-        return self._mover
 
     def _look_anew(self, mover: Mover) -> None:
         """Until the object is seen where it lies now; the arm holds meanwhile.
@@ -289,7 +221,7 @@ class DynamixelRobot:
         state, targets = self._connected().state, self._connected().targets
         seen = self._sensor.read() if self._sensor is not None else None
         position = None if seen is None else seen.position_m
-        self._obs = self._task.observation_of(
+        self._obs = self._model.observation_of(
             state.positions, state.velocities, targets, self._body.goal, position
         )
         self._obs_ns = state.t_ns if seen is None else min(state.t_ns, seen.t_ns)

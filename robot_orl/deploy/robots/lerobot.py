@@ -15,7 +15,6 @@ its rest pose, and there LeRobot disconnects, which switches the torque off unle
 (`options.disable_torque_on_disconnect`). `close` moves nothing.
 """
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,10 @@ from typing import Any
 import numpy as np
 
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
-from robot_orl.deploy.dynamixel.paths import Paths
-from robot_orl.deploy.dynamixel.poses import Poses
 from robot_orl.deploy.lerobot_link.arm import LerobotArm, Tolerances
 from robot_orl.deploy.lerobot_link.link import Hello, Link, Server, connect
 from robot_orl.deploy.lerobot_link.units import LerobotJoint, Units
+from robot_orl.deploy.robots.jointed_arm import JointedArm
 from robot_orl.deploy.robots.task_body import TaskBody
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import Clock, RealClock
@@ -37,7 +35,7 @@ from robot_orl.progress import console
 from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
 from robot_orl.tasks import TaskConfig
-from robot_orl.types import Array, Observation, Outcome, RobotObservation, Telemetry
+from robot_orl.types import Array, Telemetry
 
 
 @dataclass
@@ -119,7 +117,7 @@ class LerobotConfig(Schema):
 
 
 @register("robot", "lerobot", LerobotConfig)
-class LerobotRobot:
+class LerobotRobot(JointedArm[LerobotArm]):
     """`spec` is the task's; it is known while disconnected.
 
     joints, limits, telemetry, plan, command, tool_at, park, should_stop, counts: see `supervisor.offers`.
@@ -128,24 +126,16 @@ class LerobotRobot:
     def __init__(self, cfg: LerobotConfig, task: TaskConfig, clock: Clock | None = None) -> None:
         """Raises: UsageError: the task does not fit these joints."""
         self.cfg = cfg
-        self.name = f"lerobot {cfg.type}"
-        self.should_stop: Callable[[], bool] = lambda: False
-        self.joints = tuple(cfg.joints)
+        name, joints = f"lerobot {cfg.type}", tuple(cfg.joints)
+        body = TaskBody(task, name, joints, sees_object=False)
+        super().__init__(name, body, cfg.rest_pose, cfg.move_speed_rad_s)
         self.servo_hz = cfg.servo_hz
         self._clock = clock or RealClock()
-        self._body = TaskBody(task, self.name, self.joints, sees_object=False)
-        self._model = self._body.model
-        self.spec = self._body.spec
-        self._poses = Poses.of(self.joints, self._model.home_pose, cfg.rest_pose)
         self._keep_to(np.asarray(self._model.joint_range, float), cfg.limits)
         self._server: Server | None = None
         self._link: Link | None = None
         self._arm: LerobotArm | None = None
-        self._mover: Mover[LerobotArm] | None = None
         self._lets_go: bool | None = None
-        self._obs: Observation | None = None  # the latest, since homing
-        self._holding = True
-        self._blocked: Blocked | None = None  # on the way home: what is in the way is there still
 
     def _keep_to(self, ranges: Array, limits: Limits) -> None:
         """ranges: (J, 2) rad. Raises: UsageError: they forbid a pose to which the arm moves by itself."""
@@ -208,32 +198,6 @@ class LerobotRobot:
         self._observe_now()
         self._holding = not arrived
 
-    def observe(self) -> RobotObservation:
-        """Ask LeRobot; after a bad answer the last observation, with its time.
-
-        Raises: BusSilent, WatchdogTripped, ServerLost.
-        """
-        mover = self._connected()
-        if self._obs is None:
-            raise RunError(f"{self.name}: home before observe")
-        if mover.refresh():
-            self._observe_now()
-        return RobotObservation(self._obs, mover.state.t_ns)
-
-    def send(self, action: Array) -> Array:
-        """Move the targets as the task's action law says; returns the action, (A,) float32 in [-1, 1]."""
-        return self.command(self.plan(action))
-
-    def outcome(self) -> Outcome:
-        """Of the latest observation, by the task's own reward."""
-        return self._body.outcome(self._obs)
-
-    def stop(self) -> None:
-        """Hold the present position. Raises: ServerLost."""
-        self._holding = True
-        if self._mover is not None and self._mover.arm.is_torque_on:
-            self._mover.stop()
-
     def close(self) -> None:
         """End the connection; moves nothing. A server of ours holds what was not laid down, and ends."""
         self._holding = True
@@ -263,28 +227,6 @@ class LerobotRobot:
             tool_position=self._model.tool_position(state.positions),
         )
 
-    def tool_at(self, joints: Array) -> Array | None:
-        return self._model.tool_position(joints)
-
-    def plan(self, action: Array) -> Array:
-        """(A,) in [-1, 1] -> the targets that it asks for, (J,) rad. Moves nothing."""
-        mover = self._connected()
-        return self._body.plan(action, mover.targets, mover.state.positions, self._range)
-
-    def command(self, targets: Array) -> Array:
-        """Send the joints to their targets, (J,) rad; returns the action that this was, (A,) float32."""
-        mover = self._connected()
-        if self._holding:
-            raise RunError(f"{self.name}: is stopped; home it first")
-        before = mover.targets
-        mover.arm.set_watchdog(True)
-        mover.send(np.clip(targets, self._range[:, 0], self._range[:, 1]))
-        return self._body.action_of(before, mover.targets)
-
-    def action_between(self, before: Array, targets: Array) -> Array:
-        """The action that moved the targets from the one to the other, (J,) rad -> (A,) float32."""
-        return self._body.action_between(before, targets)
-
     def park(self) -> None:
         """Slowly over the home pose to the rest pose, and there LeRobot disconnects.
 
@@ -300,20 +242,12 @@ class LerobotRobot:
 
     # --- beneath --------------------------------------------------------------------------------------
 
-    def _connected(self) -> Mover[LerobotArm]:
-        if self._mover is None:
-            raise RunError(f"{self.name}: is not connected")
-        return self._mover
-
-    def _paths(self) -> Paths:
-        """Of homing and parking."""
-        return Paths(self.limits, len(self.joints), self.cfg.move_speed_rad_s, self._model.tool_position)
-
     def _observe_now(self) -> None:
         state = self._connected().state
         self._obs = self._model.observation_of(
             state.positions, state.velocities, self._connected().targets, self._body.goal
         )
+        self._obs_ns = state.t_ns
 
     def _tell(self, hello: Hello) -> None:
         """What a user should know of LeRobot's robot before it moves."""

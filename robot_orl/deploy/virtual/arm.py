@@ -17,6 +17,7 @@ import heapq
 import select
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -113,24 +114,22 @@ class VirtualArm:
 
     def run(self, stop: Callable[[], bool], duration_s: float | None = None) -> None:
         """Until `stop()`, or for a time; the port is open while it runs. Raises: UsageError: see the port."""
-        self.port.open()
-        try:
+        with ExitStack() as stack:
+            stack.callback(self.port.close)
+            self.port.claim()
             if self.world is not None:
+                stack.callback(self.world.close)
                 self.world.open()
             if self.camera is not None:
+                stack.callback(self.camera.close)
                 self.camera.start()
+            self.port.open()  # last: whoever sees it may use all the others
             self._restart_clock()
             while not stop():
                 now_ns = self._clock.now_ns()
                 if duration_s is not None and now_ns - self._start_ns > duration_s * NS_PER_S:
                     break
                 self._turn(now_ns)
-        finally:
-            self.port.close()
-            if self.world is not None:
-                self.world.close()
-            if self.camera is not None:
-                self.camera.close()
 
     def _restart_clock(self) -> None:
         """What was planned before the start is counted from it."""

@@ -35,6 +35,9 @@ class MemoryTerminal:
         self.is_plugged = False
         self.plugs = 0
 
+    def claim(self) -> None:
+        """Nobody else can have it."""
+
     def open(self) -> None:
         """Plug it in: whoever had it open before has lost it."""
         self.unplug()

@@ -27,6 +27,8 @@ class Terminal(Protocol):
     @property
     def baud(self) -> int | None: ...
 
+    def claim(self) -> None: ...
+
     def open(self) -> None: ...
 
     def fileno(self) -> int | None: ...
@@ -50,15 +52,21 @@ class PseudoTerminal:
         self._claim: socket.socket | None = None
         self._target = ""
 
+    def claim(self) -> None:
+        """Have the path before anything is at it.
+
+        Raises: UsageError: something else is in the way, or another virtual arm uses the path.
+        """
+        self._check()
+        self._claim = self._claim or self._claimed()
+
     def open(self) -> None:
         """Make the terminal and its link; a link that a virtual arm left behind is replaced, and so is the
         own terminal where it is open.
 
-        Raises: UsageError: something else is in the way, another virtual arm uses the path, or it cannot be
-        made there.
+        Raises: UsageError: as `claim`, or it cannot be made there.
         """
-        self._check()
-        self._claim = self._claim or self._claimed()
+        self.claim()
         self.unplug()
         self._master, self._slave = os.openpty()
         # Our own handle on the other end keeps its settings, and us from an error, while nobody is there.
