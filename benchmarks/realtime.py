@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,13 @@ from robot_orl.deploy.timing import (
     summarise,
 )
 
-from realtime_inference import calls_in_a_row, calls_in_ticks, policies  # isort: skip
+from realtime_inference import InItsProcess, calls_in_a_row, calls_in_ticks, policies  # isort: skip
 from realtime_loops import make_bundle, our_loop, our_processes, sleeping_loop  # isort: skip
 
 COLUMNS = ("p50", "p99", "p99.9", "max")
 SPINS_US = (0, 50, 100, 200, 400)
 ROUNDS = 20
+IN_ITS_PROCESS = "ONNX Runtime in the policy's process (as deployed)"
 Result = dict[str, Any]
 
 
@@ -148,21 +149,21 @@ def compare_inference(bundle: Bundle, layers: Layers, args: argparse.Namespace) 
     obs = np.random.default_rng(1).normal(size=layers[0][0].shape[0]).astype(np.float32)
     row: dict[str, list[int]] = {name: [] for name in runtimes}
     ticks: dict[str, list[int]] = {name: [] for name in runtimes}
+    ticks[IN_ITS_PROCESS] = []
     period_ns = round(NS_PER_S / args.hz)
-    with realtime_setup(args.priority or None) as status:
+    deployed = InItsProcess(bundle, args.priority or None)
+    with closing(deployed), realtime_setup(args.priority or None) as status:
         clock = control_clock(status.scheduling.obtained)
         for _ in range(ROUNDS):
             for name, policy in runtimes.items():
                 row[name] += calls_in_a_row(policy, obs, args.calls // ROUNDS)
             for name, policy in runtimes.items():
                 ticks[name] += calls_in_ticks(policy, obs, args.calls // ROUNDS, period_ns, clock)
+            ticks[IN_ITS_PROCESS] += deployed.calls(obs, args.calls // ROUNDS, period_ns, clock)
+    both = {"in_a_row_us": row, "once_per_tick_us": ticks}
     return [
-        {
-            "name": name,
-            "in_a_row_us": summarise(np.array(row[name]) / 1e3),
-            "once_per_tick_us": summarise(np.array(ticks[name]) / 1e3),
-        }
-        for name in runtimes
+        {"name": name} | {key: summarise(np.array(of[name]) / 1e3) for key, of in both.items() if name in of}
+        for name in ticks
     ]
 
 
@@ -204,7 +205,7 @@ def tables(found: Result) -> str:
             "| times eager, p50 | p99 |",
             "| --- |" + " ---: |" * 7,
         ]
-        for row in found["inference"]:
+        for row in (row for row in found["inference"] if key in row):
             faster = [f"{eager[key][q] / row[key][q]:.1f}" for q in ("p50", "p99")]
             lines.append(
                 f"| {row['name']} | {_cells(row[key])} | {row[key]['count']:,} | {' | '.join(faster)} |"

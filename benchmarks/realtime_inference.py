@@ -8,11 +8,14 @@ import torch
 
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.doctor.example_policy import Layers
-from robot_orl.deploy.timing import Clock, Ticker
+from robot_orl.deploy.processes.hosting import processors
+from robot_orl.deploy.processes.policy import PolicyProcess
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker
 from robot_orl.types import Array
 
 Policy = Callable[[Array], Array]
 WARM_UP = 100
+BEFORE = 3
 
 
 def policies(bundle: Bundle, layers: Layers) -> dict[str, Policy]:
@@ -85,3 +88,31 @@ def calls_in_ticks(policy: Policy, obs: Array, calls: int, period_ns: int, clock
         policy(obs)
         durations.append(time.perf_counter_ns() - begin_ns)
     return durations
+
+
+class InItsProcess:
+    """The policy's process as deployed: asked once per tick, it has called the policy just before."""
+
+    def __init__(self, bundle: Bundle, priority: int | None) -> None:
+        below = None if priority is None else max(1, priority - 1)
+        self._process = PolicyProcess(bundle, RealClock(), priority=below, cpu=processors(priority)[1])
+        self._process.child.wait(lambda: False)
+
+    def calls(self, obs: Array, calls: int, period_ns: int, clock: Clock) -> list[int]:
+        """Duration of the policy's part of each [ns], measured there as in the other rows.
+
+        Before them the few questions of a run that tell it the rhythm.
+        """
+        ticker = Ticker(period_ns, clock)
+        durations = []
+        for _ in range(BEFORE + calls):
+            ticker.wait()
+            self._process.ask(obs)
+            reply = self._process.reply(clock.now_ns() + NS_PER_S)
+            if reply is None:
+                raise SystemExit("the policy's process does not answer")
+            durations.append(reply.inference_ns)
+        return durations[BEFORE:]
+
+    def close(self) -> None:
+        self._process.close()

@@ -95,6 +95,13 @@ class Answerer:
     def __call__(self, flat: Array) -> Answer:
         """flat: (D,) float32 observation."""
         self._take()
+        return self._answer(flat)
+
+    def rehearse(self, flat: Array) -> None:
+        """As if an observation had come, so that the next answer is quick; nothing changes by it."""
+        self._answer(flat)
+
+    def _answer(self, flat: Array) -> Answer:
         bundle, number = self._acting
         action = bundle.policy(flat)
         value, disagreement = _judged(bundle, flat, action)

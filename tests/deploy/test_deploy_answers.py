@@ -212,3 +212,12 @@ def test_a_critic_and_its_parity_sample_belong_together(write: Write, spec: Spec
             parity_obs=np.zeros((1, 3)),
             parity_action=np.zeros((1, 2)),
         )
+
+
+def test_a_rehearsal_lets_nobody_else_act(write: Write) -> None:
+    flat = np.array([1.0, 1.0, 1.0], np.float32)
+    answerer = Answerer(Bundle.load(write("old")))
+    answerer.swap(Bundle.load(write("new", sign=-1.0)))
+    answerer.rehearse(flat)
+    assert answerer.bundle.path.name == "old"
+    assert answerer(flat).bundle_number == 1

@@ -4,9 +4,10 @@
 
     memory   | ring of questions | ring of answers |     rows.py; a doorbell for each
 
-It answers the newest question only. An order to swap loads another bundle in a thread, between whose
-instructions questions are answered on; from the next question on it acts. It ends with its stdin, and is
-killed with its parent even where it hangs.
+It answers the newest question only, and just before one is due it calls the policy for nothing, so that the
+weights are in the caches when the question comes (rhythm.py). An order to swap loads another bundle in a
+thread, between whose instructions questions are answered on; from the next question on it acts. It ends
+with its stdin, and is killed with its parent even where it hangs.
 """
 
 import ctypes
@@ -21,16 +22,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robot_orl.deploy.answers import Answerer, AnswerLayout
 from robot_orl.deploy.asking import Reply
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.processes.child import Child, Lines, say, serving
+from robot_orl.deploy.processes.rhythm import Rhythm
 from robot_orl.deploy.processes.ring import Doorbell, Ring, ring_bytes
 from robot_orl.deploy.processes.rows import answer_row, question_row
 from robot_orl.deploy.promotion.fitting import load_for
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.sensors.channel import create_memory
-from robot_orl.deploy.timing import Clock, RealClock
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.errors import DataError, RobotOrlError
 from robot_orl.interrupt import PR_SET_PDEATHSIG
 from robot_orl.types import Array, Spec
@@ -162,10 +166,17 @@ def main() -> None:
 
 
 def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorbell, orders: Lines) -> None:
-    clock = RealClock()
+    clock, rhythm = RealClock(), Rhythm()
     flat = rings.questions.columns["flat"]
+    seen = np.zeros(flat.shape[1], np.float32)
     while True:
-        ready, _, _ = select.select([question.descriptor, orders.descriptor], [], [])
+        rest_ns = rhythm.rest_ns(clock.now_ns())
+        rest_s = None if rest_ns is None else rest_ns / NS_PER_S
+        ready, _, _ = select.select([question.descriptor, orders.descriptor], [], [], rest_s)
+        if not ready:
+            answerer.rehearse(seen)
+            rhythm.rehearsed()
+            continue
         if orders.descriptor in ready:
             if (order := orders.next()) is None:
                 return
@@ -186,9 +197,11 @@ def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorb
         columns["began_ns"][free] = began_ns
         columns["number"][free] = rings.questions.columns["number"][slot]
         rings.layout.pack(found, columns["answer"][free])
-        rings.questions.pop()
         rings.answers.push()
         answer.ring()
+        seen[:] = flat[slot]
+        rhythm.heard(int(rings.questions.columns["asked_ns"][slot]))
+        rings.questions.pop()
 
 
 def _swap(answerer: Answerer, path: str) -> None:
