@@ -1,8 +1,8 @@
 """What passes between a person and a recording session, whatever the person holds.
 
-    keyboard, browser, ... --Jog--> steering: the task's action --> rollout
-            |             --Order--> session: idle, recording, reviewing ...
-            <-------------Status---- what is to be shown
+keyboard, browser, ... --Jog--> steering: the task's action --> rollout
+        |             --Order--> session: idle, recording, reviewing ...
+        <-------------Status---- what is to be shown
 """
 
 from collections.abc import Mapping, Sequence
