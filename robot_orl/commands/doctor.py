@@ -46,13 +46,15 @@ def run(cfg: DoctorConfig) -> None:
         raise UsageError(f"cannot write {cfg.out}: it is a folder; choose another out=")
     found = examine(cfg)
     files = [result.cache_file(), *([Path(cfg.out)] if cfg.out else [])]
-    for file in files:
-        result.save(found, file)
     if cfg.json:
-        print(json.dumps(found))
-        return
-    print_examination(found)
-    out.print(f"\nwritten to {' and '.join(map(str, files))}; deployments store it beside their figures")
+        print(json.dumps(found), flush=True)
+    else:
+        print_examination(found)
+    for file in files:  # last: what was measured is told where it cannot be stored
+        result.save(found, file)
+    if not cfg.json:
+        where = " and ".join(map(str, files))
+        out.print(f"\nwritten to {where}; deployments store it beside their figures")
 
 
 def examine(cfg: DoctorConfig) -> dict[str, Any]:

@@ -69,9 +69,10 @@ def print_summary(summary: dict[str, Any]) -> None:
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     if data := summary.get("data"):
         table.add_row("data", f"{data['success']:.0%}", "", "", str(data["episodes"]), "", "")
+    latest = None
     for stage in ("bc", "offline", "online"):
         if stage in summary:
-            entry = summary[stage]
+            latest, entry = stage, summary[stage]
             low, high = entry["wilson95"]
             table.add_row(
                 stage,
@@ -87,9 +88,10 @@ def print_summary(summary: dict[str, Any]) -> None:
         if best["step"] != (summary.get(stage, {}).get("env_steps") or summary.get(stage, {}).get("updates")):
             curve = best["curve"]
             low, high = curve["wilson95"]
+            words = "which=best" if stage == latest else f"stage={stage} which=best"
             out.print(
                 f"best of {stage}: step {best['step']}, {curve['success']:.0%} ({low:.0%} .. {high:.0%}) of "
-                f"{curve['episodes']} validation episodes; which=best takes it"
+                f"{curve['episodes']} validation episodes; {words} takes it"
             )
 
 

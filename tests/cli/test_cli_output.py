@@ -76,3 +76,15 @@ print(*sorted({"torch", "mujoco", "gymnasium", "hydra"} & set(sys.modules)))
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert found.stdout == "\n", found.stderr
+
+
+def test_the_best_policy_of_an_earlier_stage_is_named_with_its_stage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measured = {"success": 0.5, "wilson95": (0.4, 0.6), "success_any": 0.5, "episodes": 100}
+    stage = measured | {"updates": 2000, "env_steps": 0}
+    best = {"step": 1000, "curve": measured}
+    tables.print_summary({"bc": stage, "offline": stage, "best": {"bc": best, "offline": best}})
+    of_bc, of_offline = capsys.readouterr().out.splitlines()[-2:]
+    assert of_bc.endswith("validation episodes; stage=bc which=best takes it")
+    assert of_offline.endswith("validation episodes; which=best takes it")

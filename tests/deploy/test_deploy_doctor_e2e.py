@@ -183,3 +183,11 @@ def test_wrong_words_are_answered_before_anything_is_measured(
     assert told.err.startswith(f"robot-orl: {line}"), told.err
     assert told.err.count("\n") == 1
     assert not cache.exists()
+
+
+def test_what_was_measured_is_told_where_it_cannot_be_stored(tmp_path: Path, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    done = doctor(*QUICK, "--json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"robot-orl: cannot write {cache}")
+    assert json.loads(done.stdout)["verdicts"][0]["hz"] == 100
