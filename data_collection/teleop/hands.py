@@ -8,8 +8,11 @@ keyboard, browser, ... --Jog--> steering: the task's action --> rollout
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import gymnasium
+
+from data_collection.teleop.settings import PersonConfig
 from robot_orl.types import Array
 
 
@@ -42,8 +45,9 @@ class Order:
 class Jog:
     """Where hands push at this moment, in shares [-1, 1] of the greatest speed.
 
-    linear, angular: (3,) of the tool, in the frame that the steering is set to.  gripper: 1 opens, -1
-    closes, 0 leaves it.  joints: (A,) targets of the action's signals instead, or None.
+    linear, angular: (3,) of the tool, in the frame that the steering is set to: forward, left, up, and
+    right-handed turns about these.  gripper: 1 opens, -1 closes, and it goes on until the other is said; 0
+    leaves it at that.  joints: (A,) what the action's signals are to become instead, or None.
     Letting go is not a Jog of zeros but None: nobody acts.
     """
 
@@ -93,8 +97,40 @@ class Hands(Protocol):
     def orders(self) -> Sequence[Order]:
         """Those given since the last call, in their order."""
 
+    def present(self) -> bool:
+        """Whether there is still somebody: no longer after a lost terminal or a closed page.
+
+        What is being recorded then ends as 'disconnect' and is saved. Somebody may come back; hands to which
+        nobody can come back order QUIT besides.
+        """
+
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         """May be called at every tick; draws as often as it likes."""
 
     def close(self) -> None:
         """Works from any state, more than once; leaves the terminal, port or device as it was."""
+
+
+@runtime_checkable
+class Onlooker(Protocol):
+    """Hands that draw the simulation, too. Both are called by the loop, so they copy what they need."""
+
+    def watch(self, model: Any, data: Any) -> None:
+        """Once, before `open`: MuJoCo's MjModel and MjData."""
+
+    def moved(self, data: Any) -> None:
+        """After every reset and step."""
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """An operator=... that is a person: `collect` holds a recording session with it, see `drive`.
+
+    It is made as every operator, from its config and the task's spec; its config is a PersonConfig.
+    """
+
+    name: str
+    cfg: PersonConfig
+
+    def make_hands(self, env: gymnasium.Env[Any, Any]) -> Hands:
+        """The device, not opened yet. Raises: UsageError: it cannot be used with this task."""
