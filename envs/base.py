@@ -81,6 +81,7 @@ class SimulatedTask(gymnasium.Env):
                 raise UsageError(f"{name}={value!r} is not a positive number of pixels")
         self.task_spec = replace(spec, cameras=read_cameras(cameras))
         self._rendering = Rendering(sim, camera_pose)
+        self._default_view = camera_pose
         self._camera = DEFAULT if camera is None else camera
         for name in (self._camera, *self.task_spec.cameras):
             self._rendering.check(name)
@@ -182,6 +183,21 @@ class SimulatedTask(gymnasium.Env):
         self._rendering.close()
 
     # TaskEnv
+
+    @property
+    def model(self) -> Any:
+        """MuJoCo's MjModel of the world, for whoever draws it or does kinematics with it."""
+        return self._sim.model
+
+    @property
+    def data(self) -> Any:
+        """Its MjData, to look at: whoever changes it changes the episode."""
+        return self._sim.data
+
+    @property
+    def view(self) -> Mapping[str, Any]:
+        """lookat [m], distance [m], azimuth and elevation [deg] of the default view."""
+        return self._default_view
 
     def start_state(self) -> dict[str, list[float]]:
         """Where things are now, plain JSON: as reset option `initial_state_dict` it begins an episode so.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import gymnasium
@@ -15,8 +15,17 @@ from robot_orl.tasks import task_env
 from robot_orl.types import Episode, EpisodeMeta, Observation, Proposal
 
 FAULT = "fault"  # end reason of an episode that could not go on
-Choose = Callable[[Observation], Proposal]
 Begin = Callable[[EpisodeMeta], Journal | None]
+
+
+@dataclass(frozen=True)
+class End:
+    """In the place of an action: the episode is over, truncated at the step before. reason: its end reason."""
+
+    reason: str
+
+
+Choose = Callable[[Observation], Proposal | End]
 
 
 class Pace(Protocol):
@@ -66,8 +75,9 @@ def rollout(
 ) -> Episode:
     """One episode from `reset(seed, options)` to its end.
 
-    choose: observation -> what to execute.  meta: label, operator and policy hash of the episode;
-    seed, reset options, success and end reason are filled in here.  pace: None runs at full speed.
+    choose: observation -> what to execute, or an End, though not as the first.
+    meta: label, operator and policy hash of the episode; seed, reset options, success and end reason are
+    filled in here.  pace: None runs at full speed.
     keep_state: also record the simulator's state at every step, for exact replay.
     keep_frames: also record what the task's cameras see, which takes time at every step.
     steps: how many to play of something recorded, past the task's horizon too; None: until the task ends.
@@ -79,7 +89,7 @@ def rollout(
     pace = pace or SimulatedTime(task.task_spec.control_hz)
     state = task.get_sim_state if keep_state else _nothing
     frames = task.frames if keep_frames and task.task_spec.cameras else _nothing
-    buffer = EpisodeBuffer(task.task_spec, task.task_spec.horizon)
+    buffer = EpisodeBuffer(task.task_spec, max(task.task_spec.horizon, steps or 0))
     obs, _ = env.reset(seed=seed, options=dict(options) if options else None)
     meta = replace(meta or EpisodeMeta(), seed=seed, reset_options=json.loads(to_json(options or {})))
     buffer.begin(obs, state(), frames(), begin(meta) if begin else None)
@@ -87,6 +97,8 @@ def rollout(
     now_ns = pace.start()
     while not (terminated or truncated):
         proposal = choose(obs)
+        if isinstance(proposal, End):
+            return _cut(buffer, meta, success, success_any, proposal.reason)
         obs, reward, terminated, truncated, info = env.step(proposal.action)
         if steps is not None:
             truncated = len(buffer) + 1 >= steps
@@ -94,7 +106,7 @@ def rollout(
         try:
             buffer.append(*step, images=frames(), success=bool(info["success"]))
         except DataError as error:
-            raise CutShort(str(error), _cut(buffer, meta, success, success_any)) from error
+            raise CutShort(str(error), _cut(buffer, meta, success, success_any, FAULT)) from error
         success = bool(info["success"])
         success_any = success_any or success
         now_ns = pace.wait()
@@ -103,9 +115,9 @@ def rollout(
     return buffer.finish(replace(meta, success=success, success_any=success_any, end_reason=reason))
 
 
-def _cut(buffer: EpisodeBuffer, meta: EpisodeMeta, success: bool, success_any: bool) -> Episode:
-    """What there is of an episode that cannot go on; it may have no step at all."""
-    cut = replace(meta, success=success, success_any=success_any, end_reason=FAULT)
+def _cut(buffer: EpisodeBuffer, meta: EpisodeMeta, success: bool, success_any: bool, reason: str) -> Episode:
+    """What there is of an episode that does not go on; it may have no step at all."""
+    cut = replace(meta, success=success, success_any=success_any, end_reason=reason)
     episode = buffer.finish(cut)
     episode.truncated[-1:] = True
     return episode

@@ -1,0 +1,86 @@
+"""Which of the pages drives. Pure: it is told what happens, and when.
+
+            the first page comes
+    nobody ----------------------> driven <------------------.
+      ^                              | silent for HANDS_OFF_S, | it is heard again
+      | silent for GRACE_S           | or its connection ends  |
+      '--------------------------- hands off -----------------'
+
+While it is driven, another page may ask; the driver grants or refuses. Where nobody drives, who comes or
+asks does. A page is known by its seat, a secret that it keeps over a reload.
+"""
+
+from data_collection.teleop.hands import Jog
+
+HANDS_OFF_S = 0.5  # a driver that is not heard of for longer has let go
+GRACE_S = 3.0  # a driver may be away for a reload, and an answer to another page be awaited
+
+
+class Seats:
+    """now_s: the caller's monotonic clock [s], in every call.  driver, asking: a seat, or None."""
+
+    def __init__(self) -> None:
+        self.driver: str | None = None
+        self.asking: str | None = None
+        self._here: list[str] = []
+        self._heard_s = 0.0  # when the driver was
+        self._jog: Jog | None = None
+
+    @property
+    def pages(self) -> int:
+        return len(self._here)
+
+    def is_here(self, seat: str) -> bool:
+        return seat in self._here
+
+    def is_driven(self, now_s: float) -> bool:
+        """Whether somebody drives, or may still come back to do so."""
+        return self.driver is not None and now_s - self._heard_s <= GRACE_S
+
+    def join(self, seat: str, now_s: float) -> None:
+        """A page comes, or comes back. It drives where nobody else does."""
+        self._here.append(seat)
+        if seat == self.driver or not self.is_driven(now_s):
+            self._give(seat, now_s)
+
+    def leave(self, seat: str, now_s: float) -> None:
+        self._here.remove(seat)
+        if seat == self.asking:
+            self.asking = None
+        if seat == self.driver:
+            self._jog, self._heard_s = None, now_s
+            if self.asking is not None:
+                self._give(self.asking, now_s)
+
+    def hear(self, seat: str, jog: Jog | None, now_s: float) -> bool:
+        """What a page's hands do; whether it drives, so that it counts."""
+        if seat != self.driver:
+            return False
+        self._jog, self._heard_s = jog, now_s
+        return True
+
+    def ask(self, seat: str, now_s: float) -> None:
+        if seat == self.driver:
+            return
+        if not self.is_driven(now_s):
+            self._give(seat, now_s)
+        elif self.asking is None:
+            self.asking = seat
+
+    def answer(self, seat: str, is_granted: bool, now_s: float) -> bool:
+        """Of the driver to the page that asks; whether it was the driver, and somebody asks."""
+        if seat != self.driver or self.asking is None:
+            return False
+        if is_granted:
+            self._give(self.asking, now_s)
+        self.asking = None
+        return True
+
+    def jog(self, now_s: float) -> Jog | None:
+        """What the driver's hands do; None: hands off."""
+        return self._jog if now_s - self._heard_s <= HANDS_OFF_S else None
+
+    def _give(self, seat: str, now_s: float) -> None:
+        self.driver, self._jog, self._heard_s = seat, None, now_s
+        if seat == self.asking:
+            self.asking = None

@@ -1,0 +1,278 @@
+"""The process that serves the page. It drives nothing, and the loop never waits for it.
+
+    python -m data_collection.teleop.browser.server LISTENING MEMORY        two file descriptors
+
+    stdin    one line, see `main`; its end is the session's
+    stdout   a line "." once it serves, and a line of JSON for each order
+
+    GET /?token=        the page; where it is served to this machine only the token may be left out
+    GET /hands?token=   the websocket: messages.py up, `_Page` down
+
+What comes from another origin, or under another name of this machine, is refused.
+"""
+
+import asyncio
+import hmac
+import http
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, Message, read
+from data_collection.teleop.browser.page import assembled
+from data_collection.teleop.browser.seats import Seats
+from data_collection.teleop.browser.shared import Shared, Sizes
+from data_collection.teleop.hands import Jog
+
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+SHOW_S = 1 / 40  # between two looks for something new to show
+BEAT_S = 0.1  # the loop hears at least so often of the hands
+TELL_S = 0.25  # and the pages of a session in which nothing changes
+LINGER_S = 0.3  # after the session, for pages to hear that it is over
+MOST_PAGES = 16
+TAKEN = 4001  # close code: the same seat is used by another page
+
+
+class HandsServer:
+    """Pages, who of them drives, and what the loop is told."""
+
+    def __init__(self, told: dict[str, Any], shared: Shared) -> None:
+        self.shared, self.seats = shared, Seats()
+        self.action_size = int(told["action_size"])
+        self.hello = told["hello"]
+        self.dropped = 0  # messages that were none, or not of the driver
+        self._token, self._is_local = told["token"].encode(), bool(told["is_local"])
+        self._own_names = (*LOCAL_NAMES, told["address"])
+        self._page, self._policy = assembled(told["token"])
+        self._pages: dict[str, _Page] = {}
+        os.set_blocking(sys.stdout.fileno(), False)
+
+    # Requests
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """What a request gets; None: the websocket that it asks for."""
+        path, query = urlsplit(request.path).path, parse_qs(urlsplit(request.path).query)
+        host = request.headers.get("Host", "")
+        if path not in ("/", "/hands"):
+            return self._text(404, "no such page")
+        if self._is_local and urlsplit(f"//{host}").hostname not in self._own_names:
+            return self._text(403, "not under this name")
+        may_enter = hmac.compare_digest(query.get("token", [""])[0].encode(errors="replace"), self._token)
+        if path == "/":
+            is_welcome = may_enter or self._is_local
+            return self._text(200, self._page) if is_welcome else self._text(403, "not without the token")
+        origin = request.headers.get("Origin")
+        if not may_enter or (origin is not None and urlsplit(origin).netloc != host):
+            return self._text(403, "not from there, or not without the token")
+        if len(self._pages) >= MOST_PAGES:
+            return self._text(503, "too many pages")
+        return None
+
+    def _text(self, code: int, text: str) -> Response:
+        body = text.encode()
+        headers = {
+            "Content-Type": "text/html; charset=utf-8" if code == 200 else "text/plain",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "Content-Security-Policy": self._policy,
+            "X-Frame-Options": "DENY",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }
+        return Response(code, http.HTTPStatus(code).phrase, Headers(headers), body)
+
+    # Pages
+
+    async def serve_page(self, connection: ServerConnection) -> None:
+        """One page, for as long as its connection lasts."""
+        assert connection.request is not None
+        seat = parse_qs(urlsplit(connection.request.path).query).get("seat", [""])[0]
+        if (other := self._pages.get(seat)) is not None:
+            self._leave(other)
+            await other.connection.close(TAKEN, "opened elsewhere")
+        elif seat != self.seats.driver:
+            seat = secrets.token_urlsafe(16)
+        page = self._pages[seat] = _Page(self, connection, seat)
+        self.seats.join(seat, time.monotonic())
+        telling = asyncio.create_task(page.tell())
+        try:
+            async for raw in connection:
+                self._hear(page, raw)
+        except ConnectionClosed:
+            pass
+        finally:
+            telling.cancel()
+            if self._pages.get(seat) is page:
+                self._leave(page)
+
+    def _leave(self, page: "_Page") -> None:
+        del self._pages[page.seat]
+        self.seats.leave(page.seat, time.monotonic())
+        self.pass_on()
+
+    def _hear(self, page: "_Page", raw: str | bytes) -> None:
+        try:
+            message = read(raw, self.action_size)
+        except Malformed:
+            self.dropped += 1
+            return
+        page.at = message.at or page.at
+        if not self._obey(page.seat, message):
+            self.dropped += 1
+
+    def _obey(self, seat: str, message: Message) -> bool:
+        """Whether the page may say that, and it was taken."""
+        now_s, is_driver = time.monotonic(), seat == self.seats.driver
+        if message.say == "ask":
+            self.seats.ask(seat, now_s)
+        elif message.say in ("grant", "refuse"):
+            return self.seats.answer(seat, message.say == "grant", now_s)
+        elif message.order is not None:
+            said = {"verb": message.order.verb, "value": message.order.value}
+            return is_driver and tell(json.dumps(said, ensure_ascii=False))
+        elif self.seats.hear(seat, message.jog, now_s):
+            self.pass_on()
+        else:
+            return message.say == "off"  # which every page says, to be heard of
+        return True
+
+    # The loop
+
+    def pass_on(self) -> None:
+        """The loop is told what the hands do now."""
+        now_s = time.monotonic()
+        said = {
+            "driven": self.seats.is_driven(now_s),
+            "pages": self.seats.pages,
+            "dropped": self.dropped,
+            "jog": _plain(self.seats.jog(now_s)),
+        }
+        self.shared.hands.write(time.monotonic_ns(), np.frombuffer(json.dumps(said).encode(), np.uint8))
+
+    async def beat(self) -> None:
+        while True:
+            self.pass_on()
+            await asyncio.sleep(BEAT_S)
+
+    async def say_over(self) -> None:
+        """The session has ended."""
+        for page in list(self._pages.values()):
+            await page.connection.send(json.dumps({"say": "over"}))
+        await asyncio.sleep(LINGER_S)
+
+
+class _Page:
+    """What one page is told: first itself and the scene, then whatever is new; slow ones miss something.
+
+    text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
+    bytes   the scene, the first; then poses
+    """
+
+    def __init__(self, server: HandsServer, connection: ServerConnection, seat: str) -> None:
+        self.server, self.connection, self.seat = server, connection, seat
+        self.at = 0.0  # [ms] by its own clock, when it was last heard of
+
+    async def tell(self) -> None:
+        shared = self.server.shared
+        poses_seen, told, told_s = 0, "", 0.0
+        try:
+            await self.connection.send(json.dumps({"say": "hello", "seat": self.seat, **self.server.hello}))
+            await self.connection.send(shared.scene)
+            while True:
+                poses = shared.poses.read()
+                if poses is not None and poses.number != poses_seen:
+                    poses_seen = poses.number
+                    await self.connection.send(poses.payload.tobytes())
+                now_s = time.monotonic()
+                state = self._state(now_s)
+                if (news := json.dumps(state)) != told or now_s - told_s > TELL_S:
+                    told, told_s = news, now_s
+                    await self.connection.send(news)
+                await asyncio.sleep(SHOW_S)
+        except ConnectionClosed:
+            pass
+
+    def _state(self, now_s: float) -> dict[str, Any]:
+        """status: see `hands.Status`, None before the first.  silent_ms: of the loop, rounded."""
+        seats, status = self.server.seats, self.server.shared.status.read()
+        silent_s = now_s - status.t_ns / 1e9 if status is not None else 0.0
+        return {
+            "say": "state",
+            **(json.loads(status.payload.tobytes()) if status is not None else {"status": None}),
+            "silent_s": round(silent_s) if silent_s > 1 else 0,
+            "drives": self.seat == seats.driver,
+            "driven": seats.is_driven(now_s),
+            "asks": self.seat == seats.asking,
+            "asked": seats.asking is not None and self.seat == seats.driver,
+            "pages": seats.pages,
+            "dropped": self.server.dropped,
+            "at": self.at,
+        }
+
+
+def tell(line: str) -> bool:
+    """A line for the loop; whether there was room for it. It never waits."""
+    try:
+        os.write(sys.stdout.fileno(), line.encode() + b"\n")
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        os._exit(0)  # the loop has gone
+
+
+def _plain(jog: Jog | None) -> dict[str, Any] | None:
+    if jog is None:
+        return None
+    joints = None if jog.joints is None else jog.joints.tolist()
+    return {
+        "linear": jog.linear.tolist(),
+        "angular": jog.angular.tolist(),
+        "gripper": jog.gripper,
+        "joints": joints,
+    }
+
+
+async def _run(listening: socket.socket, server: HandsServer) -> None:
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    options: dict[str, Any] = {"process_request": server.answer, "max_size": 4 * MAX_BYTES}
+    async with serve(server.serve_page, sock=listening, server_header=None, ping_timeout=10, **options):
+        tell(".")
+        beating = asyncio.create_task(server.beat())
+        await ended.wait()
+        beating.cancel()
+        await server.say_over()
+    os._exit(0)
+
+
+def main() -> None:
+    """First line of stdin: token, is_local, address, action_size, sizes, and `hello` for every page."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they are for the parent, with which this ends
+    told = json.loads(sys.stdin.buffer.readline())
+    shared = Shared(int(sys.argv[2]), Sizes(**told["sizes"]))
+    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1])), HandsServer(told, shared)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The recording session as a state machine: orders and time go in, what is to be done comes out.
+
+                  redo: the same start again
+                .------------------------------+---------------------------------.
+                v                              |                                 |
+    IDLE --> COUNTDOWN --time is up--> RECORDING --stop, success, failure--> REVIEWING
+     ^  start   |                          |    \\--horizon, task's success-->   |  \\--start: save, and
+     |          |                          |                                    |           the next
+     +<--stop---'      (discarded)         |                                    |
+     +<---------------discard--------------'          (saved)                   |
+     +<---------------------------------------save, or discard------------------'
+     +<----(saved as 'disconnect')--nobody is there any more: while RECORDING
+
+    any --quit, or Ctrl-C--> OVER    what was RECORDING is saved as 'interrupt', what was REVIEWING as it is
+
+No clock and no I/O: it can be played through in a test. Success, failure, quality and a note can be said
+while RECORDING and REVIEWING; an instruction at any time, for the episodes that begin later.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from data_collection.teleop.hands import Order, Verb
+
+BEST, WORST = 5, 1  # of the quality that a person says
+LONGEST_TEXT = 500  # letters of a note or an instruction
+OPERATOR, SUCCESS, INTERRUPT, DISCONNECT = "operator", "success", "interrupt", "disconnect"  # end reasons
+
+
+class State(StrEnum):
+    IDLE = "idle"
+    COUNTDOWN = "countdown"
+    RECORDING = "recording"
+    REVIEWING = "reviewing"
+    OVER = "over"
+
+
+class Do(StrEnum):
+    """What the loop is to do, in this order."""
+
+    BEGIN = "begin"  # record, from the start that is shown
+    END = "end"  # the episode, for `reason`
+    SAVE = "save"  # it, with `label`; then tell `saved`
+    DISCARD = "discard"
+    NEXT = "next"  # show the next start
+    UNDO = "undo"  # take the episode saved last back; then tell `undone`
+    QUIT = "quit"
+
+
+@dataclass
+class Label:
+    """What a person says about an episode; None: nothing.  quality: WORST .. BEST."""
+
+    success: bool | None = None
+    quality: int | None = None
+    note: str = ""
+
+    @property
+    def stored_quality(self) -> float | None:
+        """In [0, 1], as datasets keep it."""
+        return None if self.quality is None else (self.quality - WORST) / (BEST - WORST)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"success": self.success, "quality": self.quality, "note": self.note}
+
+
+_LABELS = (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE)
+_ALWAYS = (Verb.INSTRUCTION, Verb.QUIT)
+_ALLOWED: dict[State, tuple[Verb, ...]] = {
+    State.IDLE: (Verb.START, Verb.UNDO, *_ALWAYS),
+    State.COUNTDOWN: (Verb.STOP, Verb.DISCARD, *_ALWAYS),
+    State.RECORDING: (Verb.STOP, *_LABELS, Verb.DISCARD, Verb.REDO, *_ALWAYS),
+    State.REVIEWING: (Verb.SAVE, Verb.START, *_LABELS, Verb.DISCARD, Verb.REDO, *_ALWAYS),
+    State.OVER: (),
+}
+
+
+class RecordingSession:
+    """countdown_s: between start and the first step [s].  target: good episodes wanted; good, episodes:
+    there are already.  reason: why the last episode ended.  said: the latest news, one line.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        *,
+        good: int = 0,
+        episodes: int = 0,
+        countdown_s: float = 0.0,
+        instruction: str = "",
+        stop_at_success: bool = True,
+    ) -> None:
+        self.state = State.IDLE
+        self.label = Label()
+        self.reason = ""
+        self.said = ""
+        self.instruction = instruction
+        self.target, self.good, self.episodes = target, good, episodes
+        self.left_s = 0.0  # of the countdown
+        self._countdown_s = countdown_s
+        self._stop_at_success = stop_at_success
+        self._mine: list[bool] = []  # of the episodes saved here, whether they are good
+
+    def allowed(self) -> tuple[Verb, ...]:
+        """Verbs that make sense now."""
+        return tuple(verb for verb in _ALLOWED[self.state] if verb != Verb.UNDO or self._mine)
+
+    def take(self, order: Order) -> list[Do]:
+        """What a person wants. One that makes no sense now changes nothing, and `said` says so."""
+        verb = order.verb
+        if verb not in self.allowed():
+            self.said = f"cannot {verb} while {self.state}" + (
+                "; nothing was saved in this session" if verb == Verb.UNDO and not self._mine else ""
+            )
+            return []
+        if verb in (*_LABELS, Verb.INSTRUCTION):
+            return self._labelled(verb, order.value)
+        if verb == Verb.START:
+            saving = [Do.SAVE, Do.NEXT] if self.state == State.REVIEWING else []
+            return [*saving, *self._start()]
+        if verb == Verb.REDO:
+            return [*self._end(OPERATOR), Do.DISCARD, *self._start()]
+        if verb == Verb.QUIT:
+            return self.interrupt()
+        if verb == Verb.UNDO:
+            return [Do.UNDO]
+        if self.state == State.COUNTDOWN:  # stop, discard: it has not begun
+            self.state = State.IDLE
+            return []
+        if verb == Verb.STOP:
+            return self._end(OPERATOR, State.REVIEWING)
+        ending = self._end(OPERATOR)
+        self.state = State.IDLE
+        return [*ending, Do.SAVE if verb == Verb.SAVE else Do.DISCARD, Do.NEXT]
+
+    def wait(self, seconds: float) -> list[Do]:
+        """Time passes [s]."""
+        if self.state != State.COUNTDOWN:
+            return []
+        self.left_s -= seconds
+        if self.left_s > 0:
+            return []
+        self.state, self.label = State.RECORDING, Label()
+        return [Do.BEGIN]
+
+    def reached(self) -> list[Do]:
+        """The task calls it a success."""
+        stops = self.state == State.RECORDING and self._stop_at_success
+        return self._end(SUCCESS, State.REVIEWING) if stops else []
+
+    def ended(self, reason: str) -> None:
+        """The episode has ended by itself: at its horizon, or because the task says so."""
+        if self.state == State.RECORDING:
+            self._end(reason, State.REVIEWING)
+
+    def gone(self) -> list[Do]:
+        """Nobody is there any more; somebody may come back."""
+        ending = [*self._end(DISCONNECT), Do.SAVE, Do.NEXT] if self.state == State.RECORDING else []
+        if self.state in (State.RECORDING, State.COUNTDOWN):
+            self.state = State.IDLE
+        return ending
+
+    def interrupt(self) -> list[Do]:
+        """It is over, at once; nothing that was recorded is lost."""
+        unsaved = self.state in (State.RECORDING, State.REVIEWING)
+        ending = self._end(INTERRUPT)
+        self.state = State.OVER
+        return [*ending, *([Do.SAVE] if unsaved else []), Do.QUIT]
+
+    def saved(self, is_good: bool) -> None:
+        """An episode was saved."""
+        self._mine.append(is_good)
+        self.episodes += 1
+        self.good += is_good
+        self.said = f"saved; {self.good} of {self.target} good episodes"
+        if self.good >= self.target:
+            self.said += ": that is all, quit or go on"
+
+    def undone(self) -> None:
+        """The episode saved last was taken back."""
+        self.good -= self._mine.pop()
+        self.episodes -= 1
+        self.said = f"taken back; {self.good} of {self.target} good episodes"
+
+    def _labelled(self, verb: Verb, value: int | str | None) -> list[Do]:
+        if verb in (Verb.SUCCESS, Verb.FAILURE):
+            self.label.success = verb == Verb.SUCCESS
+            return self._end(OPERATOR, State.REVIEWING)
+        if verb == Verb.QUALITY:
+            if isinstance(value, bool) or not isinstance(value, int) or not WORST <= value <= BEST:
+                self.said = f"quality is {WORST} .. {BEST}, not {value!r}"
+            else:
+                self.label.quality = value
+        elif not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            self.said = f"{verb} takes a text of up to {LONGEST_TEXT} letters"
+        elif verb == Verb.NOTE:
+            self.label.note = value.strip()
+        else:
+            self.instruction = value.strip()
+        return []
+
+    def _start(self) -> list[Do]:
+        """The first step comes with time, so that what is to be saved has been saved by then."""
+        self.state, self.left_s, self.said = State.COUNTDOWN, self._countdown_s, ""
+        return []
+
+    def _end(self, reason: str, then: State | None = None) -> list[Do]:
+        """If an episode is under way, it ends."""
+        if self.state != State.RECORDING:
+            return []
+        self.reason = reason
+        self.state = then or self.state
+        return [Do.END]
