@@ -20,7 +20,7 @@ Begin = Callable[[EpisodeMeta], Journal | None]
 
 @dataclass(frozen=True)
 class End:
-    """In the place of an action: the episode is over, truncated at the step before. reason: its end reason."""
+    """In the place of an action: the episode is over, truncated at the step before. reason: why."""
 
     reason: str
 

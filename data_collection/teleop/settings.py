@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from robot_orl.schema import Schema, setting
 
+AXES = ("forward", "left", "up", "roll", "pitch", "yaw")
+
 
 @dataclass
 class PersonConfig(Schema):
@@ -29,7 +31,7 @@ class PersonConfig(Schema):
     flip: list[str] = setting(
         factory=list,
         help="axes that work the other way round, such as [forward,yaw]",
-        choices=["forward", "left", "up", "roll", "pitch", "yaw"],
+        choices=AXES,
     )
     seconds: float | None = setting(
         20.0, "longest episode; null: the task's own horizon", unit="s", low=0.1, high=3_600

@@ -1,0 +1,190 @@
+"""What a page draws: the shapes of a MuJoCo model once, and where each of them is as often as it moves.
+
+As MuJoCo shows them by default: geoms and sites of groups 0 to 2 that are not transparent.
+
+    packed   | bytes of the header, uint32 | header, JSON, padded to 4 | vertices | triangles |
+    vertex   x, y, z, normal x, y, z       float32
+    triangle three vertices of its shape   uint32
+
+    header   {"shapes": [{"vertices": n, "triangles": n}, ...], "items": [{"shape": i, "rgba": [...],
+             "shine": 0 .. 1, "is_floor": bool}, ...], "tool": row of the tool's pose or null, ...}
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from robot_orl.types import Array
+
+SHOWN_GROUPS = 3
+FLOOR_M = 4.0  # half the side of what is drawn of an endless plane
+ROUND = 32  # edges of a circle
+_SHAPES = mujoco.mjtGeom
+
+
+@dataclass(frozen=True)
+class Shape:
+    """vertices: (V, 6) float32, place and normal.  triangles: (T, 3) uint32, counter-clockwise from outside."""
+
+    vertices: Array
+    triangles: Array
+
+
+@dataclass(frozen=True)
+class Scene:
+    """geoms, sites: what is drawn, numbers in the model.  tool: a site, or None."""
+
+    packed: bytes
+    geoms: Array
+    sites: Array
+    tool: int | None
+
+    @property
+    def rows(self) -> int:
+        """Of `poses`."""
+        return len(self.geoms) + len(self.sites) + (self.tool is not None)
+
+    def poses(self, data: Any) -> Array:
+        """(rows, 12) float32: x, y, z [m] and the rotation by rows, of geoms, sites and the tool."""
+        sites = self.sites if self.tool is None else np.append(self.sites, self.tool)
+        places = np.concatenate([data.geom_xpos[self.geoms], data.site_xpos[sites]])
+        turns = np.concatenate([data.geom_xmat[self.geoms], data.site_xmat[sites]])
+        return np.concatenate([places, turns.reshape(-1, 9)], axis=1, dtype=np.float32)
+
+
+def scene_of(model: Any, tool: str | None, more: Mapping[str, Any]) -> Scene:
+    """tool: name of the site that is steered, or None.  more: goes into the header, plain JSON."""
+    geoms = np.flatnonzero((model.geom_group < SHOWN_GROUPS) & (_colours(model, "geom")[:, 3] > 0))
+    sites = np.flatnonzero((model.site_group < SHOWN_GROUPS) & (model.site_rgba[:, 3] > 0))
+    shapes: list[Shape] = []
+    known: dict[Any, int] = {}
+    items = []
+    for kind, numbers in (("geom", geoms), ("site", sites)):
+        colours = _colours(model, kind)
+        for i in numbers:
+            shape_type, size = _SHAPES(getattr(model, f"{kind}_type")[i]), getattr(model, f"{kind}_size")[i]
+            mesh = int(model.geom_dataid[i]) if kind == "geom" and shape_type == _SHAPES.mjGEOM_MESH else None
+            key = (shape_type, mesh if mesh is not None else tuple(size))
+            if key not in known:
+                known[key] = len(shapes)
+                shapes.append(_mesh(model, mesh) if mesh is not None else _primitive(shape_type, size))
+            items.append(
+                {
+                    "shape": known[key],
+                    "rgba": colours[i].round(4).tolist(),
+                    "is_floor": shape_type == _SHAPES.mjGEOM_PLANE,
+                }
+            )
+    row = None if tool is None else len(items)
+    sizes = [{"vertices": len(s.vertices), "triangles": len(s.triangles)} for s in shapes]
+    header = json.dumps({"shapes": sizes, "items": items, "tool": row, **more}).encode()
+    header += b" " * (-len(header) % 4)
+    parts = [np.uint32(len(header)).tobytes(), header]
+    parts += [s.vertices.tobytes() for s in shapes] + [s.triangles.tobytes() for s in shapes]
+    return Scene(b"".join(parts), geoms, sites, None if tool is None else model.site(tool).id)
+
+
+def _colours(model: Any, kind: str) -> Array:
+    """(n, 4): the material's, unless the geom or site has a colour of its own."""
+    colours = np.array(getattr(model, f"{kind}_rgba"))
+    materials = getattr(model, f"{kind}_matid")
+    plain = (materials >= 0) & np.all(colours == np.float32([0.5, 0.5, 0.5, 1.0]), axis=1)
+    colours[plain] = model.mat_rgba[materials[plain]]
+    return colours
+
+
+def _mesh(model: Any, mesh: int) -> Shape:
+    """Its vertices, one for each normal that it has there: an edge has several."""
+
+    def part(name: str, count: str) -> Array:
+        start = getattr(model, f"mesh_{name}adr")[mesh]
+        return np.array(getattr(model, f"mesh_{name}")[start : start + getattr(model, f"mesh_{count}")[mesh]])
+
+    corners = np.stack([part("face", "facenum"), _normals_of_faces(model, mesh)], axis=-1).reshape(-1, 2)
+    pairs, triangles = np.unique(corners, axis=0, return_inverse=True)
+    vertices = np.concatenate([part("vert", "vertnum")[pairs[:, 0]], part("normal", "normalnum")[pairs[:, 1]]], 1)
+    return Shape(vertices.astype(np.float32), triangles.reshape(-1, 3).astype(np.uint32))
+
+
+def _normals_of_faces(model: Any, mesh: int) -> Array:
+    start = model.mesh_faceadr[mesh]
+    return np.array(model.mesh_facenormal[start : start + model.mesh_facenum[mesh]])
+
+
+def _primitive(kind: Any, size: Array) -> Shape:
+    """Raises: KeyError: a kind that is not drawn."""
+    makers: dict[Any, Callable[[Array], Shape]] = {
+        _SHAPES.mjGEOM_PLANE: lambda s: _plane(*(float(x) if x > 0 else FLOOR_M for x in s[:2])),
+        _SHAPES.mjGEOM_SPHERE: lambda s: _ball(np.full(3, s[0]), 0.0),
+        _SHAPES.mjGEOM_ELLIPSOID: lambda s: _ball(s, 0.0),
+        _SHAPES.mjGEOM_CAPSULE: lambda s: _ball(np.full(3, s[0]), float(s[1])),
+        _SHAPES.mjGEOM_CYLINDER: lambda s: _cylinder(float(s[0]), float(s[1])),
+        _SHAPES.mjGEOM_BOX: _box,
+    }
+    return makers[kind](size)
+
+
+def _grid(rows: int, columns: int) -> Array:
+    """Two triangles for each field of a grid of vertices, (2 (rows - 1)(columns - 1), 3)."""
+    first = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()[:, None]
+    both = np.array([[0, 1, columns + 1], [0, columns + 1, columns]])
+    return (first[:, :, None] + both).reshape(-1, 3).astype(np.uint32)
+
+
+def _ball(radii: Array, half: float) -> Shape:
+    """An ellipsoid, drawn out along z by `half` either way: a capsule."""
+    polar = np.linspace(np.pi, 0, ROUND // 2 + 2)
+    polar = np.sort(np.append(polar, np.pi / 2))[::-1] if half else polar  # the seam between both halves
+    angle = np.linspace(0, 2 * np.pi, ROUND + 1)
+    unit = np.stack(
+        [
+            np.outer(np.sin(polar), np.cos(angle)),
+            np.outer(np.sin(polar), np.sin(angle)),
+            np.outer(np.cos(polar), np.ones_like(angle)),
+        ],
+        axis=-1,
+    )
+    places, normals = unit * radii, unit / radii
+    upper = np.arange(len(polar)) >= (len(polar) + 1) // 2
+    places[..., 2] += np.where(upper, half, -half)[:, None]
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    vertices = np.concatenate([places, normals], axis=-1).reshape(-1, 6)
+    return Shape(vertices.astype(np.float32), _grid(len(polar), len(angle)))
+
+
+def _cylinder(radius: float, half: float) -> Shape:
+    angle = np.linspace(0, 2 * np.pi, ROUND + 1)
+    around = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
+    up, centre = np.array([0.0, 0.0, 1.0]), np.zeros_like(around)
+    rings = [  # bottom from its middle outwards, the side, top inwards
+        (centre - half * up, -up + centre),
+        (radius * around - half * up, -up + centre),
+        (radius * around - half * up, around),
+        (radius * around + half * up, around),
+        (radius * around + half * up, up + centre),
+        (centre + half * up, up + centre),
+    ]
+    vertices = np.concatenate([np.concatenate(ring, axis=1) for ring in rings])
+    return Shape(vertices.astype(np.float32), _grid(len(rings), ROUND + 1))
+
+
+def _plane(x: float, y: float) -> Shape:
+    corners = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
+    vertices = np.concatenate([corners, np.tile([0.0, 0.0, 0.0, 1.0], (4, 1))], axis=1)
+    return Shape(vertices.astype(np.float32), np.array([[0, 1, 2], [0, 2, 3]], np.uint32))
+
+
+def _box(half: Array) -> Shape:
+    square = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], float)  # the face of +z
+    sides = []
+    for axis in range(3):
+        turned = np.roll(square, axis + 1, axis=1)  # to +x, +y, +z
+        normal = np.eye(3)[axis]
+        sides += [(turned, normal), (turned[::-1] * (1 - 2 * normal), -normal)]
+    faces = [np.concatenate([corners * half, np.tile(normal, (4, 1))], axis=1) for corners, normal in sides]
+    triangles = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(6)[:, None, None]
+    return Shape(np.concatenate(faces).astype(np.float32), triangles.reshape(-1, 3).astype(np.uint32))

@@ -1,0 +1,252 @@
+"""From hands to the task's actions: speeds of a tool, or joints, always from where the robot is.
+
+    Jog --dead zone, frame, greatest speed, ramp--> velocity of the tool [m/s, rad/s] --> action
+
+Hands that take over move the robot from where it is, and hands that let go let it come to rest: only speeds
+are passed on, and these change gradually, so that nothing jumps.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from data_collection.teleop.hands import Jog
+from data_collection.teleop.settings import AXES, PersonConfig
+from robot_orl.deploy.robots.joint_task import JointTask, joint_task
+from robot_orl.errors import UsageError
+from robot_orl.tasks import spec_of
+from robot_orl.types import Array, Observation, Spec
+
+TOOL_SITES = ("tool", "robot0:grip")  # x: where the fingers point, y: to the left of that
+# An action of 1 asks for 5 cm a step, but the weld that drags Fetch's gripper makes 65 % of it (measured,
+# at every speed): speeds here are those that are reached.
+FETCH_STEP_M = 0.05 * 0.65
+DAMPING = 0.01  # [m] of the inverse kinematics: bounds joint speeds where the arm is stretched
+TURN_M = 0.1  # how much a turn of a radian counts beside a way in metres
+
+
+class Steering(Protocol):
+    """How hands act in one task."""
+
+    def begin(self) -> None:
+        """An episode begins, at rest, with whatever the gripper does there."""
+
+    def action(self, jog: Jog | None, obs: Observation) -> Array:
+        """(A,) float32 in [-1, 1]. jog: None: nobody acts, and the robot comes to rest where it is."""
+
+
+def tool_of(env: gymnasium.Env[Any, Any]) -> str | None:
+    """The site of the task's model that hands move; None: it has joints only."""
+    model = getattr(env.unwrapped, "model", None)
+    if model is None:
+        return None
+    names = {model.site(i).name for i in range(model.nsite)}
+    return next((name for name in TOOL_SITES if name in names), None)
+
+
+def turns_of(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
+    """The turns of its tool that hands can ask for, of roll, pitch and yaw."""
+    return ("roll", "pitch") if _is_arm(spec_of(env)) and tool_of(env) else ()
+
+
+def steering_of(env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> Steering:
+    """How hands act in this task. Raises: UsageError: nobody knows."""
+    spec = spec_of(env)
+    if spec.action[0].name == "grip_delta_x" and tool_of(env):
+        return GripperSteering(env, cfg)
+    if _is_arm(spec) and tool_of(env):
+        return ArmSteering(env, cfg)
+    if hasattr(env.unwrapped, "model") and all(signal.name.endswith("_target") for signal in spec.action):
+        return JointSteering(env, cfg)
+    raise UsageError(f"nobody knows how hands would steer task '{spec.task}'")
+
+
+def _is_arm(spec: Spec) -> bool:
+    return all(signal.name.endswith("_delta") for signal in spec.action)
+
+
+class GripperSteering:
+    """Fetch: the gripper's displacement in the world, and its fingers."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
+        self._spec = spec_of(env)
+        self._motion = Motion(env, cfg)
+        self._joints = Ramp(1.0, cfg.ramp_s, self._spec.control_hz)
+        self.begin()
+
+    def begin(self) -> None:
+        self._motion.begin()
+        self._joints.begin(np.zeros(self._spec.action_size))
+
+    def action(self, jog: Jog | None, obs: Observation) -> Array:
+        if jog is not None and jog.joints is not None:
+            return as_action(self._joints.towards(jog.joints))
+        linear, _ = self._motion.velocity(jog)
+        step = linear / self._spec.control_hz / FETCH_STEP_M
+        return as_action([*within(step, 1.0), self._motion.gripper])
+
+
+class ArmSteering:
+    """A Koch-class arm: damped least squares on the Jacobian at the joints' targets.
+
+    Of six directions its five joints have five: where the tool is, its pitch (about the axis to its left) and
+    its roll (about where it points). Both turns stay as they are unless hands turn it. A joint at the end of
+    its range is left out. Source: Buss 2004, "Introduction to Inverse Kinematics", eq. 11.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
+        spec = self._spec = spec_of(env)
+        task: Any = env.unwrapped
+        arm: JointTask = joint_task(env, "of a person", sees_object=True)
+        home = np.asarray(arm.home_pose, np.float64)
+        self._step_rad = arm.next_targets(np.ones_like(home), home, home) - home  # of action 1
+        self._range = arm.joint_range
+        self._model, self._data = task.model, mujoco.MjData(task.model)
+        self._tool = task.model.site(tool_of(env)).id
+        names = [signal.name for signal in spec.observation["observation"]]
+        self._positions = [names.index(f"{joint}_pos") for joint in arm.joints]
+        self._leads = [names.index(f"{joint}_lead") for joint in arm.joints]
+        self._motion = Motion(env, cfg)
+        self._joints = Ramp(1.0, cfg.ramp_s, spec.control_hz)
+        self.begin()
+
+    def begin(self) -> None:
+        self._motion.begin()
+        self._joints.begin(np.zeros(self._spec.action_size))
+
+    def action(self, jog: Jog | None, obs: Observation) -> Array:
+        if jog is not None and jog.joints is not None:
+            return as_action(self._joints.towards(jog.joints))
+        linear, angular = self._motion.velocity(jog)
+        seen = np.asarray(obs["observation"], np.float64)
+        targets = seen[self._positions] + seen[self._leads]
+        speeds = self._joint_speeds(targets, linear, angular)
+        return as_action(
+            [*within_each(speeds / self._spec.control_hz / self._step_rad[:-1]), self._motion.gripper]
+        )
+
+    def _joint_speeds(self, targets: Array, linear: Array, angular: Array) -> Array:
+        """(6,) rad, (3,) m/s, (3,) rad/s -> (5,) rad/s of all joints but the gripper."""
+        if not linear.any() and not angular.any():
+            return np.zeros(len(targets) - 1)
+        arm, model, data = len(targets) - 1, self._model, self._data
+        data.qpos[: len(targets)] = targets
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        moves, turns = np.zeros((3, model.nv)), np.zeros((3, model.nv))
+        mujoco.mj_jacSite(model, data, moves, turns, self._tool)
+        approach, left = data.site_xmat[self._tool].reshape(3, 3)[:, :2].T
+        axes = TURN_M * np.stack([approach, left])
+        jacobian = np.concatenate([moves[:, :arm], axes @ turns[:, :arm]])  # (5, 5)
+        wanted = np.concatenate([linear, axes @ angular])
+        free = np.ones(arm, bool)
+        for _ in range(2):  # once more without those that would leave their range
+            used = jacobian * free
+            speeds = used.T @ np.linalg.solve(used @ used.T + DAMPING**2 * np.eye(len(used)), wanted)
+            ahead = targets[:arm] + speeds / self._spec.control_hz
+            free &= (self._range[:arm, 0] <= ahead) & (ahead <= self._range[:arm, 1])
+        return np.asarray(speeds * free)
+
+
+class JointSteering:
+    """Position targets of joints, as of a hand: each moves towards where it is wanted, with limited speed."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
+        task: Any = env.unwrapped
+        model, self._data = task.model, task.data
+        slides = model.jnt_type[model.actuator_trnid[:, 0]] == mujoco.mjtJoint.mjJNT_SLIDE
+        self._middle = model.actuator_ctrlrange.mean(axis=1)
+        self._half = np.diff(model.actuator_ctrlrange, axis=1)[:, 0] / 2
+        fastest = np.where(slides, cfg.speed_m_s, cfg.speed_rad_s)
+        self._most = fastest / self._half / spec_of(env).control_hz  # of change, per tick
+        self.begin()
+
+    def begin(self) -> None:
+        """The targets are where the joints are."""
+        self._action = np.clip((self._data.actuator_length - self._middle) / self._half, -1.0, 1.0)
+
+    def action(self, jog: Jog | None, obs: Observation) -> Array:
+        if jog is not None and jog.joints is not None:
+            self._action += np.clip(np.clip(jog.joints, -1, 1) - self._action, -self._most, self._most)
+        return as_action(self._action)
+
+
+class Motion:
+    """Jogs as velocities of the tool in the world's axes, ramped; and what the gripper was told last."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
+        self._task: Any = env.unwrapped
+        self._tool = self._task.model.site(tool_of(env)).id
+        self._frame, self._dead_zone = cfg.frame, cfg.dead_zone
+        self._signs = np.array([-1.0 if axis in cfg.flip else 1.0 for axis in AXES])
+        self._speeds = np.array([cfg.speed_m_s, cfg.speed_rad_s])
+        hz = spec_of(env).control_hz
+        self._linear, self._angular = (Ramp(speed, cfg.ramp_s, hz) for speed in self._speeds)
+        self.begin()
+
+    def begin(self) -> None:
+        self.gripper = 0.0
+        self._linear.begin(np.zeros(3))
+        self._angular.begin(np.zeros(3))
+
+    def velocity(self, jog: Jog | None) -> tuple[Array, Array]:
+        """(3,) m/s and (3,) rad/s in the world's axes."""
+        if jog is None:
+            return self._linear.towards(np.zeros(3)), self._angular.towards(np.zeros(3))
+        if jog.gripper:
+            self.gripper = float(np.sign(jog.gripper))
+        axes = self._axes()
+        shares = [live(jog.linear * self._signs[:3], self._dead_zone)]
+        shares += [live(jog.angular * self._signs[3:], self._dead_zone)]
+        linear, angular = (axes @ (share * speed) for share, speed in zip(shares, self._speeds, strict=True))
+        return self._linear.towards(linear), self._angular.towards(angular)
+
+    def _axes(self) -> Array:
+        """(3, 3): forward, left and up of the chosen frame, as columns, in the world's axes."""
+        if self._frame == "tool":
+            return np.asarray(self._task.data.site_xmat[self._tool].reshape(3, 3))
+        turn = np.deg2rad(self._task.view["azimuth"]) if self._frame == "camera" else 0.0
+        cos, sin = np.cos(turn), np.sin(turn)
+        return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+class Ramp:
+    """A vector that changes by no more than `most` in `seconds`, whatever is wanted."""
+
+    def __init__(self, most: float, seconds: float, control_hz: float) -> None:
+        self._step = np.inf if seconds == 0 else most / (seconds * control_hz)
+        self._now = np.zeros(0)
+
+    def begin(self, at: Array) -> None:
+        self._now = np.asarray(at, np.float64)
+
+    def towards(self, wanted: Array) -> Array:
+        self._now = self._now + within(np.asarray(wanted, np.float64) - self._now, self._step)
+        return self._now
+
+
+def live(share: Array, dead_zone: float) -> Array:
+    """(3,) without what is too short to be meant; longer than 1 (two keys at once) becomes 1."""
+    length = float(np.linalg.norm(share))
+    if not length > dead_zone:  # NaN too
+        return np.zeros(3)
+    return np.asarray(share) * (min(1.0, (length - dead_zone) / (1.0 - dead_zone)) / length)
+
+
+def within(vector: Array, longest: float) -> Array:
+    """The vector, shortened to that length."""
+    length = float(np.linalg.norm(vector))
+    return vector if length <= longest else vector * (longest / length)
+
+
+def within_each(values: Array) -> Array:
+    """All values by one factor, so that the greatest is 1 at most: the direction stays."""
+    greatest = float(np.abs(values).max())
+    return values if greatest <= 1.0 else values / greatest
+
+
+def as_action(values: Sequence[float] | Array) -> Array:
+    return np.clip(np.asarray(values, np.float32), -1.0, 1.0)
