@@ -7,7 +7,7 @@ As MuJoCo shows them by default: geoms and sites of groups 0 to 2 that are not t
     triangle three vertices of its shape   uint32
 
     header   {"shapes": [{"vertices": n, "triangles": n}, ...], "items": [{"shape": i, "rgba": [...],
-             "shine": 0 .. 1, "is_floor": bool}, ...], "tool": row of the tool's pose or null, ...}
+             "is_floor": bool}, ...], "tool": row of the tool's pose or null, ...}
 """
 
 import json
@@ -23,12 +23,13 @@ from robot_orl.types import Array
 SHOWN_GROUPS = 3
 FLOOR_M = 4.0  # half the side of what is drawn of an endless plane
 ROUND = 32  # edges of a circle
+CREASE = np.cos(np.radians(35.0))  # where faces meet at a greater angle there is an edge
 _SHAPES = mujoco.mjtGeom
 
 
 @dataclass(frozen=True)
 class Shape:
-    """vertices: (V, 6) float32, place and normal.  triangles: (T, 3) uint32, counter-clockwise from outside."""
+    """vertices: (V, 6) float32, place and normal.  triangles: (T, 3) uint32, anticlockwise from outside."""
 
     vertices: Array
     triangles: Array
@@ -98,21 +99,36 @@ def _colours(model: Any, kind: str) -> Array:
 
 
 def _mesh(model: Any, mesh: int) -> Shape:
-    """Its vertices, one for each normal that it has there: an edge has several."""
-
-    def part(name: str, count: str) -> Array:
-        start = getattr(model, f"mesh_{name}adr")[mesh]
-        return np.array(getattr(model, f"mesh_{name}")[start : start + getattr(model, f"mesh_{count}")[mesh]])
-
-    corners = np.stack([part("face", "facenum"), _normals_of_faces(model, mesh)], axis=-1).reshape(-1, 2)
-    pairs, triangles = np.unique(corners, axis=0, return_inverse=True)
-    vertices = np.concatenate([part("vert", "vertnum")[pairs[:, 0]], part("normal", "normalnum")[pairs[:, 1]]], 1)
+    """With its edges kept sharp, which the normals that MuJoCo computes do not."""
+    first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+    places = np.array(model.mesh_vert[first : first + count], float)
+    first, count = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
+    faces = np.array(model.mesh_face[first : first + count])
+    normals = _corner_normals(places, faces).round(3)
+    corners = np.concatenate([faces.reshape(-1, 1), normals], axis=1)
+    shared, triangles = np.unique(corners, axis=0, return_inverse=True)
+    vertices = np.concatenate([places[shared[:, 0].astype(int)], shared[:, 1:]], axis=1)
     return Shape(vertices.astype(np.float32), triangles.reshape(-1, 3).astype(np.uint32))
 
 
-def _normals_of_faces(model: Any, mesh: int) -> Array:
-    start = model.mesh_faceadr[mesh]
-    return np.array(model.mesh_facenormal[start : start + model.mesh_facenum[mesh]])
+def _corner_normals(places: Array, faces: Array) -> Array:
+    """places: (V, 3).  faces: (T, 3).  (3 T, 3): at each corner, of the faces there that lie much alike."""
+    a, b, c = np.moveaxis(places[faces], 1, 0)
+    area = np.cross(b - a, c - a)
+    normal = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-12)
+    vertex, face = faces.ravel(), np.repeat(np.arange(len(faces)), 3)
+    order = np.argsort(vertex, kind="stable")  # faces by the vertex that they meet at
+    meeting = np.bincount(vertex, minlength=len(places))
+    pairs = meeting[vertex]  # how many meet at each corner
+    starts = np.cumsum(pairs) - pairs
+    nth = np.arange(pairs.sum()) - np.repeat(starts, pairs)
+    others = face[order][np.repeat((np.cumsum(meeting) - meeting)[vertex], pairs) + nth]
+    own = np.repeat(face, pairs)
+    alike = (normal[own] * normal[others]).sum(axis=1) > CREASE
+    alike |= own == others
+    summed = np.add.reduceat(np.where(alike[:, None], area[others], 0.0), starts)
+    length = np.linalg.norm(summed, axis=1, keepdims=True)
+    return np.where(length > 0, summed / np.maximum(length, 1e-30), [0.0, 0.0, 1.0])
 
 
 def _primitive(kind: Any, size: Array) -> Shape:

@@ -8,12 +8,10 @@ A way to stop that was promised and is gone is a reason to stop: where that proc
 life for `SILENT_S`, the robot stops at once, and nothing moves any more.
 """
 
-import ipaddress
 import json
 import os
 import secrets
 import select
-import socket
 import subprocess
 import sys
 import threading
@@ -21,8 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from robot_orl.deploy.supervisor.listening import address_of, listen, named
 from robot_orl.deploy.supervisor.stops import POLL_S, StopRequest
-from robot_orl.errors import RunError, UsageError
+from robot_orl.errors import RunError
 
 SERVER = "robot_orl.deploy.supervisor.stop_server"
 TELL_S = 0.1
@@ -40,11 +39,11 @@ class StopPage:
     ) -> None:
         """Raises: UsageError: nothing can be served there."""
         self._stop, self._now_ns = stop, now_ns
-        self._listening = _listen(host, port)
-        address = ipaddress.ip_address(self._listening.getsockname()[0].partition("%")[0])
+        self._listening = listen(host, port, "estop_")
+        address = address_of(self._listening)
         token = secrets.token_urlsafe(16)
         self._first = {"token": token, "is_local": address.is_loopback}
-        self.url = f"http://{_named(address)}:{self._listening.getsockname()[1]}/"
+        self.url = f"http://{named(address)}:{self._listening.getsockname()[1]}/"
         if not address.is_loopback:
             self.url += f"#{token}"  # what follows a # stays in the browser, and in no log on the way
         self._over = ""
@@ -165,25 +164,3 @@ def stop_page(stop: StopRequest, port: int | None, host: str = "127.0.0.1") -> I
         raise
     finally:
         page.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # :: is named by IPv4
-        return socket.create_server(address[:2], family=family, backlog=64, dualstack_ipv6=both)
-    except (OSError, UnicodeError) as error:
-        said = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
-        raise UsageError(f"no page can be served at estop_host={host} estop_port={port}: {said}") from error
-
-
-def _named(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """What another machine would call it."""
-    if address.is_unspecified:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(("192.0.2.1", 9))  # sends nothing; tells our address
-                return str(probe.getsockname()[0])
-            except OSError:
-                return socket.gethostname()
-    return f"[{address}]" if address.version == 6 else str(address)
