@@ -206,6 +206,11 @@ class ArmTask(SimulatedTask):
         """(3,) m: where the tool is with the joints at `positions`, (6,) rad."""
         return self._kinematics.tool_position(positions)
 
+    def joint_state(self) -> tuple[Array, Array, Array]:
+        """Of the simulation, copies, (6,) each: positions [rad], velocities [rad/s] and targets [rad]."""
+        data, arm = self._sim.data, slice(0, len(JOINTS))
+        return data.qpos[arm].copy(), data.qvel[arm].copy(), data.ctrl[arm].copy()
+
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
         return self._draw(seeding.np_random(seed)[0])["goal"]

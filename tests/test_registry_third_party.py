@@ -90,5 +90,5 @@ def test_one_that_cannot_be_loaded_costs_only_itself_and_says_why() -> None:
 @pytest.mark.usefixtures("install")
 def test_nobody_takes_the_place_of_a_built_in_robot() -> None:
     choices("robot")
-    assert factory("robot", "sim").__module__ == "robot_orl.deploy.robots.sim"
+    assert factory("robot", "sim").__module__ == "robot_orl.deploy.robots.sim_arm"
     assert registry._broken[("robot", "sim")] == "other_sim of broken_arms has the name of a built-in one"

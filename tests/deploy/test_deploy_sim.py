@@ -20,7 +20,7 @@ def sim(clock: FakeClock) -> SimRobot:
 
 
 def test_the_registry_knows_the_simulated_robot() -> None:
-    assert factory("robot", "sim") is SimRobot
+    assert type(factory("robot", "sim")(SimConfig(), REACH)) is SimRobot
 
 
 def test_a_deployed_episode_is_what_the_task_itself_would_have_done(

@@ -1,7 +1,7 @@
 """What a task offers so that a real arm can be its body: `env.unwrapped` of such a task is a JointTask."""
 
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -53,6 +53,16 @@ class JointTask(Protocol):
 
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
+
+
+@runtime_checkable
+class SimulatedJoints(Protocol):
+    """A JointTask that also tells where the joints of its simulation are."""
+
+    joints: tuple[str, ...]
+
+    def joint_state(self) -> tuple[Array, Array, Array]:
+        """Copies, (J,) each: positions [rad], velocities [rad/s] and targets [rad]."""
 
 
 _MEMBERS = (

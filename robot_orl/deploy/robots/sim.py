@@ -11,7 +11,6 @@ from robot_orl.deploy.robots.disturbances import Delay, Disturbances, whole_peri
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.errors import RunError
-from robot_orl.registry import register
 from robot_orl.schema import Schema, setting
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.types import Array, Observation, Outcome, RobotObservation
@@ -43,7 +42,6 @@ class SimConfig(Schema):
     )
 
 
-@register("robot", "sim", SimConfig)
 class SimRobot:
     """A task run as a robot: one step of the task per `send`.
 
