@@ -1,7 +1,8 @@
 """The recording session: an operator acts in a task, and every episode is committed as it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -15,7 +16,7 @@ from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
 from robot_orl.rollout import FAULT, Begin, CutShort, Pace, rollout
-from robot_orl.seeds import collection_seed
+from robot_orl.seeds import EPISODES_PER_STAGE, collection_seed
 from robot_orl.tasks import spec_of
 from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
 
@@ -48,14 +49,25 @@ class RealTime:
         return self._ticker.wait() - self._start_ns
 
 
+def recorded(dataset: Dataset | None, operator: str, seed: int) -> list[EpisodeMeta]:
+    """The episodes that this operator has recorded whole, of that seed of a run."""
+    starts = range(collection_seed(seed, 0), collection_seed(seed, EPISODES_PER_STAGE - 1) + 1)
+    metas = [record.meta for record in dataset.episodes] if dataset is not None else []
+    return [m for m in metas if m.operator == operator and m.end_reason not in CUT_SHORT and m.seed in starts]
+
+
+def unrecorded_seeds(before: Iterable[EpisodeMeta], seed: int) -> Iterator[int]:
+    """Start seeds that are not among those of `before`, without end."""
+    taken = {meta.seed for meta in before}
+    starts = (collection_seed(seed, episode) for episode in count())
+    return (start for start in starts if start not in taken)
+
+
 def missing_seeds(dataset: Dataset | None, operator: str, seed: int, episodes: int) -> list[int]:
     """The start seeds of episodes 0 .. episodes-1 that this operator has not recorded whole yet."""
-    wanted = [collection_seed(seed, episode) for episode in range(episodes)]
-    if dataset is None:
-        return wanted
-    whole = [record.meta for record in dataset.episodes if record.meta.end_reason not in CUT_SHORT]
-    recorded = {meta.seed for meta in whole if meta.operator == operator}
-    return [start for start in wanted if start not in recorded]
+    taken = {meta.seed for meta in recorded(dataset, operator, seed)}
+    wanted = (collection_seed(seed, episode) for episode in range(episodes))
+    return [start for start in wanted if start not in taken]
 
 
 def record(

@@ -7,7 +7,7 @@ are passed on, and these change gradually, so that nothing jumps.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import gymnasium
 import mujoco
@@ -103,7 +103,7 @@ class ArmSteering:
         arm: JointTask = joint_task(env, "of a person", sees_object=True)
         home = np.asarray(arm.home_pose, np.float64)
         self._step_rad = arm.next_targets(np.ones_like(home), home, home) - home  # of action 1
-        self._range = arm.joint_range
+        self._range, self._gripper_rad_s = arm.joint_range, cfg.speed_rad_s
         self._model, self._data = task.model, mujoco.MjData(task.model)
         self._tool = task.model.site(tool_of(env)).id
         names = [signal.name for signal in spec.observation["observation"]]
@@ -124,9 +124,8 @@ class ArmSteering:
         seen = np.asarray(obs["observation"], np.float64)
         targets = seen[self._positions] + seen[self._leads]
         speeds = self._joint_speeds(targets, linear, angular)
-        return as_action(
-            [*within_each(speeds / self._spec.control_hz / self._step_rad[:-1]), self._motion.gripper]
-        )
+        joints = np.array([*speeds, self._motion.gripper * self._gripper_rad_s])
+        return as_action(within_each(joints / self._spec.control_hz / self._step_rad))
 
     def _joint_speeds(self, targets: Array, linear: Array, angular: Array) -> Array:
         """(6,) rad, (3,) m/s, (3,) rad/s -> (5,) rad/s of all joints but the gripper."""
@@ -178,7 +177,7 @@ class Motion:
     """Jogs as velocities of the tool in the world's axes, ramped; and what the gripper was told last."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
-        self._task: Any = env.unwrapped
+        self._task = cast(Any, env.unwrapped)
         self._tool = self._task.model.site(tool_of(env)).id
         self._frame, self._dead_zone = cfg.frame, cfg.dead_zone
         self._signs = np.array([-1.0 if axis in cfg.flip else 1.0 for axis in AXES])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
@@ -28,6 +28,9 @@ from robot_orl.registry import factory
 from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.types import Operator
+
+if TYPE_CHECKING:
+    from data_collection.teleop.hands import Interactive
 
 
 def run(cfg: CollectConfig) -> None:
@@ -69,13 +72,16 @@ def _session(cfg: CollectConfig, root: Location) -> Iterator[None]:
 
 def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operator, path: Location) -> None:
     from data_collection.record import missing_seeds, record
+    from data_collection.teleop.hands import Interactive
 
     spec = spec_of(env)
     if cut_off := recover(path).summary():
         out.print(f"{path}: {cut_off}")
     dataset = Dataset.open(path, allow_empty=True) if place_at(path).has(DATASET_FILE) else None
     if dataset is not None:
-        _require_nobody_else(cfg, dataset)
+        _require_nobody_else(cfg, dataset, isinstance(operator, Interactive))
+    if isinstance(operator, Interactive):
+        return _teleoperate(cfg, env, operator, path, dataset)
     seeds = missing_seeds(dataset, operator.name, cfg.seed, cfg.episodes)
     if not seeds:
         out.print(
@@ -95,15 +101,57 @@ def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operato
     finally:
         if failed := journals.told():
             out.print(failed)
-    info = Dataset.open(path).info()
+    _tell(path)
+
+
+def _teleoperate(
+    cfg: CollectConfig,
+    env: gymnasium.Env[Any, Any],
+    operator: "Interactive",
+    path: Location,
+    dataset: Dataset | None,
+) -> None:
+    """A person records until they quit; `episodes` is how many good ones are wanted."""
+    from data_collection.record import recorded, unrecorded_seeds
+    from data_collection.teleop.drive import hold_session
+    from data_collection.teleop.session import RecordingSession
+    from data_collection.teleop.shelf import Shelf
+
+    before = recorded(dataset, operator.name, cfg.seed)
+    session = RecordingSession(
+        cfg.episodes,
+        good=sum(bool(meta.success) for meta in before),
+        episodes=len(before),
+        countdown_s=operator.cfg.countdown_s,
+        instruction=operator.cfg.instruction,
+        stop_at_success=operator.cfg.stop_at_success,
+    )
+    seeds = unrecorded_seeds(before, cfg.seed)
+    with StopFlag() as stop, Shelf(path, spec_of(env), operator.name, asdict(cfg), cfg.task.kwargs) as shelf:
+        try:
+            hold_session(env, operator, shelf, session, seeds, stop)
+        finally:
+            if failed := shelf.journals.told():
+                out.print(failed)
+    out.print(f"{session.good} of {session.target} good episodes of '{operator.name}' with seed={cfg.seed}")
+    _tell(path)
+
+
+def _tell(path: Location) -> None:
+    if not place_at(path).has(DATASET_FILE):
+        return out.print(f"{path}: nothing was recorded")
+    info = Dataset.open(path, allow_empty=True).info()
+    if not info.episodes:
+        return out.print(f"{path}: no episodes")
     out.print(
         f"{path}: {info.episodes} episodes, {info.transitions} transitions, {info.success:.0%} successful"
     )
 
 
-def _require_nobody_else(cfg: CollectConfig, dataset: Dataset) -> None:
+def _require_nobody_else(cfg: CollectConfig, dataset: Dataset, may_change: bool) -> None:
     """Episodes are known by operator and start seed, so one seed goes with one way of acting, once at a time.
 
+    may_change: it is a person, who does not act the same way anyhow.
     Raises: UsageError.
     """
     for segment in dataset.segments:
@@ -112,7 +160,8 @@ def _require_nobody_else(cfg: CollectConfig, dataset: Dataset) -> None:
             continue
         if segment.writer:
             raise _taken(cfg, dataset.path, segment.writer)
-        if changed := differing(before["operator"], asdict(cfg.operator), "operator."):
+        changed = differing(before["operator"], asdict(cfg.operator), "operator.")
+        if changed and not may_change:
             raise UsageError(
                 f"{dataset.path} holds episodes of '{cfg.operator.name}' with seed={cfg.seed} and other "
                 f"values of: {', '.join(changed)}; choose another seed= or out="

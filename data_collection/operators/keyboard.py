@@ -1,0 +1,253 @@
+"""`operator=keyboard`: a person at a terminal, over ssh as well; no X, no root."""
+
+import errno
+import fcntl
+import os
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
+from data_collection.teleop.keys import ASK_KITTY, END_KITTY, PRESSED, RELEASED, Held, Key, read_keys
+from data_collection.teleop.legend import VERBS, Keyboard, drawn, lines
+from data_collection.teleop.session import LONGEST_TEXT
+from data_collection.teleop.settings import PersonConfig
+from data_collection.teleop.steering import tool_of, turns_of
+from robot_orl.errors import UsageError
+from robot_orl.registry import register
+from robot_orl.schema import setting
+from robot_orl.tasks import spec_of
+from robot_orl.types import Actor, Spec
+
+ENTER = b"\x1b[?1049h\x1b[?25l"  # another screen, no cursor
+LEAVE = b"\x1b[?25h\x1b[?1049l"
+DRAW_EVERY_S = 0.1
+FINE = 0.2  # share of the speed
+# key: which of forward, left, up, roll, pitch, yaw it pushes, and which way
+PUSHES = {
+    "w": (0, 1), "s": (0, -1), "up": (0, 1), "down": (0, -1),
+    "a": (1, 1), "d": (1, -1), "left": (1, 1), "right": (1, -1),
+    "r": (2, 1), "f": (2, -1), "pageup": (2, 1), "pagedown": (2, -1),
+    "l": (3, 1), "j": (3, -1), "i": (4, 1), "k": (4, -1),
+}  # fmt: skip
+FINGERS = {"o": 1.0, "c": -1.0}
+TEXTS = (Verb.NOTE, Verb.INSTRUCTION)
+ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
+
+
+@dataclass
+class KeyboardConfig(PersonConfig):
+    """Keys of a terminal. One that speaks kitty's protocol tells when a key is released."""
+
+    name: str = "keyboard"
+    repeat_delay_s: float = setting(
+        0.6,
+        "a little longer than a held key takes to repeat; so long a short press moves",
+        unit="s",
+        low=0.05,
+        high=2.0,
+    )
+    repeat_gap_s: float = setting(
+        0.15, "a little longer than between two repeats; so long it moves on", unit="s", low=0.02, high=1.0
+    )
+
+
+@register("operator", "keyboard", KeyboardConfig)
+class KeyboardOperator:
+    """A person: `collect` holds a recording session with its hands."""
+
+    name = "keyboard"
+    actor = Actor.HUMAN
+    policy_hash: str | None = None
+
+    def __init__(self, cfg: KeyboardConfig, spec: Spec) -> None:
+        self.cfg, self.spec = cfg, spec
+
+    def make_hands(self, env: gymnasium.Env[Any, Any]) -> Hands:
+        if tool_of(env) is None:
+            raise UsageError(
+                f"operator=keyboard moves a tool, and task '{self.spec.task}' has joints only; "
+                "operator=browser has a slider for each"
+            )
+        return KeyboardHands(self.cfg, spec_of(env).task, turns_of(env))
+
+
+class KeyboardHands:
+    """The terminal at stdin. Its other processes keep their own view of it: it is opened anew, so that
+    reading and writing never wait, and its modes are put back in `close`.
+
+    now_s: monotonic time [s].
+    """
+
+    def __init__(
+        self,
+        cfg: KeyboardConfig,
+        task: str,
+        turns: Sequence[str] = (),
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._task, self._turns, self._now_s = task, turns, now_s
+        self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s)
+        self._terminal: int | None = None
+        self._before: list[Any] = []
+        self._rest = b""
+        self._unsent = b""
+        self._orders: list[Order] = []
+        self._gripper = 0.0
+        self._fine = False
+        self._typing: tuple[Verb, str] | None = None
+        self._is_lost = False
+        self._drawn_s = -np.inf
+
+    def open(self) -> None:
+        try:
+            stdin = sys.stdin.fileno()
+            if not os.isatty(stdin) or os.tcgetpgrp(stdin) != os.getpgrp():
+                raise OSError(errno.ENOTTY, "")
+            self._terminal = os.open(
+                os.ttyname(stdin), os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            )
+            self._before = termios.tcgetattr(self._terminal)
+        except (OSError, ValueError, AttributeError, termios.error) as error:
+            raise UsageError(
+                "operator=keyboard needs a terminal, in the foreground, to read keys from"
+            ) from error
+        modes = termios.tcgetattr(self._terminal)
+        _cbreak(modes)
+        for name in (termios.VSUSP, termios.VQUIT):  # else the terminal would be left as it is now
+            modes[6][name] = b"\0"
+        termios.tcsetattr(self._terminal, termios.TCSAFLUSH, modes)
+        self._write(ENTER + ASK_KITTY)
+
+    def close(self) -> None:
+        terminal, self._terminal = self._terminal, None
+        if terminal is None:
+            return
+        with suppress(OSError, termios.error):  # it has gone
+            fcntl.fcntl(terminal, fcntl.F_SETFL, 0)  # the last words may wait
+            if not self._is_lost:
+                os.write(terminal, self._unsent + END_KITTY + LEAVE)
+        with suppress(OSError, termios.error):
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, self._before)
+        os.close(terminal)
+
+    def jog(self) -> Jog | None:
+        self._read()
+        held = self._held.names(self._now_s())
+        pushes = [PUSHES[name] for name in held if name in PUSHES]
+        gripper, self._gripper = self._gripper, 0.0
+        if not pushes and not gripper:
+            return None
+        shares = np.zeros(6)
+        for axis, sign in pushes:
+            shares[axis] += sign
+        shares = np.clip(shares, -1.0, 1.0) * (FINE if self._fine else 1.0)
+        return Jog(shares[:3], shares[3:], gripper)
+
+    def orders(self) -> Sequence[Order]:
+        self._read()
+        orders, self._orders = self._orders, []
+        return orders
+
+    def present(self) -> bool:
+        return not self._is_lost
+
+    def show(self, status: Status, allowed: Sequence[Verb]) -> None:
+        now_s = self._now_s()
+        self._write(b"")
+        if self._terminal is None or self._unsent or now_s < self._drawn_s + DRAW_EVERY_S:
+            return
+        self._drawn_s = now_s
+        held = {name for name in self._held.names(now_s) if name in PUSHES or name in FINGERS}
+        keyboard = Keyboard(held, self._fine, self._typing)
+        try:
+            columns, rows = os.get_terminal_size(self._terminal)
+        except OSError:
+            return
+        picture = lines(self._task, self._turns, status, allowed, keyboard)
+        self._write(drawn(picture, columns or 80, rows or 24).encode(errors="replace"))
+
+    def _read(self) -> None:
+        if self._terminal is None or self._is_lost:
+            return
+        try:
+            content = os.read(self._terminal, 4096)
+        except BlockingIOError:
+            content = None
+        except OSError:
+            content = b""
+        if content == b"":
+            self._is_lost = True
+            self._held.release_all()
+            self._orders.append(Order(Verb.QUIT))
+            return
+        if content is None and self._rest == b"\x1b":  # nothing follows: it was the key itself
+            keys, self._rest = [Key("escape")], b""
+        else:
+            keys, self._rest = read_keys(self._rest + (content or b""))
+        for key in keys:
+            self._take(key)
+
+    def _take(self, key: Key) -> None:
+        if key.name == "kitty":
+            self._held.tells_release = True
+        elif key.name == "ctrl+c" and key.kind == PRESSED:
+            signal.raise_signal(signal.SIGINT)  # as the terminal does that does not speak kitty's protocol
+        elif self._typing:
+            self._type(key)
+        elif key.name == "space":
+            self._held.release_all()
+        elif key.name.lower() in PUSHES and not (key.name.isupper() and key.name in ORDERS):
+            self._held.take(key, self._now_s())
+        elif key.kind == PRESSED:
+            self._press(key.name)
+
+    def _press(self, name: str) -> None:
+        if name in FINGERS:
+            self._gripper = FINGERS[name]
+        elif name == "x":
+            self._fine = not self._fine
+        elif name in "12345":
+            self._orders.append(Order(Verb.QUALITY, int(name)))
+        elif (verb := ORDERS.get(name)) in TEXTS:
+            self._typing = verb, ""
+            self._held.release_all()
+        elif verb is not None:
+            self._orders.append(Order(verb))
+
+    def _type(self, key: Key) -> None:
+        assert self._typing is not None
+        verb, text = self._typing
+        if key.kind == RELEASED:
+            return
+        if key.name in ("enter", "escape"):
+            self._typing = None
+            if key.name == "enter":
+                self._orders.append(Order(verb, text))
+        elif key.name == "backspace":
+            self._typing = verb, text[:-1]
+        elif key.text:
+            self._typing = verb, (text + key.text)[:LONGEST_TEXT]
+
+    def _write(self, content: bytes) -> None:
+        """As much as goes without waiting; the rest comes before anything else."""
+        self._unsent += content
+        if self._terminal is None or self._is_lost or not self._unsent:
+            return
+        with suppress(OSError):  # BlockingIOError: a slow line; others: reading will tell
+            self._unsent = self._unsent[os.write(self._terminal, self._unsent) :]
+
+
+def _cbreak(modes: list[Any]) -> None:
+    """As Python 3.12's tty.cfmakecbreak: keys come one by one, unseen; Ctrl-C stays a signal."""
+    modes[0] &= ~termios.ICRNL
+    modes[3] &= ~(termios.ECHO | termios.ICANON)
+    modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0

@@ -1,0 +1,281 @@
+"""The loop of a recording session: a person's hands act in a task, in real time, episode by episode.
+
+    hands --Jog--> steering --action--> rollout --step--> journal, and the world that hands may draw
+      |                                                        |
+      |--Order--> session --Do--> begin, end, save, discard, undo, next, quit --> Shelf: the dataset
+      '<-Status------'
+
+A saved episode is committed by the writer's own thread. One that is not saved yet is in its journal: after a
+kill it comes back, with end reason 'crash', when something is collected there again.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+
+from data_collection.record import RealTime
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Status
+from data_collection.teleop.session import Do, RecordingSession, State
+from data_collection.teleop.settings import PersonConfig
+from data_collection.teleop.shelf import Shelf
+from data_collection.teleop.steering import Steering, steering_of
+from robot_orl.deploy.timing import NS_PER_S
+from robot_orl.interrupt import StopFlag
+from robot_orl.rollout import CutShort, End, rollout
+from robot_orl.tasks import spec_of
+from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal
+
+STILL_S = 2.0  # without anybody acting, after which the person is told
+SLOW = 0.9  # share of the task's control rate, below which the person is told
+RATE_TICKS = 25  # that the shown rate is the mean of
+
+
+class Drive:
+    """One recording session; `run` returns when it is over.
+
+    seeds: start seeds that are not recorded yet, in their order.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        hands: Hands,
+        steering: Steering,
+        session: RecordingSession,
+        shelf: Shelf,
+        seeds: Iterable[int],
+        cfg: PersonConfig,
+        stop: StopFlag,
+    ) -> None:
+        spec = spec_of(env)
+        self._env = Watched(env, hands if isinstance(hands, Onlooker) else None)
+        self._hands, self._steering, self._session = hands, steering, session
+        self._shelf, self._cfg, self._stop = shelf, cfg, stop
+        self._coming, self._seeds = deque[int](), iter(seeds)
+        self._pace = Pacing(spec.control_hz)
+        self._hz = spec.control_hz
+        self._horizon = spec.horizon if cfg.seconds is None else max(1, round(cfg.seconds * spec.control_hz))
+        self._episode: Episode | None = None
+        self._steps = self._still = 0
+        self._was_present = True
+
+    def run(self) -> None:
+        """Raises: whatever saving an episode raises; what was recorded is in its journal then."""
+        self._do([Do.NEXT])
+        self._pace.start()
+        while self._session.state != State.OVER:
+            doing = self._listen() or self._session.wait(1.0 / self._hz)
+            self._do(doing)
+            self._show()
+            self._pace.wait()
+
+    def _do(self, doing: Sequence[Do]) -> None:
+        waiting = deque(doing)
+        while waiting:
+            match waiting.popleft():
+                case Do.BEGIN:
+                    waiting.extend(self._record())
+                case Do.SAVE:
+                    self._save()
+                case Do.DISCARD:
+                    self._shelf.drop()
+                    self._show_start()
+                case Do.NEXT:
+                    self._seed = self._coming.popleft() if self._coming else next(self._seeds)
+                    self._show_start()
+                case Do.UNDO:
+                    self._coming.extend(seed for seed in [self._shelf.undo()] if seed is not None)
+                    self._session.undone()
+                case Do.END | Do.QUIT:  # the rollout, or `run`, ends by itself
+                    pass
+        if doing:
+            self._pace.start()  # none of this was control
+
+    def _show_start(self) -> None:
+        self._steps = 0
+        self._env.reset(seed=self._seed)
+
+    def _listen(self) -> list[Do]:
+        """What the person, or nobody, or Ctrl-C asks for."""
+        session, is_present = self._session, self._hands.present()
+        doing = session.gone() if self._was_present and not is_present else []
+        self._was_present = is_present
+        for order in self._hands.orders():
+            doing += session.take(order)
+        if self._stop.requested and session.state != State.OVER:
+            doing += session.interrupt()
+        return doing
+
+    def _record(self) -> list[Do]:
+        """An episode, from its first step to its end; returns what is to be done with it."""
+        session, cfg = self._session, self._cfg
+        doing: list[Do] = []
+        self._steps = self._still = 0
+        self._steering.begin()
+
+        def choose(obs: Observation) -> Proposal | End:
+            if self._steps:  # an episode has a step at least
+                doing.extend(self._listen())
+                if self._env.success and not doing:
+                    doing.extend(session.reached())
+                if Do.END in doing:
+                    return End(session.reason)
+            self._show()
+            self._steps += 1
+            jog = self._hands.jog()
+            self._still = 0 if jog is not None else self._still + 1
+            action = self._steering.action(jog, obs)
+            return Proposal(action, Actor.HUMAN, operator=None if jog is None else action)
+
+        meta = EpisodeMeta(operator=self._shelf.operator, instruction=session.instruction or None)
+        try:
+            self._episode = rollout(
+                self._env,
+                choose,
+                seed=self._seed,
+                meta=meta,
+                pace=self._pace,
+                keep_frames=True,
+                steps=None if cfg.seconds is None else self._horizon,
+                begin=self._shelf.begin,
+            )
+        except CutShort as cut:
+            if len(cut.episode):
+                self._shelf.keep(cut.episode)
+            raise
+        if self._episode.meta.end_reason == "recording":  # our horizon, not the task's
+            self._episode = replace(self._episode, meta=replace(self._episode.meta, end_reason="horizon"))
+        session.ended(self._episode.meta.end_reason)
+        return [do for do in doing if do != Do.END]
+
+    def _save(self) -> None:
+        """What a person says about an episode counts more than what the task says."""
+        episode, label = self._episode, self._session.label
+        assert episode is not None
+        meta = episode.meta
+        success = bool(meta.success) if label.success is None else label.success
+        meta = replace(
+            meta,
+            success=success,
+            success_any=bool(meta.success_any) or success,
+            quality=label.stored_quality,
+            notes=label.note,
+        )
+        self._shelf.keep(replace(episode, meta=meta))
+        self._session.saved(success)
+
+    def _show(self) -> None:
+        session = self._session
+        self._hands.show(
+            Status(
+                state=session.state.value,
+                step=self._steps,
+                horizon=self._horizon,
+                success=self._env.success,
+                good=session.good,
+                episodes=session.episodes,
+                target=session.target,
+                rate_hz=self._pace.rate_hz,
+                lag_ms=self._pace.lag_ms,
+                instruction=session.instruction,
+                said=session.said,
+                warning=self._warning(),
+                label=session.label.to_dict(),
+            ),
+            session.allowed(),
+        )
+
+    def _warning(self) -> str:
+        """Why what is recorded now would mislead a learner."""
+        session, label = self._session, self._session.label
+        if session.state == State.RECORDING:
+            if self._still >= STILL_S * self._hz:
+                return (
+                    f"nobody has acted for {int(self._still / self._hz)} s: standing still is being recorded"
+                )
+            if self._steps > RATE_TICKS and self._pace.rate_hz < SLOW * self._hz:
+                return f"{self._pace.rate_hz:.1f} Hz instead of {self._hz:g}: steps are late"
+        if session.state == State.REVIEWING and label.success is not None:
+            if label.success and not self._env.success:
+                return "you say success, but the task does not: its rewards stay those of a failure"
+            if not label.success and self._env.success:
+                return "you say failure, but the task says success: its rewards stay those of a success"
+        return ""
+
+
+class Pacing:
+    """Real time, and how well it is kept.
+
+    rate_hz: achieved control rate, the mean of the latest ticks.  lag_ms: how late the latest one was.
+    """
+
+    def __init__(self, control_hz: float) -> None:
+        self._real = RealTime(control_hz)
+        self._period_ns = NS_PER_S / control_hz
+        self._ticks: deque[int] = deque(maxlen=RATE_TICKS + 1)
+        self.rate_hz, self.lag_ms = control_hz, 0.0
+
+    def start(self) -> int:
+        self._ticks.clear()
+        self._ticks.append(0)
+        return self._real.start()
+
+    def wait(self) -> int:
+        now_ns = self._real.wait()
+        due = round(self._ticks[-1] / self._period_ns) + 1
+        self.lag_ms = max(0.0, now_ns - due * self._period_ns) / 1e6
+        self._ticks.append(now_ns)
+        if now_ns > self._ticks[0]:
+            self.rate_hz = (len(self._ticks) - 1) * NS_PER_S / (now_ns - self._ticks[0])
+        return now_ns
+
+
+class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """The task, whose every moment is shown.  success: as it sees it now."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], onlooker: Onlooker | None) -> None:
+        super().__init__(env)
+        self._onlooker = onlooker
+        self._task: Any = env.unwrapped
+        self.success = False
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        found = super().reset(**options)
+        self.success = False
+        self._moved()
+        return found
+
+    def step(self, action: Any) -> Any:
+        found = super().step(action)
+        self.success = bool(found[-1]["success"])
+        self._moved()
+        return found
+
+    def _moved(self) -> None:
+        if self._onlooker is not None:
+            self._onlooker.moved(self._task.data)
+
+
+def hold_session(
+    env: gymnasium.Env[Any, Any],
+    operator: Interactive,
+    shelf: Shelf,
+    session: RecordingSession,
+    seeds: Iterable[int],
+    stop: StopFlag,
+) -> None:
+    """A person records episodes until they quit. Raises: UsageError: not in this task, or not here."""
+    steering = steering_of(env, operator.cfg)
+    hands = operator.make_hands(env)
+    if isinstance(hands, Onlooker):
+        task: Any = env.unwrapped
+        env.reset(seed=0)
+        hands.watch(task.model, task.data)
+    try:
+        hands.open()
+        Drive(env, hands, steering, session, shelf, seeds, operator.cfg, stop).run()
+    finally:
+        hands.close()

@@ -1,0 +1,123 @@
+"""Bytes of a terminal as keys, and which of them are held.
+
+A terminal tells when a key is pressed and, after a delay, that it repeats; that it is released only those
+tell that speak kitty's protocol (https://sw.kovidgoyal.net/kitty/keyboard-protocol/):
+
+    w                          pressed, or repeated        any terminal
+    ESC [ 119 ; 1 : 3 u        w released                  kitty, foot, WezTerm, Ghostty, ...
+          code  mods : 1 pressed, 2 repeated, 3 released ; text as codes
+
+    any terminal    |press ------ delay ------|repeat|repeat|repeat ---- gap ----|
+    counts as held   #############################################################
+"""
+
+import re
+from dataclasses import dataclass
+
+ASK_KITTY = b"\x1b[>27u\x1b[?u"  # every key as a sequence, with releases and its text; and whether it does
+END_KITTY = b"\x1b[<u"
+LONGEST_SEQUENCE = 64  # bytes; longer is nothing that a key sends
+PRESSED, REPEATED, RELEASED = 1, 2, 3
+_SHIFT, _CONTROL = 1, 4
+_CODES = {9: "tab", 13: "enter", 27: "escape", 32: "space", 127: "backspace", 57414: "enter"}
+_FINALS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+_TILDES = {5: "pageup", 6: "pagedown"}
+_PLAIN = {0x08: "backspace", 0x09: "tab", 0x0A: "enter", 0x0D: "enter", 0x20: "space", 0x7F: "backspace"}
+_SEQUENCE = re.compile(rb"\x1b\[([0-9:;<=>?]*)[ -/]*([@-~])")
+_FIRST_WORDS = re.compile(rb"\x1bO([A-D])")
+
+
+@dataclass(frozen=True)
+class Key:
+    """name: 'w', 'S', 'enter', 'up', 'ctrl+c' ...; 'kitty': the terminal tells of releases.
+
+    kind: PRESSED, REPEATED or RELEASED; a terminal that cannot tell says PRESSED.  text: what it types.
+    """
+
+    name: str
+    kind: int = PRESSED
+    text: str = ""
+
+
+def read_keys(content: bytes) -> tuple[list[Key], bytes]:
+    """The keys in it, and what may be the beginning of another one."""
+    keys: list[Key] = []
+    while content:
+        if content[0] == 0x1B:
+            found = _SEQUENCE.match(content) or _FIRST_WORDS.match(content)
+            if found is None:
+                if len(content) == 1 or (content[1:2] in b"[O" and len(content) < LONGEST_SEQUENCE):
+                    return keys, content
+                content = content[1:]
+                continue
+            key = _of_sequence(*(part.decode() for part in found.groups()))
+            keys += [key] if key else []
+            content = content[found.end() :]
+            continue
+        size = 1 if content[0] < 0xC0 else 2 if content[0] < 0xE0 else 3 if content[0] < 0xF0 else 4
+        if len(content) < size:
+            return keys, content
+        keys += _of_letter(content[:size])
+        content = content[size:]
+    return keys, b""
+
+
+def _of_letter(letter: bytes) -> list[Key]:
+    code = letter[0]
+    if code in _PLAIN:
+        return [Key(_PLAIN[code], text=" " if code == 0x20 else "")]
+    if code < 0x20:
+        return [Key(f"ctrl+{chr(code + 0x60)}")]
+    text = letter.decode(errors="ignore")
+    return [Key(text, text=text)] if text.isprintable() and text else []
+
+
+def _of_sequence(parameters: str, final: str = "") -> Key | None:
+    if not final:  # ESC O A: an arrow of old
+        return Key(_FINALS[parameters])
+    if parameters.startswith("?"):
+        return Key("kitty") if final == "u" else None
+    if not re.fullmatch(r"[0-9:;]*", parameters):
+        return None
+    fields = [[int(number or 0) for number in field.split(":")] for field in parameters.split(";")]
+    code = fields[0][0]
+    modifiers, kind = [*fields[1], PRESSED][:2] if len(fields) > 1 else [1, PRESSED]
+    bits = max(modifiers - 1, 0)
+    text = "".join(map(chr, filter(None, fields[2]))) if len(fields) > 2 else ""
+    if final == "u":
+        name = _CODES.get(code) or (chr(code) if 0x20 <= code < 0xE000 else "")
+        name = name.upper() if bits & _SHIFT and len(name) == 1 else name
+    else:
+        name = _FINALS.get(final, "") or (_TILDES.get(code, "") if final == "~" else "")
+    if not name:
+        return None
+    if bits & _CONTROL:
+        return Key(f"ctrl+{name}", kind)
+    return Key(name, kind, text if text.isprintable() else "")
+
+
+class Held:
+    """Which keys are held. delay, gap: a little longer than until the first repeat, and between two [s]."""
+
+    def __init__(self, delay_s: float, gap_s: float) -> None:
+        self.tells_release = False
+        self._delay_s, self._gap_s = delay_s, gap_s
+        self._until: dict[str, float] = {}
+
+    def take(self, key: Key, now_s: float) -> None:
+        name = key.name.lower()
+        if key.kind == RELEASED:
+            self._until.pop(name, None)
+        elif self.tells_release:
+            self._until[name] = float("inf")
+        else:
+            is_repeat = self._until.get(name, -1.0) > now_s
+            until_s = now_s + (self._gap_s if is_repeat else self._delay_s)
+            self._until[name] = until_s
+
+    def release_all(self) -> None:
+        self._until.clear()
+
+    def names(self, now_s: float) -> set[str]:
+        self._until = {name: until for name, until in self._until.items() if until > now_s}
+        return set(self._until)

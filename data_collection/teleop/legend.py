@@ -1,0 +1,126 @@
+"""What a person at a terminal sees: the keys, the state and the progress, as lines of text."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from data_collection.teleop.hands import Status, Verb
+
+PLAIN, BOLD, DIM, RED, GREEN, YELLOW = "", "1", "2", "1;37;41", "1;32", "33"
+STATE_STYLES = {"recording": RED, "reviewing": YELLOW, "countdown": YELLOW}
+MOVES = (("w s", "forward, back"), ("a d", "left, right"), ("r f", "up, down"))
+TURNS = {"pitch": ("i k", "tilt down, up"), "roll": ("j l", "roll left, right"), "yaw": ("t z", "yaw")}
+FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt"))
+VERBS: dict[Verb, tuple[str, str]] = {
+    Verb.START: ("enter", "start"),
+    Verb.STOP: ("backspace", "stop"),
+    Verb.SUCCESS: ("y", "success"),
+    Verb.FAILURE: ("n", "failure"),
+    Verb.QUALITY: ("1-5", "quality"),
+    Verb.SAVE: ("S", "save"),
+    Verb.DISCARD: ("D", "discard"),
+    Verb.REDO: ("R", "redo"),
+    Verb.UNDO: ("U", "undo last save"),
+    Verb.NOTE: ("N", "note"),
+    Verb.INSTRUCTION: ("I", "instruction"),
+    Verb.QUIT: ("Q", "quit"),
+}
+Piece = tuple[str, str]  # text and style
+
+
+@dataclass(frozen=True)
+class Keyboard:
+    """What only the keyboard knows.  held: names of the keys that are.  typing: what is asked for, and what
+    has been typed of it; None: nothing is asked for."""
+
+    held: Collection[str] = ()
+    fine: bool = False
+    typing: tuple[Verb, str] | None = None
+
+
+def lines(
+    task: str, turns: Sequence[str], status: Status, allowed: Collection[Verb], keyboard: Keyboard
+) -> list[list[Piece]]:
+    """The picture, top to bottom."""
+    state = [(f" {status.state.upper()} ", STATE_STYLES.get(status.state, BOLD))]
+    if status.horizon:
+        state += [(f"  step {status.step} of {status.horizon}", PLAIN)]
+    state += [("  the task is solved", GREEN)] if status.success else []
+    held = {*keyboard.held, "x"} if keyboard.fine else keyboard.held
+    rows = [
+        [(f" {task}  ", BOLD), *state],
+        _progress(status),
+        [],
+        [(" move     ", DIM), *_keys(MOVES, keyboard.held)],
+    ]
+    if turns:
+        rows += [[(" turn     ", DIM), *_keys([TURNS[name] for name in turns], keyboard.held)]]
+    rows += [
+        [(" fingers  ", DIM), *_keys(FINGERS, held)],
+        [],
+        *_verbs(allowed),
+        [],
+        *_about(status),
+    ]
+    if keyboard.typing:
+        verb, text = keyboard.typing
+        rows += [[(f" {verb}: ", BOLD), (f"{text}_", PLAIN), ("   enter: done, escape: leave it", DIM)]]
+    elif status.warning:
+        rows += [[(f" {status.warning} ", RED)]]
+    else:
+        rows += [[(f" {status.said}", GREEN)]]
+    return rows
+
+
+def _progress(status: Status) -> list[Piece]:
+    bar, width = "", 20
+    if status.target:
+        done = min(width, round(width * status.good / status.target))
+        bar = "[" + "#" * done + "." * (width - done) + "] "
+    rest = f"   {status.episodes} saved   {status.rate_hz:5.1f} Hz   late {status.lag_ms:4.1f} ms"
+    return [(f" {bar}{status.good} of {status.target} good episodes", BOLD), (rest, DIM)]
+
+
+def _keys(keys: Sequence[tuple[str, str]], held: Collection[str]) -> list[Piece]:
+    pieces: list[Piece] = []
+    for names, meaning in keys:
+        for name in names.split():
+            pieces += [(f"{name}", "7" if name in held else BOLD), (" ", PLAIN)]
+        pieces += [(f"{meaning}   ", PLAIN)]
+    return pieces
+
+
+def _verbs(allowed: Collection[Verb]) -> list[list[Piece]]:
+    """All of them at their places; those that make no sense now are dim."""
+    rows: list[list[Piece]] = []
+    for number, (verb, (key, meaning)) in enumerate(VERBS.items()):
+        if number % 5 == 0:
+            rows.append([(" ", PLAIN)])
+        style = (BOLD, PLAIN) if verb in allowed else (DIM, DIM)
+        rows[-1] += [(key, style[0]), (f" {meaning}".ljust(16 - len(key)), style[1])]
+    return rows
+
+
+def _about(status: Status) -> list[list[Piece]]:
+    label = status.label
+    success = label.get("success")
+    said = ["" if success is None else "success" if success else "failure"]
+    said += [f"quality {label['quality']}"] if label.get("quality") else []
+    said += [f"'{label['note']}'"] if label.get("note") else []
+    rows = [[(" label    ", DIM), (", ".join(filter(None, said)) or "-", PLAIN)]]
+    if status.instruction:
+        rows += [[(" task     ", DIM), (status.instruction, PLAIN)]]
+    return rows
+
+
+def drawn(rows: Sequence[Sequence[Piece]], columns: int, height: int) -> str:
+    """The picture for a terminal of that size, from its upper left corner on; what does not fit is cut."""
+    text = ["\x1b[H"]
+    for row in rows[:height]:
+        left = columns
+        for piece, style in row:
+            shown = piece[: max(left, 0)]
+            left -= len(shown)
+            text.append(f"\x1b[{style}m{shown}\x1b[0m" if style else shown)
+        text.append("\x1b[K\r\n")
+    text[-1] = "\x1b[K"
+    return "".join(text) + "\x1b[J"
