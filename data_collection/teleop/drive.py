@@ -17,7 +17,7 @@ from typing import Any
 import gymnasium
 
 from data_collection.record import RealTime
-from data_collection.teleop.hands import Hands, Interactive, Onlooker, Status
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status
 from data_collection.teleop.session import Do, RecordingSession, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
@@ -55,6 +55,7 @@ class Drive:
         self._hands, self._steering, self._session = hands, steering, session
         self._shelf, self._cfg, self._stop = shelf, cfg, stop
         self._coming, self._seeds = deque[int](), iter(seeds)
+        self._orders: deque[Order] = deque()
         self._pace = Pacing(spec.control_hz)
         self._hz = spec.control_hz
         self._horizon = spec.horizon if cfg.seconds is None else max(1, round(cfg.seconds * spec.control_hz))
@@ -99,14 +100,18 @@ class Drive:
         self._env.reset(seed=self._seed)
 
     def _listen(self) -> list[Do]:
-        """What the person, or nobody, or Ctrl-C asks for."""
+        """What the person, nobody, or Ctrl-C asks for, one at a time: the next may build on what it does."""
         session, is_present = self._session, self._hands.present()
-        doing = session.gone() if self._was_present and not is_present else []
+        self._orders.extend(self._hands.orders())
+        if self._was_present and not is_present:
+            doing = session.gone()
+        elif self._stop.requested:
+            doing = session.interrupt()
+        else:
+            doing = []
+            while self._orders and not doing:
+                doing = session.take(self._orders.popleft())
         self._was_present = is_present
-        for order in self._hands.orders():
-            doing += session.take(order)
-        if self._stop.requested and session.state != State.OVER:
-            doing += session.interrupt()
         return doing
 
     def _record(self) -> list[Do]:
@@ -118,9 +123,7 @@ class Drive:
 
         def choose(obs: Observation) -> Proposal | End:
             if self._steps:  # an episode has a step at least
-                doing.extend(self._listen())
-                if self._env.success and not doing:
-                    doing.extend(session.reached())
+                doing[:] = self._listen() or (session.reached() if self._env.success else [])
                 if Do.END in doing:
                     return End(session.reason)
             self._show()

@@ -13,16 +13,21 @@ FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt"))
 VERBS: dict[Verb, tuple[str, str]] = {
     Verb.START: ("enter", "start"),
     Verb.STOP: ("backspace", "stop"),
-    Verb.SUCCESS: ("y", "success"),
-    Verb.FAILURE: ("n", "failure"),
-    Verb.QUALITY: ("1-5", "quality"),
     Verb.SAVE: ("S", "save"),
     Verb.DISCARD: ("D", "discard"),
     Verb.REDO: ("R", "redo"),
-    Verb.UNDO: ("U", "undo last save"),
+    Verb.SUCCESS: ("y", "success"),
+    Verb.FAILURE: ("n", "failure"),
+    Verb.QUALITY: ("1-5", "quality"),
     Verb.NOTE: ("N", "note"),
+    Verb.UNDO: ("U", "undo the last save"),
     Verb.INSTRUCTION: ("I", "instruction"),
     Verb.QUIT: ("Q", "quit"),
+}
+GROUPS = {
+    "episode": (Verb.START, Verb.STOP, Verb.SAVE, Verb.DISCARD, Verb.REDO),
+    "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE),
+    "session": (Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT),
 }
 Piece = tuple[str, str]  # text and style
 
@@ -92,11 +97,12 @@ def _keys(keys: Sequence[tuple[str, str]], held: Collection[str]) -> list[Piece]
 def _verbs(allowed: Collection[Verb]) -> list[list[Piece]]:
     """All of them at their places; those that make no sense now are dim."""
     rows: list[list[Piece]] = []
-    for number, (verb, (key, meaning)) in enumerate(VERBS.items()):
-        if number % 5 == 0:
-            rows.append([(" ", PLAIN)])
-        style = (BOLD, PLAIN) if verb in allowed else (DIM, DIM)
-        rows[-1] += [(key, style[0]), (f" {meaning}".ljust(16 - len(key)), style[1])]
+    for group, verbs in GROUPS.items():
+        rows.append([(f" {group:9}", DIM)])
+        for verb in verbs:
+            key, meaning = VERBS[verb]
+            styles = (BOLD, PLAIN) if verb in allowed else (DIM, DIM)
+            rows[-1] += [(key, styles[0]), (f" {meaning}   ", styles[1])]
     return rows
 
 
@@ -106,7 +112,7 @@ def _about(status: Status) -> list[list[Piece]]:
     said = ["" if success is None else "success" if success else "failure"]
     said += [f"quality {label['quality']}"] if label.get("quality") else []
     said += [f"'{label['note']}'"] if label.get("note") else []
-    rows = [[(" label    ", DIM), (", ".join(filter(None, said)) or "-", PLAIN)]]
+    rows = [[(" said     ", DIM), (", ".join(filter(None, said)) or "-", PLAIN)]]
     if status.instruction:
         rows += [[(" task     ", DIM), (status.instruction, PLAIN)]]
     return rows

@@ -132,6 +132,8 @@ class RecordingSession:
             return self._end(OPERATOR, State.REVIEWING)
         ending = self._end(OPERATOR)
         self.state = State.IDLE
+        if verb == Verb.DISCARD:
+            self.label, self.said = Label(), "discarded"
         return [*ending, Do.SAVE if verb == Verb.SAVE else Do.DISCARD, Do.NEXT]
 
     def wait(self, seconds: float) -> list[Do]:
@@ -170,6 +172,7 @@ class RecordingSession:
 
     def saved(self, is_good: bool) -> None:
         """An episode was saved."""
+        self.label = Label()
         self._mine.append(is_good)
         self.episodes += 1
         self.good += is_good

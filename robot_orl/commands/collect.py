@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 
@@ -28,9 +28,6 @@ from robot_orl.registry import factory
 from robot_orl.schema import differing
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.types import Operator
-
-if TYPE_CHECKING:
-    from data_collection.teleop.hands import Interactive
 
 
 def run(cfg: CollectConfig) -> None:
@@ -107,11 +104,14 @@ def _collect(cfg: CollectConfig, env: gymnasium.Env[Any, Any], operator: Operato
 def _teleoperate(
     cfg: CollectConfig,
     env: gymnasium.Env[Any, Any],
-    operator: "Interactive",
+    operator: Any,
     path: Location,
     dataset: Dataset | None,
 ) -> None:
-    """A person records until they quit; `episodes` is how many good ones are wanted."""
+    """A person records until they quit; `episodes` is how many good ones are wanted.
+
+    operator: an Interactive one, see data_collection/teleop/hands.py.
+    """
     from data_collection.record import recorded, unrecorded_seeds
     from data_collection.teleop.drive import hold_session
     from data_collection.teleop.session import RecordingSession
