@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from robot_orl.deploy.dynamixel.arm_config import ArmConfig
 from robot_orl.deploy.dynamixel.port import BAUD_RATES
 from robot_orl.deploy.dynamixel.registers import MODELS
-from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import UsageError
 from robot_orl.schema import Schema, setting
 
@@ -72,7 +72,7 @@ class ObjectConfig(Schema):
 
 
 @dataclass
-class DynamixelConfig(Schema):
+class DynamixelConfig(ArmConfig):
     """An arm of Dynamixel servos on one serial port, Protocol 2.0."""
 
     name: str = setting("dynamixel", "")
@@ -100,19 +100,6 @@ class DynamixelConfig(Schema):
         None,
         "socket of a virtual arm: things are put back before an episode and judged after it; null: by hand",
     )
-    limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
-    move_speed_rad_s: float = setting(
-        0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5
-    )
-    reached_rad: float = setting(
-        0.12, "a joint this near to the end of a move has arrived", unit="rad", low=0.005, high=1
-    )
-    blocked_rad: float = setting(
-        0.35, "a joint that falls this far behind in a move ends it", unit="rad", low=0.01, high=3
-    )
-    rest_pose: dict[str, float] = setting(
-        factory=dict, help="rad by joint: where the arm lies by itself, so that the torque may go off"
-    )
     watchdog_s: float = setting(
         0.2,
         "without a packet for this long the servos stop by themselves while the policy runs; 0: never",
@@ -123,7 +110,6 @@ class DynamixelConfig(Schema):
     reply_s: float = setting(
         0.006, "how much longer than its time on the wire an answer may take", unit="s", low=0.001, high=1
     )
-    max_bad_ticks: int = setting(5, "so many ticks in a row without an answer are a fault", low=1, high=1000)
     health_every: int = setting(
         10,
         "every so many ticks the servos' watchdog and goals are read as well; takes 2 ms more at 1 Mbit/s",
@@ -147,10 +133,7 @@ class DynamixelConfig(Schema):
             raise UsageError(f"servos: the ids {', '.join(map(str, ids))} are not all different")
         for joint, servo in self.servos.items():
             self._check_servo(joint, servo)
-        if self.rest_pose and set(self.rest_pose) != set(self.servos):
-            raise UsageError(
-                f"rest_pose has {', '.join(self.rest_pose)}; it needs each of {', '.join(self.servos)}"
-            )
+        self.check_rest_pose(self.servos)
 
     @staticmethod
     def _check_servo(joint: str, servo: ServoConfig) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_orl.deploy.dynamixel.arm_config import ArmConfig
 from robot_orl.deploy.dynamixel.moves import Blocked, Mover
 from robot_orl.deploy.lerobot_link.arm import LerobotArm, Tolerances
 from robot_orl.deploy.lerobot_link.link import Hello, Link, Server, connect
@@ -33,13 +34,13 @@ from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.errors import RunError, UsageError
 from robot_orl.progress import console
 from robot_orl.registry import register
-from robot_orl.schema import Schema, setting
+from robot_orl.schema import setting
 from robot_orl.tasks import TaskConfig
 from robot_orl.types import Array, Telemetry
 
 
 @dataclass
-class LerobotConfig(Schema):
+class LerobotConfig(ArmConfig):
     """A robot of LeRobot's, which was calibrated with `lerobot-calibrate`."""
 
     name: str = setting("lerobot", "")
@@ -60,19 +61,6 @@ class LerobotConfig(Schema):
     joints: dict[str, LerobotJoint] = setting(
         factory=dict, help="how LeRobot's motors turn the joints, in the task's order"
     )
-    limits: Limits = setting(factory=Limits, help="what the arm's motion keeps to")
-    move_speed_rad_s: float = setting(
-        0.6, "fastest joint while homing and parking", unit="rad/s", low=0.01, high=5
-    )
-    reached_rad: float = setting(
-        0.12, "a joint this near to the end of a move has arrived", unit="rad", low=0.005, high=1
-    )
-    blocked_rad: float = setting(
-        0.35, "a joint that falls this far behind in a move ends it", unit="rad", low=0.01, high=3
-    )
-    rest_pose: dict[str, float] = setting(
-        factory=dict, help="rad by joint: where the arm lies by itself, so that LeRobot may disconnect"
-    )
     watchdog_s: float = setting(
         0.2,
         "the server holds the robot when it hears nothing of us for so long; 0: never",
@@ -82,7 +70,6 @@ class LerobotConfig(Schema):
     reply_s: float = setting(
         0.008, "how long a tick waits for an answer of LeRobot's", unit="s", low=0.0005, high=1
     )
-    max_bad_ticks: int = setting(5, "so many ticks in a row without an answer are a fault", low=1, high=1000)
     start_s: float = setting(
         120.0, "how long LeRobot may take to load and to connect", unit="s", low=1, high=3600
     )
@@ -102,10 +89,7 @@ class LerobotConfig(Schema):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rest_pose and set(self.rest_pose) != set(self.joints):
-            raise UsageError(
-                f"rest_pose has {', '.join(self.rest_pose)}; it needs each of {', '.join(self.joints)}"
-            )
+        self.check_rest_pose(self.joints)
 
     def words(self) -> list[str]:
         """As the server takes them."""
