@@ -45,9 +45,10 @@ class Order:
 class Jog:
     """Where hands push at this moment, in shares [-1, 1] of the greatest speed.
 
-    linear, angular: (3,) of the tool, in the frame that the steering is set to: forward, left, up, and
-    right-handed turns about these.  gripper: 1 opens, -1 closes, and it goes on until the other is said; 0
-    leaves it at that.  joints: (A,) what the action's signals are to become instead, or None.
+    linear: (3,) forward, left and up in the frame that the steering is set to.  angular: (3,) roll, about
+    where the tool points; pitch, positive tilts it down; yaw; of these a task has what `turns_of` says.
+    gripper: 1 opens, -1 closes, and it goes on until the other is said; 0 leaves it at that.
+    joints: (A,) what the action's signals are to become instead, or None.
     Letting go is not a Jog of zeros but None: nobody acts.
     """
 

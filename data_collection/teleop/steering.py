@@ -25,6 +25,7 @@ TOOL_SITES = ("tool", "robot0:grip")  # x: where the fingers point, y: to the le
 # at every speed): speeds here are those that are reached.
 FETCH_STEP_M = 0.05 * 0.65
 DAMPING = 0.01  # [m] of the inverse kinematics: bounds joint speeds where the arm is stretched
+UNLIKE_SLOWER = 4  # exponent on the cosine between what is asked for and what can be had
 TURN_M = 0.1  # how much a turn of a radian counts beside a way in metres
 
 
@@ -83,18 +84,19 @@ class GripperSteering:
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         if jog is not None and jog.joints is not None:
-            return as_action(self._joints.towards(jog.joints))
+            return as_action(self._joints.towards(np.clip(jog.joints, -1.0, 1.0)))
         linear, _ = self._motion.velocity(jog)
-        step = linear / self._spec.control_hz / FETCH_STEP_M
-        return as_action([*within(step, 1.0), self._motion.gripper])
+        step = within(linear / self._spec.control_hz / FETCH_STEP_M, 1.0)
+        return as_action(self._joints.towards(np.array([*step, self._motion.gripper])))
 
 
 class ArmSteering:
     """A Koch-class arm: damped least squares on the Jacobian at the joints' targets.
 
-    Of six directions its five joints have five: where the tool is, its pitch (about the axis to its left) and
-    its roll (about where it points). Both turns stay as they are unless hands turn it. A joint at the end of
-    its range is left out. Source: Buss 2004, "Introduction to Inverse Kinematics", eq. 11.
+    Of six directions its five joints have five: where the tool is, its roll (about where it points) and its
+    pitch (about the axis of its elbow), which hands turn whatever the frame is. What they do not turn stays.
+    A joint at the end of its range is left out; where the arm cannot go as it is asked to, it slows down.
+    Source: Buss 2004, "Introduction to Inverse Kinematics", eq. 11.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> None:
@@ -106,6 +108,7 @@ class ArmSteering:
         self._range, self._gripper_rad_s = arm.joint_range, cfg.speed_rad_s
         self._model, self._data = task.model, mujoco.MjData(task.model)
         self._tool = task.model.site(tool_of(env)).id
+        self._elbow = task.model.joint(arm.joints[2]).id
         names = [signal.name for signal in spec.observation["observation"]]
         self._positions = [names.index(f"{joint}_pos") for joint in arm.joints]
         self._leads = [names.index(f"{joint}_lead") for joint in arm.joints]
@@ -119,17 +122,18 @@ class ArmSteering:
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         if jog is not None and jog.joints is not None:
-            return as_action(self._joints.towards(jog.joints))
+            return as_action(self._joints.towards(np.clip(jog.joints, -1.0, 1.0)))
         linear, angular = self._motion.velocity(jog)
         seen = np.asarray(obs["observation"], np.float64)
         targets = seen[self._positions] + seen[self._leads]
-        speeds = self._joint_speeds(targets, linear, angular)
+        speeds = self._joint_speeds(targets, linear, angular[:2])
         joints = np.array([*speeds, self._motion.gripper * self._gripper_rad_s])
-        return as_action(within_each(joints / self._spec.control_hz / self._step_rad))
+        step = within_each(joints / self._spec.control_hz / self._step_rad)
+        return as_action(self._joints.towards(step))
 
-    def _joint_speeds(self, targets: Array, linear: Array, angular: Array) -> Array:
-        """(6,) rad, (3,) m/s, (3,) rad/s -> (5,) rad/s of all joints but the gripper."""
-        if not linear.any() and not angular.any():
+    def _joint_speeds(self, targets: Array, linear: Array, turning: Array) -> Array:
+        """(6,) rad, (3,) m/s, roll and pitch (2,) rad/s -> (5,) rad/s of all joints but the gripper."""
+        if not linear.any() and not turning.any():
             return np.zeros(len(targets) - 1)
         arm, model, data = len(targets) - 1, self._model, self._data
         data.qpos[: len(targets)] = targets
@@ -137,17 +141,20 @@ class ArmSteering:
         mujoco.mj_comPos(model, data)
         moves, turns = np.zeros((3, model.nv)), np.zeros((3, model.nv))
         mujoco.mj_jacSite(model, data, moves, turns, self._tool)
-        approach, left = data.site_xmat[self._tool].reshape(3, 3)[:, :2].T
-        axes = TURN_M * np.stack([approach, left])
-        jacobian = np.concatenate([moves[:, :arm], axes @ turns[:, :arm]])  # (5, 5)
-        wanted = np.concatenate([linear, axes @ angular])
+        rolling = np.eye(arm)[arm - 1]
+        pitching = data.xaxis[self._elbow] @ turns[:, :arm]
+        jacobian = np.stack([*moves[:, :arm], TURN_M * rolling, TURN_M * pitching])  # (5, 5)
+        wanted = np.concatenate([linear, TURN_M * turning])
         free = np.ones(arm, bool)
         for _ in range(2):  # once more without those that would leave their range
             used = jacobian * free
             speeds = used.T @ np.linalg.solve(used @ used.T + DAMPING**2 * np.eye(len(used)), wanted)
             ahead = targets[:arm] + speeds / self._spec.control_hz
             free &= (self._range[:arm, 0] <= ahead) & (ahead <= self._range[:arm, 1])
-        return np.asarray(speeds * free)
+        speeds = speeds * free
+        reached = jacobian @ speeds
+        alike = reached @ wanted / max(float(np.linalg.norm(reached) * np.linalg.norm(wanted)), 1e-9)
+        return np.asarray(speeds * max(alike, 0.0) ** UNLIKE_SLOWER)
 
 
 class JointSteering:
@@ -181,9 +188,10 @@ class Motion:
         self._tool = self._task.model.site(tool_of(env)).id
         self._frame, self._dead_zone = cfg.frame, cfg.dead_zone
         self._signs = np.array([-1.0 if axis in cfg.flip else 1.0 for axis in AXES])
-        self._speeds = np.array([cfg.speed_m_s, cfg.speed_rad_s])
+        self._speed_m_s, self._speed_rad_s = cfg.speed_m_s, cfg.speed_rad_s
         hz = spec_of(env).control_hz
-        self._linear, self._angular = (Ramp(speed, cfg.ramp_s, hz) for speed in self._speeds)
+        self._linear = Ramp(cfg.speed_m_s, cfg.ramp_s, hz)
+        self._angular = Ramp(cfg.speed_rad_s, cfg.ramp_s, hz)
         self.begin()
 
     def begin(self) -> None:
@@ -192,16 +200,14 @@ class Motion:
         self._angular.begin(np.zeros(3))
 
     def velocity(self, jog: Jog | None) -> tuple[Array, Array]:
-        """(3,) m/s and (3,) rad/s in the world's axes."""
+        """(3,) m/s in the world's axes, and (3,) rad/s as asked for."""
         if jog is None:
             return self._linear.towards(np.zeros(3)), self._angular.towards(np.zeros(3))
         if jog.gripper:
             self.gripper = float(np.sign(jog.gripper))
-        axes = self._axes()
-        shares = [live(jog.linear * self._signs[:3], self._dead_zone)]
-        shares += [live(jog.angular * self._signs[3:], self._dead_zone)]
-        linear, angular = (axes @ (share * speed) for share, speed in zip(shares, self._speeds, strict=True))
-        return self._linear.towards(linear), self._angular.towards(angular)
+        linear = live(jog.linear * self._signs[:3], self._dead_zone) * self._speed_m_s
+        angular = live(jog.angular * self._signs[3:], self._dead_zone) * self._speed_rad_s
+        return self._linear.towards(self._axes() @ linear), self._angular.towards(angular)
 
     def _axes(self) -> Array:
         """(3, 3): forward, left and up of the chosen frame, as columns, in the world's axes."""
@@ -213,7 +219,7 @@ class Motion:
 
 
 class Ramp:
-    """A vector that changes by no more than `most` in `seconds`, whatever is wanted."""
+    """A vector of which each part changes by `most` in `seconds` at most, whatever is wanted."""
 
     def __init__(self, most: float, seconds: float, control_hz: float) -> None:
         self._step = np.inf if seconds == 0 else most / (seconds * control_hz)
@@ -223,7 +229,7 @@ class Ramp:
         self._now = np.asarray(at, np.float64)
 
     def towards(self, wanted: Array) -> Array:
-        self._now = self._now + within(np.asarray(wanted, np.float64) - self._now, self._step)
+        self._now = self._now + np.clip(wanted - self._now, -self._step, self._step)
         return self._now
 
 
