@@ -22,7 +22,7 @@ from robot_orl.tasks import TaskConfig
 
 RAD_PER_DEGREE = np.pi / 180
 HOME = [0.0, -0.7, 0.3, 1.3, 0.0, 0.5]
-REST = dict(zip(JOINTS, [0.0, -1.65, 1.55, 0.55, 0.0, 0.2], strict=True))
+REST = dict(zip(JOINTS, [0.0, -1.65, 1.55, 0.55, 0.0, 0.9], strict=True))
 
 
 def robot_at(path: str, **more: object) -> LerobotRobot:
