@@ -54,12 +54,19 @@ def read_keys(content: bytes) -> tuple[list[Key], bytes]:
             keys += [key] if key else []
             content = content[found.end() :]
             continue
-        size = 1 if content[0] < 0xC0 else 2 if content[0] < 0xE0 else 3 if content[0] < 0xF0 else 4
+        size = _size_of_letter(content)
         if len(content) < size:
             return keys, content
         keys += _of_letter(content[:size])
         content = content[size:]
     return keys, b""
+
+
+def _size_of_letter(content: bytes) -> int:
+    """Bytes that its first letter has in UTF-8; 1 where that is none."""
+    first = content[0]
+    size = 2 if 0xC0 <= first < 0xE0 else 3 if 0xE0 <= first < 0xF0 else 4 if 0xF0 <= first < 0xF8 else 1
+    return size if all(0x80 <= byte < 0xC0 for byte in content[1:size]) else 1
 
 
 def _of_letter(letter: bytes) -> list[Key]:

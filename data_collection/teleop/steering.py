@@ -83,8 +83,8 @@ class GripperSteering:
         self._joints.begin(np.zeros(self._spec.action_size))
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
-        if jog is not None and jog.joints is not None:
-            return as_action(self._joints.towards(np.clip(jog.joints, -1.0, 1.0)))
+        if (joints := joints_of(jog)) is not None:
+            return as_action(self._joints.towards(joints))
         linear, _ = self._motion.velocity(jog)
         step = within(linear / self._spec.control_hz / FETCH_STEP_M, 1.0)
         return as_action(self._joints.towards(np.array([*step, self._motion.gripper])))
@@ -121,8 +121,8 @@ class ArmSteering:
         self._joints.begin(np.zeros(self._spec.action_size))
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
-        if jog is not None and jog.joints is not None:
-            return as_action(self._joints.towards(np.clip(jog.joints, -1.0, 1.0)))
+        if (joints := joints_of(jog)) is not None:
+            return as_action(self._joints.towards(joints))
         linear, angular = self._motion.velocity(jog)
         seen = np.asarray(obs["observation"], np.float64)
         targets = seen[self._positions] + seen[self._leads]
@@ -175,8 +175,8 @@ class JointSteering:
         self._action = np.clip((self._data.actuator_length - self._middle) / self._half, -1.0, 1.0)
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
-        if jog is not None and jog.joints is not None:
-            self._action += np.clip(np.clip(jog.joints, -1, 1) - self._action, -self._most, self._most)
+        if (joints := joints_of(jog)) is not None:
+            self._action += np.clip(joints - self._action, -self._most, self._most)
         return as_action(self._action)
 
 
@@ -231,6 +231,13 @@ class Ramp:
     def towards(self, wanted: Array) -> Array:
         self._now = self._now + np.clip(wanted - self._now, -self._step, self._step)
         return self._now
+
+
+def joints_of(jog: Jog | None) -> Array | None:
+    """What the action's signals are to become, (A,) in [-1, 1]; None: hands do not say, or not in numbers."""
+    if jog is None or jog.joints is None or not np.isfinite(jog.joints).all():
+        return None
+    return np.clip(np.asarray(jog.joints, np.float64), -1.0, 1.0)
 
 
 def live(share: Array, dead_zone: float) -> Array:
