@@ -191,7 +191,12 @@ class SimulatedTask(gymnasium.Env):
 
     @property
     def data(self) -> Any:
-        """Its MjData, to look at: whoever changes it changes the episode."""
+        """Its MjData, to look at, with what is only drawn (the goal) in its place.
+
+        Whoever changes it changes the episode.
+        """
+        if self._step_count is not None:
+            self._before_render()
         return self._sim.data
 
     @property

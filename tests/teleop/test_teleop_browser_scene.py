@@ -104,9 +104,9 @@ def test_triangles_enclose_the_shapes_volume_and_look_outwards(name: str, scene:
 def test_poses_say_where_geoms_sites_and_the_tool_are(model: mujoco.MjModel, scene: Scene) -> None:
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    poses = scene.poses(data)
-    assert poses.shape == (scene.rows, 12)
-    assert poses.dtype == np.float32
+    moment = scene.moment(data)
+    assert moment.nbytes == scene.size == 4 * 12 * scene.rows
+    poses = moment.reshape(-1, 12)
     np.testing.assert_allclose(poses[-2, :3], [1, 2, 4], atol=1e-6)  # the goal, 1 m above its body
     np.testing.assert_allclose(poses[-1, :3], [1, 2.5, 3], atol=1e-6)  # the tool, in front of a turned body
     np.testing.assert_allclose(poses[-1, 3:], [0, -1, 0, 1, 0, 0, 0, 0, 1], atol=1e-6)

@@ -21,7 +21,8 @@ import numpy as np
 from robot_orl.types import Array
 
 SHOWN_GROUPS = 3
-FLOOR_M = 4.0  # half the side of what is drawn of an endless plane
+FLOOR_FROM_M = 0.5  # half the width of a plane that is a floor; a smaller one is a sheet or a mat
+FLOOR_M = 4.0  # of what is drawn of a floor
 ROUND = 32  # edges of a circle
 CREASE = np.cos(np.radians(35.0))  # where faces meet at a greater angle there is an edge
 _SHAPES = mujoco.mjtGeom
@@ -37,24 +38,40 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """geoms, sites: what is drawn, numbers in the model.  tool: a site, or None."""
+    """geoms, sites: what is drawn, numbers in the model.  tool: a site, or None.
+
+    joints: of a robot without a tool, middle and half of each actuator's range, (2, A).
+    """
 
     packed: bytes
     geoms: Array
     sites: Array
     tool: int | None
+    joints: Array
 
     @property
     def rows(self) -> int:
-        """Of `poses`."""
+        """Of poses."""
         return len(self.geoms) + len(self.sites) + (self.tool is not None)
 
-    def poses(self, data: Any) -> Array:
-        """(rows, 12) float32: x, y, z [m] and the rotation by rows, of geoms, sites and the tool."""
+    @property
+    def size(self) -> int:
+        """Bytes of `moment`."""
+        return 4 * (12 * self.rows + self.joints.shape[1])
+
+    def moment(self, data: Any) -> Array:
+        """float32: `rows` times 12, x, y, z [m] and the rotation by rows, of geoms, sites and the tool; then
+        where the joints are in their range, -1 .. 1."""
+        middle, half = self.joints
+        joints = (data.actuator_length[: len(middle)] - middle) / half
+        return np.concatenate([self._poses(data).ravel(), joints], dtype=np.float32)
+
+    def _poses(self, data: Any) -> Array:
+        """(rows, 12)."""
         sites = self.sites if self.tool is None else np.append(self.sites, self.tool)
         places = np.concatenate([data.geom_xpos[self.geoms], data.site_xpos[sites]])
         turns = np.concatenate([data.geom_xmat[self.geoms], data.site_xmat[sites]])
-        return np.concatenate([places, turns.reshape(-1, 9)], axis=1, dtype=np.float32)
+        return np.concatenate([places, turns.reshape(-1, 9)], axis=1)
 
 
 def scene_of(model: Any, tool: str | None, more: Mapping[str, Any]) -> Scene:
@@ -77,7 +94,7 @@ def scene_of(model: Any, tool: str | None, more: Mapping[str, Any]) -> Scene:
                 {
                     "shape": known[key],
                     "rgba": colours[i].round(4).tolist(),
-                    "is_floor": shape_type == _SHAPES.mjGEOM_PLANE,
+                    "is_floor": bool(shape_type == _SHAPES.mjGEOM_PLANE and _is_floor(size)),
                 }
             )
     row = None if tool is None else len(items)
@@ -86,7 +103,9 @@ def scene_of(model: Any, tool: str | None, more: Mapping[str, Any]) -> Scene:
     header += b" " * (-len(header) % 4)
     parts = [np.uint32(len(header)).tobytes(), header]
     parts += [s.vertices.tobytes() for s in shapes] + [s.triangles.tobytes() for s in shapes]
-    return Scene(b"".join(parts), geoms, sites, None if tool is None else model.site(tool).id)
+    ranges = model.actuator_ctrlrange if tool is None else np.zeros((0, 2))
+    joints = np.stack([ranges.mean(axis=1), np.diff(ranges, axis=1)[:, 0] / 2])
+    return Scene(b"".join(parts), geoms, sites, None if tool is None else model.site(tool).id, joints)
 
 
 def _colours(model: Any, kind: str) -> Array:
@@ -128,16 +147,16 @@ def _corner_normals(places: Array, faces: Array) -> Array:
     alike |= own == others
     summed = np.add.reduceat(np.where(alike[:, None], area[others], 0.0), starts)
     length = np.linalg.norm(summed, axis=1, keepdims=True)
-    return np.where(length > 0, summed / np.maximum(length, 1e-30), [0.0, 0.0, 1.0])
+    return np.asarray(summed / np.maximum(length, 1e-30))
 
 
 def _primitive(kind: Any, size: Array) -> Shape:
     """Raises: KeyError: a kind that is not drawn."""
     makers: dict[Any, Callable[[Array], Shape]] = {
-        _SHAPES.mjGEOM_PLANE: lambda s: _plane(*(float(x) if x > 0 else FLOOR_M for x in s[:2])),
-        _SHAPES.mjGEOM_SPHERE: lambda s: _ball(np.full(3, s[0]), 0.0),
+        _SHAPES.mjGEOM_PLANE: lambda s: _plane(*(FLOOR_M, FLOOR_M) if _is_floor(s) else s[:2]),
+        _SHAPES.mjGEOM_SPHERE: lambda s: _ball(np.repeat(s[0], 3), 0.0),
         _SHAPES.mjGEOM_ELLIPSOID: lambda s: _ball(s, 0.0),
-        _SHAPES.mjGEOM_CAPSULE: lambda s: _ball(np.full(3, s[0]), float(s[1])),
+        _SHAPES.mjGEOM_CAPSULE: lambda s: _ball(np.repeat(s[0], 3), float(s[1])),
         _SHAPES.mjGEOM_CYLINDER: lambda s: _cylinder(float(s[0]), float(s[1])),
         _SHAPES.mjGEOM_BOX: _box,
     }
@@ -186,6 +205,11 @@ def _cylinder(radius: float, half: float) -> Shape:
     ]
     vertices = np.concatenate([np.concatenate(ring, axis=1) for ring in rings])
     return Shape(vertices.astype(np.float32), _grid(len(rings), ROUND + 1))
+
+
+def _is_floor(size: Array) -> bool:
+    """Of a plane; 0: endless."""
+    return bool(size[0] == 0 or size[0] >= FLOOR_FROM_M)
 
 
 def _plane(x: float, y: float) -> Shape:

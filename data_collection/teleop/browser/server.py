@@ -179,7 +179,7 @@ class _Page:
     """What one page is told: first itself and the scene, then whatever is new; slow ones miss something.
 
     text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
-    bytes   the scene, the first; then poses
+    bytes   the scene, the first; then where things are, see `scene.Scene`
     """
 
     def __init__(self, server: HandsServer, connection: ServerConnection, seat: str) -> None:
@@ -188,15 +188,15 @@ class _Page:
 
     async def tell(self) -> None:
         shared = self.server.shared
-        poses_seen, told, told_s = 0, "", 0.0
+        seen, told, told_s = 0, "", 0.0
         try:
             await self.connection.send(json.dumps({"say": "hello", "seat": self.seat, **self.server.hello}))
             await self.connection.send(shared.scene)
             while True:
-                poses = shared.poses.read()
-                if poses is not None and poses.number != poses_seen:
-                    poses_seen = poses.number
-                    await self.connection.send(poses.payload.tobytes())
+                moment = shared.moment.read()
+                if moment is not None and moment.number != seen:
+                    seen = moment.number
+                    await self.connection.send(moment.payload.tobytes())
                 now_s = time.monotonic()
                 state = self._state(now_s)
                 if (news := json.dumps(state)) != told or now_s - told_s > TELL_S:

@@ -1,7 +1,7 @@
 """Memory that the control loop and the process with the pages share; neither ever waits for the other.
 
 channel `status`   to the pages   what is to be shown, JSON
-channel `poses`    to the pages   (N, 12) float32, see `scene.poses`
+channel `moment`   to the pages   float32, see `scene.Scene.moment`
 channel `hands`    to the loop    what the driver does, JSON; its time is when that was written
 bytes   `scene`    to the pages   see `scene.Scene`; written once, before the process starts
 """
@@ -18,7 +18,7 @@ STATUS_BYTES, HANDS_BYTES = 16_384, 4_096
 class Sizes:
     """Bytes of what depends on the task."""
 
-    poses: int
+    moment: int
     scene: int
 
     @property
@@ -27,7 +27,7 @@ class Sizes:
 
     @property
     def _scene_at(self) -> int:
-        return size_of(STATUS_BYTES) + size_of(HANDS_BYTES) + size_of(self.poses)
+        return size_of(STATUS_BYTES) + size_of(HANDS_BYTES) + size_of(self.moment)
 
 
 class Shared:
@@ -38,7 +38,7 @@ class Shared:
         self._sizes = sizes
         self.status = Channel(self._memory, 0, STATUS_BYTES)
         self.hands = Channel(self._memory, size_of(STATUS_BYTES), HANDS_BYTES)
-        self.poses = Channel(self._memory, size_of(STATUS_BYTES) + size_of(HANDS_BYTES), sizes.poses)
+        self.moment = Channel(self._memory, size_of(STATUS_BYTES) + size_of(HANDS_BYTES), sizes.moment)
 
     @property
     def scene(self) -> bytes:

@@ -1,0 +1,160 @@
+"""The loop's end of the page: what it shows goes into shared memory, what hands do comes out of it.
+
+The page is served by a process of its own (server.py), so that neither drawing nor a network can make a tick
+late. Orders come through a pipe that is read as far as it goes. Where that process ends, nobody is there.
+"""
+
+import json
+import os
+import secrets
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from data_collection.teleop.browser.scene import Scene, scene_of
+from data_collection.teleop.browser.seats import GRACE_S, HANDS_OFF_S
+from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
+from data_collection.teleop.hands import Jog, Order, Status, Verb
+from robot_orl.deploy.sensors.channel import create_memory
+from robot_orl.deploy.supervisor.listening import address_of, listen, named
+from robot_orl.errors import RunError
+
+SERVER = "data_collection.teleop.browser.server"
+STARTS_S, ENDS_S = 60.0, 3.0
+NOTHING: dict[str, Any] = {"driven": False, "pages": 0, "dropped": 0, "jog": None}
+
+
+class BrowserHands:
+    """Of the page at `url`, which is known once it is made: a secret may be part of it."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        hello: Mapping[str, Any],
+        action_size: int,
+        tool: str | None,
+        view: Mapping[str, Any],
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """hello: what every page is told first.  tool: the site that is steered.  view: of the camera.
+
+        Raises: UsageError: nothing can be served there.
+        """
+        self._listening = listen(host, port, "operator.")
+        address = address_of(self._listening)
+        self._told: dict[str, Any] = {
+            "token": secrets.token_urlsafe(16),
+            "is_local": address.is_loopback,
+            "address": str(address),
+            "action_size": action_size,
+            "hello": dict(hello),
+        }
+        self.url = f"http://{named(address)}:{self._listening.getsockname()[1]}/"
+        if not address.is_loopback:
+            self.url += f"?token={self._told['token']}"
+        self._tool, self._view, self._now_ns = tool, view, now_ns
+        self._scene: Scene | None = None
+        self._shared: Shared | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rest = b""
+
+    # Onlooker
+
+    def watch(self, model: Any, data: Any) -> None:
+        self._scene = scene_of(model, self._tool, {"view": dict(self._view)})
+
+    def moved(self, data: Any) -> None:
+        if self._shared is not None and self._scene is not None:
+            self._shared.moment.write(self._now_ns(), self._scene.moment(data))
+
+    # Hands
+
+    def open(self) -> None:
+        """Says where the page is. Raises: RunError: it does not come up."""
+        packed, size = (b"", 0) if self._scene is None else (self._scene.packed, self._scene.size)
+        sizes = Sizes(moment=size, scene=len(packed))
+        memory = create_memory(sizes.total)
+        self._shared = Shared(memory, sizes)
+        self._shared.scene = packed
+        with self._listening:
+            ends = (self._listening.fileno(), memory)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", SERVER, *map(str, ends)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=ends,
+                start_new_session=True,  # a terminal's Ctrl-C is for us
+            )
+        os.close(memory)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({**self._told, "sizes": asdict(sizes)}).encode() + b"\n")
+        self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], STARTS_S)[0] or not self._read():
+            self.close()
+            raise RunError("the page for hands did not come up")
+        print(f"drive at {self.url}", flush=True)
+
+    def jog(self) -> Jog | None:
+        said = self._heard(HANDS_OFF_S)["jog"]
+        if said is None:
+            return None
+        joints = None if said["joints"] is None else np.array(said["joints"])
+        return Jog(np.array(said["linear"]), np.array(said["angular"]), said["gripper"], joints)
+
+    def orders(self) -> Sequence[Order]:
+        return [Order(Verb(said["verb"]), said["value"]) for said in map(json.loads, self._read()) if said]
+
+    def present(self) -> bool:
+        return bool(self._heard(GRACE_S)["driven"])
+
+    def show(self, status: Status, allowed: Sequence[Verb]) -> None:
+        if self._shared is None:
+            return
+        said = {"status": asdict(status), "allowed": list(allowed)}
+        raw = json.dumps(said, ensure_ascii=False, default=str).encode()
+        if len(raw) <= STATUS_BYTES:
+            self._shared.status.write(self._now_ns(), np.frombuffer(raw, np.uint8))
+
+    def close(self) -> None:
+        self._listening.close()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def _heard(self, patience_s: float) -> dict[str, Any]:
+        """What the driver does, unless the process has been silent for longer than that."""
+        value = None if self._shared is None else self._shared.hands.read()
+        if value is None or self._now_ns() - value.t_ns > patience_s * 1e9:
+            return NOTHING
+        heard: dict[str, Any] = json.loads(value.payload.tobytes())
+        return heard
+
+    def _read(self) -> list[bytes]:
+        """Whole lines that the process has written since the last call."""
+        if self._process is None or self._process.stdout is None:
+            return []
+        output = self._process.stdout.fileno()
+        while select.select([output], [], [], 0)[0] and (raw := os.read(output, 65_536)):
+            self._rest += raw
+        *lines, self._rest = self._rest.split(b"\n")
+        return lines
