@@ -22,6 +22,11 @@ class BrowserConfig(PersonConfig):
     """A page with the robot in 3-D. Where other machines can reach it, it asks for a token in its address."""
 
     name: str = "browser"
+    frame: str = setting(
+        "camera",
+        "what forward, left and up mean: the robot's base, the picture as it is turned, or the tool",
+        choices=["base", "camera", "tool"],
+    )
     host: str = setting("127.0.0.1", "address to serve the page at; 0.0.0.0: to the whole network")
     port: int = setting(8765, "to serve it at; 0: any that is free", low=0, high=65_535)
 

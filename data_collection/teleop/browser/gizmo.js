@@ -97,12 +97,12 @@ class Gizmo {
     return {linear: scaled(sub(this.grabbed.to, tool.at), FOLLOW_HZ), angular: this.grabbed.name in TURNS ? scaled(away, FOLLOW_HZ) : [0, 0, 0]};
   }
 
-  things(canDrive) {
+  things(canDrive, isRecording) {
     if (!this.view.tool || !canDrive) return [];
     const {at, turn} = this.frame, scale = this.scale, active = this.grabbed?.name ?? this.hovered;
     const thing = (name, shape, frame, thick) => ({
       shape: this.shapes[shape], model: placed(at, frame, [thick, thick, thick]),
-      rgba: [...COLOURS[name].map(c => name === active ? Math.min(1, c + 0.25) : c), this.grabbed && name !== active ? 0.25 : 0.95]});
+      rgba: [...COLOURS[name].map(c => name === active ? Math.min(1, c + 0.25) : c), this.grabbed && name !== active ? 0.25 : isRecording || name === active ? 0.95 : 0.5]});
     const things = Object.entries(HANDLES).map(([name, axis]) => thing(name, "arrow", frameAlong(axis), scale));
     for (const name of this.turns) things.push(thing(name, "ring", frameAlong(column(turn, TURNS[name])), scale));
     things.push(thing("ball", "ball", frameAlong([0, 0, 1]), scale));

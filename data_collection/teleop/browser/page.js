@@ -96,7 +96,7 @@ function colour(name) {
 function frame() {
   requestAnimationFrame(frame);
   if (!view.needed || !view.poses || !view.items.length) return;
-  view.draw(gizmo.things(state.drives && document.body.classList.contains("tool")), colour("--ground"), colour("--line"));
+  view.draw(gizmo.things(state.drives, state.status?.state === "recording"), colour("--ground"), colour("--line"));
 }
 
 const fingers = new Map();  // on the picture, where each was last

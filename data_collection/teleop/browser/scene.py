@@ -112,7 +112,7 @@ def _colours(model: Any, kind: str) -> Array:
     """(n, 4): the material's, unless the geom or site has a colour of its own."""
     colours = np.array(getattr(model, f"{kind}_rgba"))
     materials = getattr(model, f"{kind}_matid")
-    plain = (materials >= 0) & np.all(colours == np.float32([0.5, 0.5, 0.5, 1.0]), axis=1)
+    plain = (materials >= 0) & np.all(colours == np.array([0.5, 0.5, 0.5, 1.0], np.float32), axis=1)
     colours[plain] = model.mat_rgba[materials[plain]]
     return colours
 
