@@ -11,7 +11,7 @@ import numpy as np
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.recovery import CRASH
-from robot_orl.deploy.timing import NS_PER_S, RealClock, Ticker
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
@@ -36,9 +36,8 @@ class ChoosesStart(Protocol):
 class RealTime:
     """A rollout's pace by the clock: absolute deadlines, missed slots skipped."""
 
-    def __init__(self, control_hz: float) -> None:
-        self._clock = RealClock()
-        self._ticker = Ticker(round(NS_PER_S / control_hz), self._clock)
+    def __init__(self, control_hz: float, clock: Clock | None = None) -> None:
+        self._ticker = Ticker(round(NS_PER_S / control_hz), clock or RealClock())
         self._start_ns = 0
 
     def start(self) -> int:

@@ -12,6 +12,7 @@ kill it comes back, with end reason 'crash', when something is collected there a
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import gymnasium
@@ -22,7 +23,7 @@ from data_collection.teleop.session import Do, RecordingSession, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
 from data_collection.teleop.steering import Steering, steering_of
-from robot_orl.deploy.timing import NS_PER_S
+from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import CutShort, End, rollout
 from robot_orl.tasks import spec_of
@@ -36,7 +37,7 @@ RATE_TICKS = 25  # that the shown rate is the mean of
 class Drive:
     """One recording session; `run` returns when it is over.
 
-    seeds: start seeds that are not recorded yet, in their order.
+    seeds: start seeds that are not recorded yet, in their order.  clock: the real one by default.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Drive:
         seeds: Iterable[int],
         cfg: PersonConfig,
         stop: StopFlag,
+        clock: Clock | None = None,
     ) -> None:
         spec = spec_of(env)
         self._env = Watched(env, hands if isinstance(hands, Onlooker) else None)
@@ -56,7 +58,7 @@ class Drive:
         self._shelf, self._cfg, self._stop = shelf, cfg, stop
         self._coming, self._seeds = deque[int](), iter(seeds)
         self._orders: deque[Order] = deque()
-        self._pace = Pacing(spec.control_hz)
+        self._pace = Pacing(spec.control_hz, clock or RealClock())
         self._hz = spec.control_hz
         self._horizon = spec.horizon if cfg.seconds is None else max(1, round(cfg.seconds * spec.control_hz))
         self._episode: Episode | None = None
@@ -184,7 +186,7 @@ class Drive:
                 rate_hz=self._pace.rate_hz,
                 lag_ms=self._pace.lag_ms,
                 instruction=session.instruction,
-                said=session.said,
+                said=f"in {ceil(session.left_s)} s" if session.state == State.COUNTDOWN else session.said,
                 warning=self._warning(),
                 label=session.label.to_dict(),
             ),
@@ -215,8 +217,8 @@ class Pacing:
     rate_hz: achieved control rate, the mean of the latest ticks.  lag_ms: how late the latest one was.
     """
 
-    def __init__(self, control_hz: float) -> None:
-        self._real = RealTime(control_hz)
+    def __init__(self, control_hz: float, clock: Clock) -> None:
+        self._real = RealTime(control_hz, clock)
         self._period_ns = NS_PER_S / control_hz
         self._ticks: deque[int] = deque(maxlen=RATE_TICKS + 1)
         self.rate_hz, self.lag_ms = control_hz, 0.0

@@ -47,7 +47,7 @@ def lines(
 ) -> list[list[Piece]]:
     """The picture, top to bottom."""
     state = [(f" {status.state.upper()} ", STATE_STYLES.get(status.state, BOLD))]
-    if status.horizon:
+    if status.step:
         state += [(f"  step {status.step} of {status.horizon}", PLAIN)]
     state += [("  the task is solved", GREEN)] if status.success else []
     held = {*keyboard.held, "x"} if keyboard.fine else keyboard.held

@@ -133,7 +133,9 @@ def _teleoperate(
         finally:
             if failed := shelf.journals.told():
                 out.print(failed)
-    out.print(f"{session.good} of {session.target} good episodes of '{operator.name}' with seed={cfg.seed}")
+    progress = f"{session.good} of {session.target} good episodes of '{operator.name}' with seed={cfg.seed}"
+    stop.check(f"{progress} are committed; the same command goes on")
+    out.print(progress)
     _tell(path)
 
 
