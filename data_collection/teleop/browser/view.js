@@ -209,7 +209,7 @@ class View {
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight].map(n => Math.round(n * ratio));
     if (!gl || !width || !height) return;
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, {width, height});
-    const reach = 0.75 * this.home.distance, light = times(parallel(reach, -4, 4), lookingFrom(this.home.lookat, LIGHT));
+    const reach = this.home.distance, light = times(parallel(reach, -4, 4), lookingFrom(this.home.lookat, LIGHT));
     const models = this.items.map(item => {
       const {at, turn} = this.pose(item.row);
       return placed(at, turn);

@@ -1,0 +1,107 @@
+"""What a page may say to the process that serves it."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, read
+from data_collection.teleop.hands import Order, Verb
+
+JOG = {"say": "jog", "at": 5, "linear": [0, 0.5, 1], "angular": [0, 0, -1], "gripper": 1, "joints": None}
+
+
+def order(verb: Any, value: Any = None) -> str:
+    return json.dumps({"say": "order", "verb": verb, "value": value})
+
+
+def jog(**changes: Any) -> str:
+    return json.dumps(JOG | changes)
+
+
+def test_a_jog_is_read_as_it_was_said() -> None:
+    message = read(jog(), action_size=2)
+    assert message.at == 5.0
+    assert message.jog is not None
+    assert message.jog.linear.tolist() == [0.0, 0.5, 1.0]
+    assert message.jog.angular.tolist() == [0.0, 0.0, -1.0]
+    assert message.jog.gripper == 1.0
+    assert message.jog.joints is None
+
+
+def test_joints_are_as_many_as_the_task_has() -> None:
+    said = read(jog(joints=[0.5, -1]), action_size=2).jog
+    assert said is not None
+    np.testing.assert_array_equal(said.joints, [0.5, -1.0])
+    with pytest.raises(Malformed):
+        read(jog(joints=[0.5, -1]), action_size=3)
+
+
+@pytest.mark.parametrize("verb", [v for v in Verb if v not in (Verb.QUALITY, Verb.NOTE, Verb.INSTRUCTION)])
+def test_an_order_without_a_value_takes_none(verb: Verb) -> None:
+    assert read(order(verb), 2).order == Order(verb)
+    with pytest.raises(Malformed):
+        read(order(verb, "now"), 2)
+
+
+def test_quality_is_1_to_5_and_a_note_is_a_text() -> None:
+    assert read(order("quality", 4), 2).order == Order(Verb.QUALITY, 4)
+    assert read(order("note", "à côté"), 2).order == Order(Verb.NOTE, "à côté")
+    assert read(order("note", ""), 2).order == Order(Verb.NOTE, "")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"say": "off", "at": 1}',
+        "off",
+        "[" * 4_000,
+        "null",
+        '{"say": ["off"], "at": 1}',
+        '{"say": "off"}',
+        '{"say": "off", "at": 1, "more": 1}',
+        '{"say": "off", "at": true}',
+        '{"say": "off", "at": -1}',
+        '{"say": "off", "at": NaN}',
+        '{"say": "seize"}',
+        jog(linear=[0, 0]),
+        jog(linear=[0, 0, 1.01]),
+        jog(linear="000"),
+        jog(linear=[0, 0, None]),
+        jog(angular=[0, 0, float("inf")]),
+        jog(gripper=2),
+        jog(gripper=10**400),
+        jog(joints={}),
+        order("fly"),
+        order(["start"]),
+        order({}),
+        order("quality", 6),
+        order("quality", True),
+        order("quality", 4.0),
+        order("note", 5),
+        order("note", "two\nlines"),
+        order("note", "a" * 501),
+        order("note", "a" * MAX_BYTES),
+    ],
+)
+def test_whatever_is_not_a_message_is_refused(raw: str | bytes) -> None:
+    with pytest.raises(Malformed):
+        read(raw, action_size=2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
+def test_nothing_that_a_page_sends_does_more_than_be_refused(value: Any) -> None:
+    for raw in (
+        json.dumps(value),
+        jog(linear=value),
+        jog(joints=value),
+        order("quality", value),
+        order(value),
+    ):
+        with suppress(Malformed):
+            read(raw, action_size=2)
