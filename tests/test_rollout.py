@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import envs  # noqa: F401  registers the tasks
-from robot_orl.rollout import CutShort, rollout
+from robot_orl.rollout import CutShort, End, rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.types import Actor, Camera, EpisodeMeta, Observation, Proposal
 
@@ -162,3 +162,25 @@ def test_a_frame_of_another_shape_ends_the_episode_with_what_there_is(
     assert (len(episode), episode.meta.end_reason, episode.meta.seed) == (9, "fault", 10)
     assert (episode.truncated.tolist(), episode.terminated.any()) == ([False] * 8 + [True], False)
     assert [int(frame[0, 0, 0]) for frame in episode.images["wrist"]] == list(range(10))
+
+
+def test_an_episode_ended_from_outside_is_truncated_where_it_was_and_says_why(env: Env) -> None:
+    calls = 0
+
+    def choose(obs: Observation) -> Proposal | End:
+        nonlocal calls
+        calls += 1
+        return End("bored") if calls == 8 else wave(obs)
+
+    episode = rollout(env, choose, seed=11)
+    whole = rollout(env, wave, seed=11)
+    assert (len(episode), episode.meta.end_reason) == (7, "bored")
+    np.testing.assert_array_equal(episode.action, whole.action[:7])
+    np.testing.assert_array_equal(episode.obs["observation"], whole.obs["observation"][:8])
+    np.testing.assert_array_equal(episode.truncated, [False] * 6 + [True])
+    assert not episode.terminated.any()
+    assert episode.meta.success == bool(episode.reward[-1] == 0)
+
+
+def test_an_episode_that_ends_before_its_first_step_has_none(env: Env) -> None:
+    assert len(rollout(env, lambda obs: End("bored"), seed=11)) == 0

@@ -103,8 +103,9 @@ class Drive:
 
     def _listen(self) -> list[Do]:
         """What the person, nobody, or Ctrl-C asks for, one at a time: the next may build on what it does."""
-        session, is_present = self._session, self._hands.present()
+        session = self._session
         self._orders.extend(self._hands.orders())
+        is_present = self._hands.present()  # as of these: a lost terminal sends a signal, too
         if self._was_present and not is_present:
             doing = session.gone()
         elif self._stop.requested:

@@ -8,7 +8,7 @@ from data_collection.teleop.hands import Status, Verb
 PLAIN, BOLD, DIM, RED, GREEN, YELLOW = "", "1", "2", "1;37;41", "1;32", "33"
 STATE_STYLES = {"recording": RED, "reviewing": YELLOW, "countdown": YELLOW}
 MOVES = (("w s", "forward, back"), ("a d", "left, right"), ("r f", "up, down"))
-TURNS = {"pitch": ("i k", "tilt down, up"), "roll": ("j l", "roll left, right"), "yaw": ("t z", "yaw")}
+TURNS = {"pitch": ("i k", "tilt down, up"), "roll": ("j l", "roll left, right")}
 FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt"))
 VERBS: dict[Verb, tuple[str, str]] = {
     Verb.START: ("enter", "start"),
@@ -77,7 +77,7 @@ def lines(
 
 
 def _progress(status: Status) -> list[Piece]:
-    bar, width = "", 20
+    bar, width = "", 12
     if status.target:
         done = min(width, round(width * status.good / status.target))
         bar = "[" + "#" * done + "." * (width - done) + "] "

@@ -1,0 +1,231 @@
+"""`operator=keyboard` as a person meets it: a real process at a pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import envs
+from data_collection.operators.keyboard import LEAVE, KeyboardConfig, KeyboardHands, KeyboardOperator
+from data_collection.teleop.keys import END_KITTY
+from robot_orl.data.store.reader import Dataset
+from robot_orl.errors import UsageError
+from robot_orl.tasks import spec_of
+from robot_orl.types import Actor
+
+PATIENCE_S = 60.0
+COLUMNS, ROWS = 100, 24
+
+
+class Terminal:
+    """A pseudo-terminal with a collecting process in it.  said: all that it has written."""
+
+    def __init__(self, *words: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self._slave = slave
+        self.modes = termios.tcgetattr(slave)
+        self.said = b""
+        self._read_to = 0
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "robot_orl.cli", "collect", "operator=keyboard", *words],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            env={**os.environ, "TERM": "xterm-256color"},
+        )
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def look(self, seconds: float = 0.02) -> str:
+        """What is new on the screen, without colours."""
+        if select.select([self._master], [], [], seconds)[0]:
+            with suppress(OSError):
+                self.said += os.read(self._master, 65_536)
+        return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.said[self._read_to :]).decode()
+
+    def wait(self, what: str) -> None:
+        """Until it is on the screen, behind what was waited for before."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while re.search(what, self.look()) is None:
+            assert time.monotonic() < deadline_s, f"no {what!r} in:\n{self.look()[-2_000:]}"
+            assert self.process.poll() is None or self.look(0.2), f"ended without {what!r}"
+        self._read_to = len(self.said)
+
+    def hold(self, key: bytes, until: str) -> None:
+        """As a keyboard does: the key again and again."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while re.search(until, self.look(0.03)) is None:
+            assert time.monotonic() < deadline_s, self.look()[-2_000:]
+            self.press(key)
+
+    def end(self) -> int:
+        """What it ended with, once it has; reads what it still says."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline_s, self.look()[-2_000:]
+            self.look()
+        self.look(0.1)
+        return self.process.returncode
+
+    def now(self) -> list[Any]:
+        return termios.tcgetattr(self._slave)
+
+    def hang_up(self) -> None:
+        """The ssh connection breaks, the window is closed."""
+        os.close(self._slave)
+        os.close(self._master)
+        self._master = self._slave = -1
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for descriptor in (self._master, self._slave):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+@contextmanager
+def terminal(*words: str) -> Iterator[Terminal]:
+    found = Terminal(*words)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def words(path: Path, *more: str) -> list[str]:
+    return ["task=fetch_reach", f"out={path}", "episodes=3", "operator.countdown_s=0", *more]
+
+
+def is_restored(found: Terminal) -> bool:
+    return found.now() == found.modes and END_KITTY + LEAVE in found.said
+
+
+@pytest.mark.e2e
+def test_a_person_at_a_terminal_records_labels_and_takes_back(tmp_path: Path) -> None:
+    with terminal(*words(tmp_path / "data", "operator.stop_at_success=false")) as person:
+        person.wait(r"IDLE")
+        person.press(b"\r")
+        person.wait(r"RECORDING   step \d+ of 500")
+        person.hold(b"w", until=r"step [2-9]\d of")
+        person.press(b"y4Nneat \xc3\xbc\x7fo\r")
+        person.wait(r"said     success, quality 4, 'neat o'")
+        person.press(b"S")
+        person.wait(r"saved; 1 of 3 good episodes")
+        person.press(b"U")
+        person.wait(r"taken back; 0 of 3 good episodes")
+        person.press(b"\r")
+        person.wait(r"RECORDING")
+        person.press(b"n")
+        person.wait(r"REVIEWING")
+        person.press(b"\rQ")  # save and record the next, and leave at once
+        assert person.end() == 0
+        assert is_restored(person)
+    dataset = Dataset.open(tmp_path / "data")
+    first, second, *rest = dataset.records
+    assert (first.deleted, first.meta.success, first.meta.quality, first.meta.notes) == (
+        True, True, 0.75, "neat o",
+    )  # fmt: skip
+    episode = dataset.load(first)
+    pushed = np.flatnonzero(episode.action[:, 0])
+    assert len(pushed) > 10
+    assert (np.diff(pushed) == 1).all()  # a held key is held between its repeats
+    assert (episode.action[:, 1:] == 0).all()
+    assert (episode.actor == Actor.HUMAN).all()
+    assert (second.deleted, second.meta.success, second.meta.seed) == (False, False, 1)
+    assert {record.meta.end_reason for record in rest} <= {"interrupt"}
+
+
+@pytest.mark.e2e
+def test_a_terminal_that_tells_of_releases_is_believed_and_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+    """One press, held for two seconds without any repeat, and its release."""
+    with terminal(*words(tmp_path / "data", "operator.ramp_s=0")) as person:
+        person.wait(r"IDLE")
+        person.press(b"\x1b[?27u")  # it speaks kitty's protocol
+        person.press(b"\x1b[13u")
+        person.wait(r"RECORDING")
+        person.press(b"\x1b[114;1:1;114u")  # r: up, which is nowhere near the goal
+        person.wait(r"step [5-9]\d of")
+        person.press(b"\x1b[114;1:3u")
+        person.wait(r"step 1\d\d of")
+        person.press(b"\x1b[99;5u")  # Ctrl-C
+        assert person.end() == 130
+        assert is_restored(person)
+        assert "the same command goes on" in person.look()
+    dataset = Dataset.open(tmp_path / "data")
+    (record,) = dataset.episodes
+    assert record.meta.end_reason == "interrupt"
+    pushed = np.flatnonzero(dataset.load(record).action[:, 2])
+    assert len(pushed) > 25  # more than a second
+    assert (np.diff(pushed) == 1).all()
+    assert pushed[-1] < record.length - 1
+    np.testing.assert_array_equal(np.isnan(dataset.load(record).action_operator[:, 0]),
+                                  dataset.load(record).action[:, 2] == 0)  # fmt: skip
+
+
+@pytest.mark.e2e
+def test_a_lost_terminal_ends_the_session_and_keeps_the_episode(tmp_path: Path) -> None:
+    with terminal(*words(tmp_path / "data")) as person:
+        person.wait(r"IDLE")
+        person.press(b"\r")
+        person.wait(r"RECORDING   step \d+")
+        person.hang_up()
+        person.process.wait(PATIENCE_S)
+    (record,) = Dataset.open(tmp_path / "data").episodes
+    assert record.meta.end_reason == "disconnect"
+
+
+@pytest.mark.e2e
+def test_what_a_kill_cut_off_comes_back_with_the_next_session(tmp_path: Path) -> None:
+    with terminal(*words(tmp_path / "data")) as person:
+        person.wait(r"IDLE")
+        person.press(b"\r")
+        person.wait(r"RECORDING   step \d+")
+        person.press(b"n")
+        person.wait(r"REVIEWING")
+        person.press(b"\r")
+        person.wait(r"RECORDING   step [1-9]\d")
+        person.process.send_signal(signal.SIGKILL)
+        assert person.end() == -signal.SIGKILL
+    assert [record.meta.end_reason for record in Dataset.open(tmp_path / "data").episodes] == ["operator"]
+    with terminal(*words(tmp_path / "data")) as person:
+        person.wait(r"recovered 1 episode \(\d+ steps\) of a recording that was cut off")
+        person.wait(r"0 of 3 good episodes   1 saved")
+        person.press(b"\x03")  # as any terminal says it
+        assert person.end() == 130
+        assert is_restored(person)
+    found = [(r.meta.seed, r.meta.end_reason) for r in Dataset.open(tmp_path / "data").episodes]
+    assert found == [(0, "operator"), (1, "crash")]
+
+
+def test_without_a_terminal_it_says_so() -> None:
+    hands = KeyboardHands(KeyboardConfig(), "fetch_reach")
+    reason = r"^operator=keyboard needs a terminal, in the foreground, to read keys from$"
+    with pytest.raises(UsageError, match=reason):
+        hands.open()
+    hands.close()  # works from any state
+
+
+def test_a_task_without_a_tool_is_refused() -> None:
+    env = envs.make("adroit_door")
+    reason = r"^operator=keyboard moves a tool, and task 'adroit_door' has joints only; operator=browser has"
+    with pytest.raises(UsageError, match=reason):
+        KeyboardOperator(KeyboardConfig(), spec_of(env)).make_hands(env)

@@ -1,0 +1,69 @@
+"""What a person at a terminal reads."""
+
+import re
+
+from data_collection.operators.keyboard import ORDERS, PUSHES
+from data_collection.teleop.hands import Status, Verb
+from data_collection.teleop.legend import FINGERS, GROUPS, MOVES, TURNS, VERBS, Keyboard, drawn, lines
+
+STATUS = Status(
+    "recording", step=31, horizon=500, good=12, episodes=15, target=30, rate_hz=24.96, lag_ms=0.31,
+    label={"success": None, "quality": 4, "note": "neat"}, instruction="reach",
+)  # fmt: skip
+
+
+def shown(status: Status = STATUS, *, columns: int = 80, height: int = 24, **keyboard: object) -> list[str]:
+    picture = lines("fetch_reach", (), status, [Verb.STOP], Keyboard(**keyboard))  # type: ignore[arg-type]
+    text = drawn(picture, columns, height)
+    return [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) for line in text.split("\r\n")]
+
+
+def test_state_progress_and_rate_are_at_the_top() -> None:
+    first, second, *_ = shown()
+    assert first == " fetch_reach   RECORDING   step 31 of 500"
+    assert second == " [#####.......] 12 of 30 good episodes   15 saved    25.0 Hz   late  0.3 ms"
+
+
+def test_what_has_been_said_of_the_episode_is_shown() -> None:
+    rows = shown()
+    assert " said     quality 4, 'neat'" in rows
+    assert " task     reach" in rows
+
+
+def test_every_verb_has_a_key_and_no_key_two_meanings() -> None:
+    assert set(VERBS) == set(Verb) == {verb for group in GROUPS.values() for verb in group}
+    legend = [name for keys, _ in (*MOVES, *TURNS.values(), *FINGERS) for name in keys.split()]
+    verbs = [key for key, _ in VERBS.values()]
+    assert len({*legend, *verbs}) == len(legend) + len(verbs)
+
+
+def test_the_legend_names_keys_that_do_something() -> None:
+    for keys, _ in (*MOVES, *TURNS.values()):
+        assert set(keys.split()) <= set(PUSHES)
+    assert set(ORDERS.values()) == set(Verb) - {Verb.QUALITY}
+
+
+def test_turns_are_shown_where_there_are_some() -> None:
+    assert not any("tilt" in row for row in shown())
+    picture = drawn(lines("arm", ("roll", "pitch"), STATUS, [], Keyboard()), 80, 24)
+    assert "tilt down, up" in picture
+    assert "roll left, right" in picture
+
+
+def test_a_warning_takes_the_place_of_news_and_typing_that_of_both() -> None:
+    status = Status("recording", said="saved", warning="nobody has acted for 3 s")
+    assert shown(Status("idle", said="saved"))[-1] == " saved"
+    assert shown(status)[-1].strip() == "nobody has acted for 3 s"
+    assert shown(status, typing=(Verb.NOTE, "ne"))[-1].startswith(" note: ne_")
+
+
+def test_the_picture_fits_any_terminal() -> None:
+    for columns in (1, 20, 40, 80, 200):
+        assert all(len(row) <= columns for row in shown(columns=columns))
+    assert len(shown(height=5)) == 5
+
+
+def test_what_makes_no_sense_now_is_dim() -> None:
+    text = drawn(lines("t", (), STATUS, [Verb.STOP], Keyboard()), 80, 24)
+    assert "\x1b[1mbackspace\x1b[0m" in text
+    assert "\x1b[2mS\x1b[0m" in text
