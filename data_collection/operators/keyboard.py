@@ -17,17 +17,19 @@ import numpy as np
 
 from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
 from data_collection.teleop.keys import ASK_KITTY, END_KITTY, PRESSED, RELEASED, Held, Key, read_keys
-from data_collection.teleop.legend import VERBS, Keyboard, drawn, lines
+from data_collection.teleop.legend import VERBS, Keyboard, changes, drawn, lines
+from data_collection.teleop.places import Map
 from data_collection.teleop.session import LONGEST_TEXT
 from data_collection.teleop.settings import PersonConfig
-from data_collection.teleop.steering import tool_of, turns_of
+from data_collection.teleop.steering import standing_axes, tool_of, turns_of
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import setting
 from robot_orl.tasks import spec_of
-from robot_orl.types import Actor, Spec
+from robot_orl.types import Actor, Array, Spec
 
 ENTER = b"\x1b[?1049h\x1b[?25l"  # another screen, no cursor
+CLEAR = b"\x1b[2J"
 LEAVE = b"\x1b[?25h\x1b[?1049l"
 DRAW_EVERY_S = 0.1
 FINE = 0.2  # share of the speed
@@ -77,14 +79,15 @@ class KeyboardOperator:
                 f"operator=keyboard moves a tool, and task '{self.spec.task}' has joints only; "
                 "operator=browser has a slider for each"
             )
-        return KeyboardHands(self.cfg, spec_of(env).task, turns_of(env))
+        axes = standing_axes(env, self.cfg.frame)
+        return KeyboardHands(self.cfg, spec_of(env).task, turns_of(env), axes)
 
 
 class KeyboardHands:
     """The terminal at stdin. Its other processes keep their own view of it: it is opened anew, so that
     reading and writing never wait, and its modes are put back in `close`.
 
-    now_s: monotonic time [s].
+    axes: of the map, see `places.ways`.  now_s: monotonic time [s].
     """
 
     def __init__(
@@ -92,9 +95,11 @@ class KeyboardHands:
         cfg: KeyboardConfig,
         task: str,
         turns: Sequence[str] = (),
+        axes: Array | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._task, self._turns, self._now_s = task, turns, now_s
+        self._axes, self._map = np.eye(3) if axes is None else axes, Map()
         self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s)
         self._terminal: int | None = None
         self._before: list[Any] = []
@@ -106,6 +111,8 @@ class KeyboardHands:
         self._typing: tuple[Verb, str] | None = None
         self._is_lost = False
         self._drawn_s = -np.inf
+        self._size = (0, 0)
+        self._shown: list[str] = []
 
     def open(self) -> None:
         try:
@@ -167,13 +174,19 @@ class KeyboardHands:
             return
         self._drawn_s = now_s
         held = {name for name in self._held.names(now_s) if name in PUSHES or name in FINGERS}
-        keyboard = Keyboard(held, self._fine, self._typing)
+        keyboard = Keyboard(held, self._fine, self._typing, self._axes, self._map)
         try:
             columns, rows = os.get_terminal_size(self._terminal)
         except OSError:
             return
         picture = lines(self._task, self._turns, status, allowed, keyboard)
-        self._write(drawn(picture, columns or 80, rows or 24).encode(errors="replace"))
+        size = columns or 80, rows or 24
+        if size != self._size:  # it was resized, and shows who knows what
+            self._size, self._shown = size, []
+            self._write(CLEAR)
+        now = drawn(picture, *size)
+        self._write(changes(self._shown, now).encode(errors="replace"))
+        self._shown = now
 
     def _read(self) -> None:
         if self._terminal is None or self._is_lost:

@@ -19,6 +19,7 @@ import gymnasium
 
 from data_collection.record import RealTime
 from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status
+from data_collection.teleop.places import places_of
 from data_collection.teleop.session import Do, RecordingSession, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
@@ -59,7 +60,7 @@ class Drive:
         self._coming, self._seeds = deque[int](), iter(seeds)
         self._orders: deque[Order] = deque()
         self._pace = Pacing(spec.control_hz, clock or RealClock())
-        self._hz = spec.control_hz
+        self._spec, self._hz = spec, spec.control_hz
         self._horizon = spec.horizon if cfg.seconds is None else max(1, round(cfg.seconds * spec.control_hz))
         self._episode: Episode | None = None
         self._steps = self._still = 0
@@ -190,6 +191,7 @@ class Drive:
                 said=f"in {ceil(session.left_s)} s" if session.state == State.COUNTDOWN else session.said,
                 warning=self._warning(),
                 label=session.label.to_dict(),
+                places=places_of(self._spec, self._env.obs),
             ),
             session.allowed(),
         )
@@ -240,23 +242,24 @@ class Pacing:
 
 
 class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The task, whose every moment is shown.  success: as it sees it now."""
+    """The task, whose every moment is shown.  obs, success: as it sees it now."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], onlooker: Onlooker | None) -> None:
         super().__init__(env)
         self._onlooker = onlooker
         self._task: Any = env.unwrapped
+        self.obs: Observation = {}
         self.success = False
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         found = super().reset(**options)
-        self.success = False
+        self.obs, self.success = found[0], False
         self._moved()
         return found
 
     def step(self, action: Any) -> Any:
         found = super().step(action)
-        self.success = bool(found[-1]["success"])
+        self.obs, self.success = found[0], bool(found[-1]["success"])
         self._moved()
         return found
 

@@ -66,6 +66,7 @@ class Status:
     good, episodes, target: saved successful ones, saved in all, and how many good ones are wanted.
     rate_hz, lag_ms: achieved control rate and how late the latest tick was.  warning: a line that says why
     what is recorded now would mislead a learner; "" for none.  label: success, failure, quality so far.
+    places: of tool, object and goal, as far as the task observes them: x, y, z in the world [m].
     """
 
     state: str
@@ -81,6 +82,7 @@ class Status:
     said: str = ""
     warning: str = ""
     label: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class Hands(Protocol):

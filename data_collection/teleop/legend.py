@@ -1,9 +1,14 @@
 """What a person at a terminal sees: the keys, the state and the progress, as lines of text."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby, zip_longest
+
+import numpy as np
 
 from data_collection.teleop.hands import Status, Verb
+from data_collection.teleop.places import WIDTH, Map, ways
+from robot_orl.types import Array
 
 PLAIN, BOLD, DIM, RED, GREEN, YELLOW = "", "1", "2", "1;37;41", "1;32", "33"
 STATE_STYLES = {"recording": RED, "reviewing": YELLOW, "countdown": YELLOW}
@@ -29,17 +34,23 @@ GROUPS = {
     "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE),
     "session": (Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT),
 }
+STYLE_OF = {"T": BOLD, "O": YELLOW, "G": GREEN}
 Piece = tuple[str, str]  # text and style
 
 
 @dataclass(frozen=True)
 class Keyboard:
-    """What only the keyboard knows.  held: names of the keys that are.  typing: what is asked for, and what
-    has been typed of it; None: nothing is asked for."""
+    """What only the keyboard knows.
+
+    held: names of the keys that are.  typing: what is asked for, and what has been typed of it; None:
+    nothing is asked for.  axes: of the map, see `places.ways`.
+    """
 
     held: Collection[str] = ()
     fine: bool = False
     typing: tuple[Verb, str] | None = None
+    axes: Array = field(default_factory=lambda: np.eye(3))
+    map: Map = field(default_factory=Map)
 
 
 def lines(
@@ -73,7 +84,25 @@ def lines(
         rows += [[(f" {status.warning} ", RED)]]
     else:
         rows += [[(f" {status.said}", GREEN)]]
+    return [*rows, *_places(status, keyboard)]
+
+
+def _places(status: Status, keyboard: Keyboard) -> list[list[Piece]]:
+    """Last, because a small terminal cuts it."""
+    found = keyboard.map.rows(status.places, keyboard.axes)
+    if not found:
+        return []
+    rows = [[(f" {what:15}", DIM), (way, PLAIN)] for what, way in ways(status.places, keyboard.axes)]
+    scale = f"a letter is {keyboard.map.scale_cm} cm wide, {2 * keyboard.map.scale_cm} high"
+    rows += [[(" from above".ljust(WIDTH + 4), DIM), ("from behind   ", DIM), (scale, DIM)]]
+    for above, behind in found:
+        rows.append([(" ", PLAIN), *_letters(above), ("   ", PLAIN), *_letters(behind)])
     return rows
+
+
+def _letters(row: str) -> list[Piece]:
+    runs = groupby(row, key=lambda letter: STYLE_OF.get(letter, DIM))
+    return [("".join(letters), style) for style, letters in runs]
 
 
 def _progress(status: Status) -> list[Piece]:
@@ -118,15 +147,20 @@ def _about(status: Status) -> list[list[Piece]]:
     return rows
 
 
-def drawn(rows: Sequence[Sequence[Piece]], columns: int, height: int) -> str:
-    """The picture for a terminal of that size, from its upper left corner on; what does not fit is cut."""
-    text = ["\x1b[H"]
+def drawn(rows: Sequence[Sequence[Piece]], columns: int, height: int) -> list[str]:
+    """The lines of a terminal of that size, with their styles; what does not fit is cut."""
+    found = []
     for row in rows[:height]:
-        left = columns
+        left, text = columns, ""
         for piece, style in row:
             shown = piece[: max(left, 0)]
             left -= len(shown)
-            text.append(f"\x1b[{style}m{shown}\x1b[0m" if style else shown)
-        text.append("\x1b[K\r\n")
-    text[-1] = "\x1b[K"
-    return "".join(text) + "\x1b[J"
+            text += f"\x1b[{style}m{shown}\x1b[0m" if style and shown else shown
+        found.append(text)
+    return found
+
+
+def changes(before: Sequence[str], now: Sequence[str]) -> str:
+    """What makes a screen that shows `before` show `now`: the lines that differ, which spares a slow line."""
+    pairs = enumerate(zip_longest(before, now), start=1)
+    return "".join(f"\x1b[{row};1H{new or ''}\x1b[K" for row, (old, new) in pairs if old != new)

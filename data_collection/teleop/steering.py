@@ -187,6 +187,7 @@ class Motion:
         self._task = cast(Any, env.unwrapped)
         self._tool = self._task.model.site(tool_of(env)).id
         self._frame, self._dead_zone = cfg.frame, cfg.dead_zone
+        self._standing = standing_axes(env, cfg.frame)
         self._signs = np.array([-1.0 if axis in cfg.flip else 1.0 for axis in AXES])
         self._speed_m_s, self._speed_rad_s = cfg.speed_m_s, cfg.speed_rad_s
         hz = spec_of(env).control_hz
@@ -213,9 +214,15 @@ class Motion:
         """(3, 3): forward, left and up of the chosen frame, as columns, in the world's axes."""
         if self._frame == "tool":
             return np.asarray(self._task.data.site_xmat[self._tool].reshape(3, 3))
-        turn = np.deg2rad(self._task.view["azimuth"]) if self._frame == "camera" else 0.0
-        cos, sin = np.cos(turn), np.sin(turn)
-        return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        return self._standing
+
+
+def standing_axes(env: gymnasium.Env[Any, Any], frame: str) -> Array:
+    """(3, 3): forward, left and up of who stands behind the robot's base, or behind the camera ('camera')."""
+    view = getattr(env.unwrapped, "view", {})
+    turn = np.deg2rad(view.get("azimuth", 0.0)) if frame == "camera" else 0.0
+    cos, sin = np.cos(turn), np.sin(turn)
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 class Ramp:

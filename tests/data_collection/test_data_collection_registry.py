@@ -21,5 +21,5 @@ def test_every_operator_file_has_its_yaml() -> None:
 
 
 def test_unknown_operator_names_the_valid_ones() -> None:
-    with pytest.raises(UsageError, match=r"did you mean 'scripted'\?.*policy, random, replay, scripted"):
+    with pytest.raises(UsageError, match=r"did you mean 'scripted'\?.*browser, keyboard, policy, random, replay, scripted"):
         factory("operator", "scriptd")

@@ -4,7 +4,17 @@ import re
 
 from data_collection.operators.keyboard import ORDERS, PUSHES
 from data_collection.teleop.hands import Status, Verb
-from data_collection.teleop.legend import FINGERS, GROUPS, MOVES, TURNS, VERBS, Keyboard, drawn, lines
+from data_collection.teleop.legend import (
+    FINGERS,
+    GROUPS,
+    MOVES,
+    TURNS,
+    VERBS,
+    Keyboard,
+    changes,
+    drawn,
+    lines,
+)
 
 STATUS = Status(
     "recording", step=31, horizon=500, good=12, episodes=15, target=30, rate_hz=24.96, lag_ms=0.31,
@@ -14,8 +24,7 @@ STATUS = Status(
 
 def shown(status: Status = STATUS, *, columns: int = 80, height: int = 24, **keyboard: object) -> list[str]:
     picture = lines("fetch_reach", (), status, [Verb.STOP], Keyboard(**keyboard))  # type: ignore[arg-type]
-    text = drawn(picture, columns, height)
-    return [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) for line in text.split("\r\n")]
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in drawn(picture, columns, height)]
 
 
 def test_state_progress_and_rate_are_at_the_top() -> None:
@@ -45,7 +54,7 @@ def test_the_legend_names_keys_that_do_something() -> None:
 
 def test_turns_are_shown_where_there_are_some() -> None:
     assert not any("tilt" in row for row in shown())
-    picture = drawn(lines("arm", ("roll", "pitch"), STATUS, [], Keyboard()), 80, 24)
+    picture = "".join(drawn(lines("arm", ("roll", "pitch"), STATUS, [], Keyboard()), 80, 24))
     assert "tilt down, up" in picture
     assert "roll left, right" in picture
 
@@ -64,6 +73,20 @@ def test_the_picture_fits_any_terminal() -> None:
 
 
 def test_what_makes_no_sense_now_is_dim() -> None:
-    text = drawn(lines("t", (), STATUS, [Verb.STOP], Keyboard()), 80, 24)
+    text = "".join(drawn(lines("t", (), STATUS, [Verb.STOP], Keyboard()), 80, 24))
     assert "\x1b[1mbackspace\x1b[0m" in text
     assert "\x1b[2mS\x1b[0m" in text
+
+
+def test_only_lines_that_differ_are_sent() -> None:
+    assert changes(["a", "b", "c"], ["a", "x", "c", "d"]) == "\x1b[2;1Hx\x1b[K\x1b[4;1Hd\x1b[K"
+    assert changes(["a", "b"], ["a"]) == "\x1b[2;1H\x1b[K"
+    assert changes(["a"], ["a"]) == ""
+
+
+def test_where_things_are_is_below_everything_else() -> None:
+    places = {"tool": [0.0, 0.0, 0.0], "object": [0.08, 0.0, 0.0], "goal": [0.08, -0.05, 0.04]}
+    rows = shown(Status("idle", places=places))
+    assert " tool to object  8.0 cm forward,  0.0 cm left,  0.0 cm up" in rows
+    assert " object to goal  0.0 cm forward,  5.0 cm right,  4.0 cm up" in rows
+    assert rows[-8] == " from above                        from behind   a letter is 1 cm wide, 2 high"
