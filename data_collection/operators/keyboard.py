@@ -52,13 +52,19 @@ class KeyboardConfig(PersonConfig):
     name: str = "keyboard"
     repeat_delay_s: float = setting(
         0.6,
-        "a little longer than a held key takes to repeat; so long a short press moves",
+        "a little longer than a held key takes to repeat; so long a key moves that is only tapped",
         unit="s",
         low=0.05,
         high=2.0,
     )
     repeat_gap_s: float = setting(
         0.15, "a little longer than between two repeats; so long it moves on", unit="s", low=0.02, high=1.0
+    )
+    tap: float = setting(
+        0.3,
+        "share of the speed until a key repeats, so that one that is only tapped stays near",
+        low=0.01,
+        high=1,
     )
 
 
@@ -100,7 +106,7 @@ class KeyboardHands:
     ) -> None:
         self._task, self._turns, self._now_s = task, turns, now_s
         self._axes, self._map = np.eye(3) if axes is None else axes, Map()
-        self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s)
+        self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s, cfg.tap)
         self._terminal: int | None = None
         self._before: list[Any] = []
         self._rest = b""
@@ -148,14 +154,14 @@ class KeyboardHands:
 
     def jog(self) -> Jog | None:
         self._read()
-        held = self._held.names(self._now_s())
-        pushes = [PUSHES[name] for name in held if name in PUSHES]
+        held = self._held.shares(self._now_s())
         gripper, self._gripper = self._gripper, 0.0
-        if not pushes and not gripper:
+        if not held and not gripper:
             return None
         shares = np.zeros(6)
-        for axis, sign in pushes:
-            shares[axis] += sign
+        for name, share in held.items():
+            axis, sign = PUSHES[name]
+            shares[axis] += sign * share
         shares = np.clip(shares, -1.0, 1.0) * (FINE if self._fine else 1.0)
         return Jog(shares[:3], shares[3:], gripper)
 
@@ -173,8 +179,7 @@ class KeyboardHands:
         if self._terminal is None or self._unsent or now_s < self._drawn_s + DRAW_EVERY_S:
             return
         self._drawn_s = now_s
-        held = {name for name in self._held.names(now_s) if name in PUSHES or name in FINGERS}
-        keyboard = Keyboard(held, self._fine, self._typing, self._axes, self._map)
+        keyboard = Keyboard(self._held.shares(now_s), self._fine, self._typing, self._axes, self._map)
         try:
             columns, rows = os.get_terminal_size(self._terminal)
         except OSError:

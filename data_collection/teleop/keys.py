@@ -8,7 +8,7 @@ tell that speak kitty's protocol (https://sw.kovidgoyal.net/kitty/keyboard-proto
           code  mods : 1 pressed, 2 repeated, 3 released ; text as codes
 
     any terminal    |press ------ delay ------|repeat|repeat|repeat ---- gap ----|
-    counts as held   #############################################################
+    counts as held   ........ a little .......###################################|
 """
 
 import re
@@ -104,27 +104,32 @@ def _of_sequence(parameters: str, final: str = "") -> Key | None:
 
 
 class Held:
-    """Which keys are held. delay, gap: a little longer than until the first repeat, and between two [s]."""
+    """Which keys are held.
 
-    def __init__(self, delay_s: float, gap_s: float) -> None:
+    delay_s, gap_s: a little longer than until the first repeat, and between two.  tap: how far a key counts
+    as held that has not repeated yet, so that one that is only tapped does not go far, (0, 1].
+    """
+
+    def __init__(self, delay_s: float, gap_s: float, tap: float = 1.0) -> None:
         self.tells_release = False
-        self._delay_s, self._gap_s = delay_s, gap_s
-        self._until: dict[str, float] = {}
+        self._delay_s, self._gap_s, self._tap = delay_s, gap_s, tap
+        self._held: dict[str, tuple[float, float]] = {}  # until when [s], and how far
 
     def take(self, key: Key, now_s: float) -> None:
         name = key.name.lower()
         if key.kind == RELEASED:
-            self._until.pop(name, None)
+            self._held.pop(name, None)
         elif self.tells_release:
-            self._until[name] = float("inf")
+            self._held[name] = float("inf"), 1.0
+        elif name in self.shares(now_s):  # it repeats
+            self._held[name] = now_s + self._gap_s, 1.0
         else:
-            is_repeat = self._until.get(name, -1.0) > now_s
-            until_s = now_s + (self._gap_s if is_repeat else self._delay_s)
-            self._until[name] = until_s
+            self._held[name] = now_s + self._delay_s, self._tap
 
     def release_all(self) -> None:
-        self._until.clear()
+        self._held.clear()
 
-    def names(self, now_s: float) -> set[str]:
-        self._until = {name: until for name, until in self._until.items() if until > now_s}
-        return set(self._until)
+    def shares(self, now_s: float) -> dict[str, float]:
+        """The keys that are held, and how far each counts."""
+        self._held = {name: held for name, held in self._held.items() if held[0] > now_s}
+        return {name: share for name, (_, share) in self._held.items()}

@@ -53,14 +53,14 @@ def test_what_is_no_key_is_dropped_and_the_next_is_read(junk: bytes) -> None:
 def test_without_releases_a_key_is_held_a_little_longer_than_it_takes_to_repeat() -> None:
     held = Held(delay_s=0.6, gap_s=0.15)
     held.take(Key("w"), 0.0)
-    assert held.names(0.59) == {"w"}
+    assert held.shares(0.59) == {"w": 1.0}
     held.take(Key("w"), 0.5)  # it repeats
     held.take(Key("w"), 0.54)
-    assert held.names(0.68) == {"w"}
-    assert held.names(0.70) == set()
+    assert held.shares(0.68) == {"w": 1.0}
+    assert held.shares(0.70) == {}
     held.take(Key("w"), 5.0)  # pressed anew
-    assert held.names(5.59) == {"w"}
-    assert held.names(5.61) == set()
+    assert held.shares(5.59) == {"w": 1.0}
+    assert held.shares(5.61) == {}
 
 
 def test_with_releases_a_key_is_held_exactly_as_long_as_it_is() -> None:
@@ -68,9 +68,9 @@ def test_with_releases_a_key_is_held_exactly_as_long_as_it_is() -> None:
     held.tells_release = True
     held.take(Key("w", PRESSED), 0.0)
     held.take(Key("a", PRESSED), 1.0)
-    assert held.names(100.0) == {"w", "a"}
+    assert held.shares(100.0) == {"w": 1.0, "a": 1.0}
     held.take(Key("w", RELEASED), 100.0)
-    assert held.names(100.0) == {"a"}
+    assert held.shares(100.0) == {"a": 1.0}
 
 
 def test_shift_does_not_leave_a_key_behind() -> None:
@@ -78,4 +78,17 @@ def test_shift_does_not_leave_a_key_behind() -> None:
     held.tells_release = True
     held.take(Key("w", PRESSED), 0.0)
     held.take(Key("W", RELEASED), 0.1)
-    assert held.names(0.1) == set()
+    assert held.shares(0.1) == {}
+
+
+def test_a_key_that_is_only_tapped_counts_less_until_it_repeats() -> None:
+    held = Held(delay_s=0.6, gap_s=0.15, tap=0.3)
+    held.take(Key("w"), 0.0)
+    assert held.shares(0.1) == {"w": 0.3}
+    held.take(Key("w"), 0.5)
+    assert held.shares(0.51) == {"w": 1.0}
+    held.take(Key("a"), 0.55)  # the terminal repeats the latest key only
+    assert held.shares(0.6) == {"w": 1.0, "a": 0.3}
+    held.tells_release = True
+    held.take(Key("s", PRESSED), 0.6)
+    assert held.shares(0.61)["s"] == 1.0  # nothing is uncertain
