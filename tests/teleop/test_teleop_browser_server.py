@@ -150,7 +150,7 @@ def test_the_same_seat_is_taken_by_the_page_that_came_last(hands: BrowserHands) 
         with page(hands, token, seat) as again:
             assert heard(again, lambda m: m["say"] == "hello")["seat"] == seat
             assert heard(again, lambda m: m["say"] == "state")["drives"]
-            with page(hands, token, "of my own making") as other:
+            with page(hands, token, "of-my-own-making") as other:
                 assert not heard(other, lambda m: m["say"] == "state")["drives"]
 
 
