@@ -25,7 +25,10 @@ class CollectConfig(Schema):
     operator: Any = setting(MISSING, "Who does it; see below.")
     out: str = setting(help="Folder of the dataset; an existing one is added to.")
     episodes: int = setting(
-        100, "Episodes that this operator and seed contribute in all.", low=1, high=499_999
+        100,
+        "Episodes that this operator and seed contribute in all; of a person, good ones.",
+        low=1,
+        high=499_999,
     )
     seed: int = setting(0, "Seed of the start states and of the operator.", low=0, high=MAX_RUN_SEED)
     realtime: bool = setting(False, "Wait for the clock at every step instead of running at full speed.")

@@ -50,6 +50,7 @@ class KeyboardConfig(PersonConfig):
     """Keys of a terminal. One that speaks kitty's protocol tells when a key is released."""
 
     name: str = "keyboard"
+    dead_zone: float = setting(0.0, "of no use to keys, which have no rest to be far from", low=0.0, high=0.9)
     repeat_delay_s: float = setting(
         0.6,
         "a little longer than a held key takes to repeat; so long a key moves that is only tapped",

@@ -15,18 +15,19 @@ STATE_STYLES = {"recording": RED, "reviewing": YELLOW, "countdown": YELLOW}
 MOVES = (("w s", "forward, back"), ("a d", "left, right"), ("r f", "up, down"))
 TURNS = {"pitch": ("i k", "tilt down, up"), "roll": ("j l", "roll left, right")}
 FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt"))
+# What ends or throws away an episode is no letter that moves: caps lock may be on.
 VERBS: dict[Verb, tuple[str, str]] = {
     Verb.START: ("enter", "start"),
     Verb.STOP: ("backspace", "stop"),
     Verb.SAVE: ("S", "save"),
-    Verb.DISCARD: ("D", "discard"),
-    Verb.REDO: ("R", "redo"),
+    Verb.DISCARD: ("Z", "discard"),
+    Verb.REDO: ("B", "begin again"),
     Verb.SUCCESS: ("y", "success"),
     Verb.FAILURE: ("n", "failure"),
     Verb.QUALITY: ("1-5", "quality"),
     Verb.NOTE: ("N", "note"),
     Verb.UNDO: ("U", "undo the last save"),
-    Verb.INSTRUCTION: ("I", "instruction"),
+    Verb.INSTRUCTION: ("T", "task in words"),
     Verb.QUIT: ("Q", "quit"),
 }
 GROUPS = {

@@ -90,3 +90,9 @@ def test_where_things_are_is_below_everything_else() -> None:
     assert " tool to object  8.0 cm forward,  0.0 cm left,  0.0 cm up" in rows
     assert " object to goal  0.0 cm forward,  5.0 cm right,  4.0 cm up" in rows
     assert rows[-8] == " from above                        from behind   a letter is 1 cm wide, 2 high"
+
+
+def test_caps_lock_while_driving_throws_nothing_away() -> None:
+    harmless = {Verb.SAVE}  # while recording it is refused
+    for verb, (key, _) in VERBS.items():
+        assert key.lower() not in PUSHES or verb in harmless
