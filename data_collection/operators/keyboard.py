@@ -1,14 +1,8 @@
 """`operator=keyboard`: a person at a terminal, over ssh as well; no X, no root."""
 
-import errno
-import fcntl
-import os
 import signal
-import sys
-import termios
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,21 +10,20 @@ import gymnasium
 import numpy as np
 
 from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
-from data_collection.teleop.keys import ASK_KITTY, END_KITTY, PRESSED, RELEASED, Held, Key, read_keys
+from data_collection.teleop.keys import PRESSED, RELEASED, Held, Key, read_keys
 from data_collection.teleop.legend import VERBS, Keyboard, changes, drawn, lines
 from data_collection.teleop.places import Map
 from data_collection.teleop.session import LONGEST_TEXT
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
+from data_collection.teleop.terminal import Terminal
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import setting
 from robot_orl.tasks import spec_of
 from robot_orl.types import Actor, Array, Spec
 
-ENTER = b"\x1b[?1049h\x1b[?25l"  # another screen, no cursor
 CLEAR = b"\x1b[2J"
-LEAVE = b"\x1b[?25h\x1b[?1049l"
 DRAW_EVERY_S = 0.1
 FINE = 0.2  # share of the speed
 # key: which of forward, left, up, roll, pitch, yaw it pushes, and which way
@@ -91,10 +84,10 @@ class KeyboardOperator:
 
 
 class KeyboardHands:
-    """The terminal at stdin. Its other processes keep their own view of it: it is opened anew, so that
-    reading and writing never wait, and its modes are put back in `close`.
+    """Keys of the terminal at stdin, which shows what they do.
 
-    axes: of the map, see `places.ways`.  now_s: monotonic time [s].
+    task: its name.  turns: of its tool, see `turns_of`.  axes: of the map, see `places.ways`.
+    now_s: monotonic time [s].
     """
 
     def __init__(
@@ -107,51 +100,22 @@ class KeyboardHands:
     ) -> None:
         self._task, self._turns, self._now_s = task, turns, now_s
         self._axes, self._map = np.eye(3) if axes is None else axes, Map()
+        self._terminal = Terminal()
         self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s, cfg.tap)
-        self._terminal: int | None = None
-        self._before: list[Any] = []
         self._rest = b""
-        self._unsent = b""
         self._orders: list[Order] = []
         self._gripper = 0.0
         self._fine = False
         self._typing: tuple[Verb, str] | None = None
-        self._is_lost = False
         self._drawn_s = -np.inf
         self._size = (0, 0)
         self._shown: list[str] = []
 
     def open(self) -> None:
-        try:
-            stdin = sys.stdin.fileno()
-            if not os.isatty(stdin) or os.tcgetpgrp(stdin) != os.getpgrp():
-                raise OSError(errno.ENOTTY, "")
-            self._terminal = os.open(
-                os.ttyname(stdin), os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            )
-            self._before = termios.tcgetattr(self._terminal)
-        except (OSError, ValueError, AttributeError, termios.error) as error:
-            raise UsageError(
-                "operator=keyboard needs a terminal, in the foreground, to read keys from"
-            ) from error
-        modes = termios.tcgetattr(self._terminal)
-        _cbreak(modes)
-        for name in (termios.VSUSP, termios.VQUIT):  # else the terminal would be left as it is now
-            modes[6][name] = b"\0"
-        termios.tcsetattr(self._terminal, termios.TCSAFLUSH, modes)
-        self._write(ENTER + ASK_KITTY)
+        self._terminal.open()
 
     def close(self) -> None:
-        terminal, self._terminal = self._terminal, None
-        if terminal is None:
-            return
-        with suppress(OSError, termios.error):  # it has gone
-            fcntl.fcntl(terminal, fcntl.F_SETFL, 0)  # the last words may wait
-            if not self._is_lost:
-                os.write(terminal, self._unsent + END_KITTY + LEAVE)
-        with suppress(OSError, termios.error):
-            termios.tcsetattr(terminal, termios.TCSAFLUSH, self._before)
-        os.close(terminal)
+        self._terminal.close()
 
     def jog(self) -> Jog | None:
         self._read()
@@ -172,46 +136,35 @@ class KeyboardHands:
         return orders
 
     def present(self) -> bool:
-        return not self._is_lost
+        return not self._terminal.is_lost
 
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
-        now_s = self._now_s()
-        self._write(b"")
-        if self._terminal is None or self._unsent or now_s < self._drawn_s + DRAW_EVERY_S:
+        terminal, now_s = self._terminal, self._now_s()
+        terminal.write(b"")
+        if terminal.is_busy or now_s < self._drawn_s + DRAW_EVERY_S:
             return
         self._drawn_s = now_s
+        if not status.step:
+            self._map = Map()  # of the next episode
+        if terminal.size != self._size:  # it shows who knows what
+            self._size, self._shown = terminal.size, []
+            terminal.write(CLEAR)
         keyboard = Keyboard(self._held.shares(now_s), self._fine, self._typing, self._axes, self._map)
-        try:
-            columns, rows = os.get_terminal_size(self._terminal)
-        except OSError:
-            return
-        picture = lines(self._task, self._turns, status, allowed, keyboard)
-        size = columns or 80, rows or 24
-        if size != self._size:  # it was resized, and shows who knows what
-            self._size, self._shown = size, []
-            self._write(CLEAR)
-        now = drawn(picture, *size)
-        self._write(changes(self._shown, now).encode(errors="replace"))
+        now = drawn(lines(self._task, self._turns, status, allowed, keyboard), *self._size)
+        terminal.write(changes(self._shown, now).encode(errors="replace"))
         self._shown = now
 
     def _read(self) -> None:
-        if self._terminal is None or self._is_lost:
+        if self._terminal.is_lost:
             return
-        try:
-            content = os.read(self._terminal, 4096)
-        except BlockingIOError:
-            content = None
-        except OSError:
-            content = b""
-        if content == b"":
-            self._is_lost = True
+        content = self._terminal.read()
+        if self._terminal.is_lost:
             self._held.release_all()
-            self._orders.append(Order(Verb.QUIT))
-            return
-        if content is None and self._rest == b"\x1b":  # nothing follows: it was the key itself
+            self._orders.append(Order(Verb.QUIT))  # nobody can come back
+        if not content and self._rest == b"\x1b":  # nothing follows: it was the key itself
             keys, self._rest = [Key("escape")], b""
         else:
-            keys, self._rest = read_keys(self._rest + (content or b""))
+            keys, self._rest = read_keys(self._rest + content)
         for key in keys:
             self._take(key)
 
@@ -255,18 +208,3 @@ class KeyboardHands:
             self._typing = verb, text[:-1]
         elif key.text:
             self._typing = verb, (text + key.text)[:LONGEST_TEXT]
-
-    def _write(self, content: bytes) -> None:
-        """As much as goes without waiting; the rest comes before anything else."""
-        self._unsent += content
-        if self._terminal is None or self._is_lost or not self._unsent:
-            return
-        with suppress(OSError):  # BlockingIOError: a slow line; others: reading will tell
-            self._unsent = self._unsent[os.write(self._terminal, self._unsent) :]
-
-
-def _cbreak(modes: list[Any]) -> None:
-    """As Python 3.12's tty.cfmakecbreak: keys come one by one, unseen; Ctrl-C stays a signal."""
-    modes[0] &= ~termios.ICRNL
-    modes[3] &= ~(termios.ECHO | termios.ICANON)
-    modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import envs
-from data_collection.operators.keyboard import LEAVE, KeyboardConfig, KeyboardHands, KeyboardOperator
-from data_collection.teleop.keys import END_KITTY
+from data_collection.operators.keyboard import KeyboardConfig, KeyboardHands, KeyboardOperator
+from data_collection.teleop.terminal import LEAVE
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.tasks import spec_of
@@ -32,17 +32,21 @@ COLUMNS, ROWS = 100, 24
 
 
 class Terminal:
-    """A pseudo-terminal with a collecting process in it.  said: all that it has written."""
+    """A pseudo-terminal with a collecting process in it.  said: all that it has written.
 
-    def __init__(self, *words: str) -> None:
+    under_shell: the process that is started is a shell, whose terminal stays when the collecting one ends.
+    """
+
+    def __init__(self, *words: str, under_shell: bool = False) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self._slave = slave
         self.modes = termios.tcgetattr(slave)
         self.said = b""
         self._read_to = 0
+        command = [sys.executable, "-m", "robot_orl.cli", "collect", "operator=keyboard", *words]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "robot_orl.cli", "collect", "operator=keyboard", *words],
+            ["sh", "-c", '"$@"; read stay', "sh", *command] if under_shell else command,
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -103,8 +107,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*words: str) -> Iterator[Terminal]:
-    found = Terminal(*words)
+def terminal(*words: str, under_shell: bool = False) -> Iterator[Terminal]:
+    found = Terminal(*words, under_shell=under_shell)
     try:
         yield found
     finally:
@@ -116,7 +120,7 @@ def words(path: Path, *more: str) -> list[str]:
 
 
 def is_restored(found: Terminal) -> bool:
-    return found.now() == found.modes and END_KITTY + LEAVE in found.said
+    return found.now() == found.modes and LEAVE in found.said
 
 
 @pytest.mark.e2e
@@ -194,8 +198,8 @@ def test_a_lost_terminal_ends_the_session_and_keeps_the_episode(tmp_path: Path) 
 
 
 @pytest.mark.e2e
-def test_what_a_kill_cut_off_comes_back_with_the_next_session(tmp_path: Path) -> None:
-    with terminal(*words(tmp_path / "data")) as person:
+def test_a_kill_leaves_a_working_terminal_and_what_it_cut_off_comes_back(tmp_path: Path) -> None:
+    with terminal(*words(tmp_path / "data"), under_shell=True) as person:
         person.wait(r"IDLE")
         person.press(b"\r")
         person.wait(r"RECORDING   step \d+")
@@ -203,8 +207,13 @@ def test_what_a_kill_cut_off_comes_back_with_the_next_session(tmp_path: Path) ->
         person.wait(r"REVIEWING")
         person.press(b"\r")
         person.wait(r"RECORDING   step [1-9]\d")
-        person.process.send_signal(signal.SIGKILL)
-        assert person.end() == -signal.SIGKILL
+        shell = person.process.pid
+        collecting = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()[0]
+        os.kill(int(collecting), signal.SIGKILL)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not is_restored(person):  # even then
+            assert time.monotonic() < deadline_s
+            person.look()
     assert [record.meta.end_reason for record in Dataset.open(tmp_path / "data").episodes] == ["operator"]
     with terminal(*words(tmp_path / "data")) as person:
         person.wait(r"recovered 1 episode \(\d+ steps\) of a recording that was cut off")
