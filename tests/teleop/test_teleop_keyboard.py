@@ -159,6 +159,27 @@ def test_a_person_at_a_terminal_records_labels_and_takes_back(tmp_path: Path) ->
 
 
 @pytest.mark.e2e
+def test_who_only_reads_the_screen_can_solve_a_task(tmp_path: Path) -> None:
+    """Somebody over ssh, who again and again presses the key of the longest way that is left."""
+    keys = {"forward": b"w", "back": b"s", "left": b"a", "right": b"d", "up": b"r", "down": b"f"}
+    with terminal(*words(tmp_path / "data")) as person:
+        person.wait(r"IDLE")
+        person.press(b"\r")
+        person.wait(r"RECORDING")
+        deadline_s = time.monotonic() + PATIENCE_S
+        while "the task is solved" not in (screen := person.look(0.05)):
+            assert time.monotonic() < deadline_s, screen[-2_000:]
+            if said := re.findall(r"tool to goal([^\r]*?(?:up|down))", screen):
+                way = [part.split() for part in said[-1].split(",")]  # [['2.0', 'cm', 'left'], ...]
+                person.press(keys[max(way, key=lambda part: float(part[0]))[2]])
+        person.press(b"SQ")
+        assert person.end() == 0
+        assert "1 of 3 good episodes of 'keyboard' with seed=0" in person.look()
+    (record,) = Dataset.open(tmp_path / "data").episodes
+    assert (record.meta.success, record.meta.end_reason) == (True, "success")
+
+
+@pytest.mark.e2e
 def test_a_terminal_that_tells_of_releases_is_believed_and_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     """One press, held for two seconds without any repeat, and its release."""
     with terminal(*words(tmp_path / "data", "operator.ramp_s=0")) as person:
@@ -215,7 +236,7 @@ def test_a_kill_leaves_a_working_terminal_and_what_it_cut_off_comes_back(tmp_pat
             assert time.monotonic() < deadline_s
             person.look()
     assert [record.meta.end_reason for record in Dataset.open(tmp_path / "data").episodes] == ["operator"]
-    with terminal(*words(tmp_path / "data")) as person:
+    with terminal(*words(tmp_path / "data", "operator.speed_m_s=0.1")) as person:  # a person may change
         person.wait(r"recovered 1 episode \(\d+ steps\) of a recording that was cut off")
         person.wait(r"0 of 3 good episodes   1 saved")
         person.press(b"\x03")  # as any terminal says it
