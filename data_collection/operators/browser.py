@@ -28,6 +28,13 @@ class BrowserConfig(PersonConfig):
         choices=["base", "camera", "tool"],
     )
     host: str = setting("127.0.0.1", "address to serve the page at; 0.0.0.0: to the whole network")
+    grace_s: float = setting(
+        5.0,
+        "so long the page may be away, as for a reload, before an episode ends as 'disconnect'",
+        unit="s",
+        low=0.5,
+        high=600.0,
+    )
     port: int = setting(8765, "to serve it at; 0: any that is free", low=0, high=65_535)
 
 
@@ -59,4 +66,4 @@ class BrowserOperator:
             "keys": {verb: key for verb, (key, _) in VERBS.items()},
         }
         view = getattr(task, "view", {})
-        return BrowserHands(cfg.host, cfg.port, hello, self.spec.action_size, tool_of(env), view)
+        return BrowserHands(cfg.host, cfg.port, hello, self.spec.action_size, tool_of(env), view, cfg.grace_s)

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from data_collection.teleop.browser.seats import GRACE_S, HANDS_OFF_S, Seats
+from data_collection.teleop.browser.seats import HANDS_OFF_S, Seats
 from data_collection.teleop.hands import Jog
 
+GRACE_S = 3.0
 PUSH = Jog(np.array([1.0, 0, 0]), np.zeros(3))
 
 
 @pytest.fixture
 def seats() -> Seats:
     """The first page drives, the second one watches."""
-    made = Seats()
+    made = Seats(GRACE_S)
     made.join("first", 0.0)
     made.join("second", 0.0)
     return made
@@ -50,7 +51,7 @@ def test_a_reload_resumes_the_seat(seats: Seats) -> None:
 
 
 def test_a_page_that_comes_while_the_driver_reloads_watches() -> None:
-    seats = Seats()
+    seats = Seats(GRACE_S)
     seats.join("first", 0.0)
     seats.leave("first", 1.0)
     seats.join("other", 1.0 + GRACE_S)

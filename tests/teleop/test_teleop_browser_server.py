@@ -18,12 +18,13 @@ from robot_orl.errors import UsageError
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 60.0
+GRACE_S = 2.0
 NO_PUSH = {"linear": [0, 0, 0], "angular": [0, 0, 0], "gripper": 0, "joints": None}
 
 
 @contextmanager
 def served(host: str = "127.0.0.1") -> Iterator[BrowserHands]:
-    hands = BrowserHands(host, 0, {"task": "toy"}, action_size=2, tool=None, view={})
+    hands = BrowserHands(host, 0, {"task": "toy"}, action_size=2, tool=None, view={}, grace_s=GRACE_S)
     try:
         hands.open()
         yield hands
@@ -179,4 +180,4 @@ def test_a_taken_port_is_named_in_one_line() -> None:
     with served() as hands:
         port = urlsplit(hands.url).port
         with pytest.raises(UsageError, match=rf"operator\.host=127\.0\.0\.1 operator\.port={port}: .*in use"):
-            BrowserHands("127.0.0.1", port, {}, action_size=2, tool=None, view={})
+            BrowserHands("127.0.0.1", port, {}, action_size=2, tool=None, view={}, grace_s=GRACE_S)

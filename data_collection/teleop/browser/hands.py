@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from data_collection.teleop.browser.scene import Scene, scene_of
-from data_collection.teleop.browser.seats import GRACE_S, HANDS_OFF_S
+from data_collection.teleop.browser.seats import HANDS_OFF_S
 from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
 from robot_orl.deploy.sensors.channel import create_memory
@@ -42,9 +42,11 @@ class BrowserHands:
         action_size: int,
         tool: str | None,
         view: Mapping[str, Any],
+        grace_s: float,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """hello: what every page is told first.  tool: the site that is steered.  view: of the camera.
+        grace_s: so long nobody has to be heard of before nobody is there [s].
 
         Raises: UsageError: nothing can be served there.
         """
@@ -55,12 +57,13 @@ class BrowserHands:
             "is_local": address.is_loopback,
             "address": str(address),
             "action_size": action_size,
+            "grace_s": grace_s,
             "hello": dict(hello),
         }
         self.url = f"http://{named(address)}:{self._listening.getsockname()[1]}/"
         if not address.is_loopback:
             self.url += f"?token={self._told['token']}"
-        self._tool, self._view, self._now_ns = tool, view, now_ns
+        self._tool, self._view, self._grace_s, self._now_ns = tool, view, grace_s, now_ns
         self._scene: Scene | None = None
         self._shared: Shared | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,7 +118,7 @@ class BrowserHands:
         return [Order(Verb(said["verb"]), said["value"]) for said in map(json.loads, self._read()) if said]
 
     def present(self) -> bool:
-        return bool(self._heard(GRACE_S)["driven"])
+        return bool(self._heard(self._grace_s)["driven"])
 
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         if self._shared is None:

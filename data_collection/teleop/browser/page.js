@@ -72,7 +72,7 @@ function say(message) {
 }
 
 function order(verb, value = null) {
-  if (state.drives && state.allowed.includes(verb)) say({say: "order", verb, value});
+  if (state.drives) say({say: "order", verb, value});
 }
 
 // What hands do, thirty times a second while they do something; else a sign of life.
@@ -95,7 +95,7 @@ function colour(name) {
 
 function frame() {
   requestAnimationFrame(frame);
-  if (!view.needed || !view.poses || !view.items.length) return;
+  if (!view.gl || !view.needed || !view.poses || !view.items.length) return;
   view.draw(gizmo.things(state.drives, state.status?.state === "recording"), colour("--ground"), colour("--line"));
 }
 
@@ -279,6 +279,7 @@ function prepare() {
   show("home").addEventListener("click", () => view.goHome());
   show("fine").addEventListener("click", toggleFine);
   addEventListener("click", event => { if (event.detail) event.target.closest?.("button")?.blur(); });  // Enter is for orders
+  show("flat").hidden = view.gl !== null;
   setInterval(tellHands, SEND_MS);
   setInterval(draw, REST_MS);
   connect();

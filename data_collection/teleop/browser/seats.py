@@ -3,7 +3,7 @@
             the first page comes
     nobody ----------------------> driven <------------------.
       ^                              | silent for HANDS_OFF_S, | it is heard again
-      | silent for GRACE_S           | or its connection ends  |
+      | silent for grace_s           | or its connection ends  |
       '--------------------------- hands off -----------------'
 
 While it is driven, another page may ask; the driver grants or refuses. Where nobody drives, who comes or
@@ -13,13 +13,16 @@ asks does. A page is known by its seat, a secret that it keeps over a reload.
 from data_collection.teleop.hands import Jog
 
 HANDS_OFF_S = 0.5  # a driver that is not heard of for longer has let go
-GRACE_S = 3.0  # a driver may be away for a reload, and an answer to another page be awaited
 
 
 class Seats:
-    """now_s: the caller's monotonic clock [s], in every call.  driver, asking: a seat, or None."""
+    """now_s: the caller's monotonic clock [s], in every call.  driver, asking: a seat, or None.
 
-    def __init__(self) -> None:
+    grace_s: so long a driver may be away, for a reload or a bad network, and be waited for.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
         self.driver: str | None = None
         self.asking: str | None = None
         self._here: list[str] = []
@@ -35,7 +38,7 @@ class Seats:
 
     def is_driven(self, now_s: float) -> bool:
         """Whether somebody drives, or may still come back to do so."""
-        return self.driver is not None and now_s - self._heard_s <= GRACE_S
+        return self.driver is not None and now_s - self._heard_s <= self._grace_s
 
     def join(self, seat: str, now_s: float) -> None:
         """A page comes, or comes back. It drives where nobody else does."""

@@ -50,7 +50,7 @@ class HandsServer:
     """Pages, who of them drives, and what the loop is told."""
 
     def __init__(self, told: dict[str, Any], shared: Shared) -> None:
-        self.shared, self.seats = shared, Seats()
+        self.shared, self.seats = shared, Seats(float(told["grace_s"]))
         self.action_size = int(told["action_size"])
         self.hello = told["hello"]
         self.dropped = 0  # messages that were none, or not of the driver
@@ -266,7 +266,7 @@ async def _run(listening: socket.socket, server: HandsServer) -> None:
 
 
 def main() -> None:
-    """First line of stdin: token, is_local, address, action_size, sizes, and `hello` for every page."""
+    """First line of stdin: token, is_local, address, action_size, grace_s, sizes, and `hello` of pages."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, with which this ends
     told = json.loads(sys.stdin.buffer.readline())

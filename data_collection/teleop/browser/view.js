@@ -102,7 +102,9 @@ class View {
 
   // vertices: place and normal of each, Float32Array; triangles: Uint32Array.
   shape(vertices, triangles) {
-    const gl = this.gl, array = gl.createVertexArray();
+    const gl = this.gl;
+    if (!gl) return null;
+    const array = gl.createVertexArray();
     gl.bindVertexArray(array);
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ARRAY_BUFFER, vertices, gl.STATIC_DRAW);
@@ -117,7 +119,7 @@ class View {
   }
 
   load(packed) {
-    if (!packed.byteLength || !this.gl) return;
+    if (!packed.byteLength) return;
     const length = new Uint32Array(packed, 0, 1)[0];
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(packed, 4, length)));
     let vertex = 4 + length, triangle = vertex + header.shapes.reduce((sum, shape) => sum + 24 * shape.vertices, 0);

@@ -1,0 +1,231 @@
+"""`operator=browser` as a person meets it: a real collecting process, and its page in a real browser."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browsers import chromium
+from children import child
+
+import envs  # noqa: F401  registers the tasks
+from robot_orl.data.store.reader import Dataset
+from robot_orl.types import Actor
+
+pytestmark = pytest.mark.e2e
+PATIENCE_S = 60.0
+DESK = {"viewport": {"width": 900, "height": 420}}
+WITHOUT_END = ("operator.seconds=600", "operator.stop_at_success=false", "operator.grace_s=60")
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Without WebGL, which costs much where it is drawn on the CPU."""
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def drawing_browser() -> Iterator[Any]:
+    with chromium(webgl=True) as opened:
+        yield opened
+
+
+@contextmanager
+def collecting(out: Path, *words: str) -> Iterator[tuple[Any, str]]:
+    """A recording session of fetch_reach: its process, and where its page is."""
+    command = [sys.executable, "-m", "robot_orl.cli", "collect", "operator=browser", "operator.port=0"]
+    command += ["task=fetch_reach", f"out={out}", "episodes=3", "operator.countdown_s=0", *words]
+    with child(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        said = ""
+        while (found := re.search(r"drive at (\S+)", said)) is None:
+            line = process.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        yield process, found[1]
+
+
+class Person:
+    """At a page of their own. asked: every address that the page requests."""
+
+    def __init__(self, browser: Any, url: str, **options: Any) -> None:
+        self.context = browser.new_context(**(options or DESK))
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url, timeout=1_000 * PATIENCE_S)
+        self.until("view.poses && state.status")
+
+    def tell(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+    def until(self, script: str) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not self.tell(f"Boolean({script})"):
+            shown = self.tell("JSON.stringify(state)")
+            assert time.monotonic() < end_s, f"never {script}; {shown} {self.errors}"
+            self.page.wait_for_timeout(20)
+
+    def is_in(self, state: str) -> None:
+        self.until(f"state.status.state === '{state}'")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def tool(self) -> np.ndarray:
+        """(3,) m."""
+        return np.array(self.tell("view.tool.at"))
+
+    def goal(self) -> list[float]:
+        """(3,) m: the only thing that is red."""
+        red = "view.items.find(item => item.rgba[0] === 1 && item.rgba[1] === 0)"
+        return self.tell(f"view.pose({red}.row).at")  # type: ignore[no-any-return]
+
+    def moves_while_held(self, key: str) -> None:
+        before = self.tool().tolist()
+        self.page.keyboard.down(key)
+        self.until(f"size(sub(view.tool.at, {before})) > 0.03")
+        self.page.keyboard.up(key)
+
+    def holds_gamepad(self, what: str) -> None:
+        self.tell(f"navigator.getGamepads = () => [{{connected: true, {what}}}]")
+
+    def drag(self, handle: str, towards: list[float]) -> None:
+        """An arrow of the tool, as far as that place of the world lies along it."""
+        axis = f"HANDLES.{handle}"
+        self.page.mouse.move(
+            *self.tell(f"view.project(add(view.tool.at, scaled({axis}, 0.6 * gizmo.scale)))")
+        )
+        self.page.mouse.down()
+        assert self.tell("gizmo.grabbed.name") == handle
+        way = f"scaled({axis}, dot(sub({towards}, view.tool.at), {axis}))"
+        end = f"view.project(add(add(gizmo.grabbed.from, scaled({axis}, 0.6 * gizmo.scale)), {way}))"
+        self.page.mouse.move(*self.tell(end), steps=3)
+        self.until("size(sub(gizmo.grabbed.to, view.tool.at)) < 0.03")
+        self.page.mouse.up()
+
+
+def episodes_of(path: Path) -> list[Any]:
+    return list(Dataset.open(path).load_all())
+
+
+def test_what_a_person_does_at_the_page_is_what_is_recorded(drawing_browser: Any, tmp_path: Path) -> None:
+    with collecting(tmp_path / "data", *WITHOUT_END) as (process, url):
+        person = Person(drawing_browser, url)
+        person.press("Enter")
+        person.is_in("recording")
+        person.moves_while_held("w")
+        for handle in ("forward", "left", "up"):
+            person.drag(handle, person.goal())
+        person.until("state.status.success")
+        person.page.click("[data-verb=success]")
+        person.is_in("reviewing")
+        person.press("4", "Shift+N")
+        person.page.keyboard.type("slow at the end")
+        person.press("Enter")
+        person.until("state.status.label.note === 'slow at the end' && state.status.label.quality === 4")
+        person.page.click("[data-verb=save]")
+        person.until("state.status.episodes === 1 && state.status.state === 'idle'")
+        for verb in ("start", "discard"):
+            person.page.click(f"[data-verb={verb}]")
+        person.is_in("idle")
+        person.page.click("[data-verb=start]")
+        person.is_in("recording")
+        person.moves_while_held("r")
+        person.press("n", "Shift+S")
+        person.until("state.status.episodes === 2")
+        person.page.click("[data-verb=quit]")
+        person.until("isOver")
+        home = url.partition("//")[2].rstrip("/")
+        assert {re.split("[/?#]", asked.partition("//")[2])[0] for asked in person.asked} == {home}
+        assert not person.errors
+    assert process.returncode == 0
+    first, second = episodes_of(tmp_path / "data")
+    assert first.reward[-1] == 0.0, "it was reached by dragging"
+    assert (first.meta.success, first.meta.quality, first.meta.notes) == (True, 0.75, "slow at the end")
+    assert (second.meta.success, second.meta.quality, second.meta.notes) == (False, None, "")
+    for episode in (first, second):
+        assert (episode.actor == Actor.HUMAN).all()
+        assert (np.diff(episode.t_ns) > 0).all()
+    acted = np.isfinite(second.action_operator[:, 0])  # where hands were on
+    assert acted.any()
+    np.testing.assert_array_equal(second.action_operator[acted], second.action[acted])
+    assert second.action[acted, 2].max() > 0.3, "the key for up moved it up, 1 cm a step"
+
+
+def test_a_reload_goes_on_and_control_is_handed_over_on_request(browser: Any, tmp_path: Path) -> None:
+    with collecting(tmp_path / "data", *WITHOUT_END) as (process, url):
+        first = Person(browser, url)
+        first.press("Enter")
+        first.is_in("recording")
+        first.page.reload()
+        first.until("state.drives && state.status.state === 'recording'")
+        second = Person(browser, url)
+        assert not second.tell("state.drives")
+        assert second.page.is_disabled("[data-verb=stop]")
+        second.page.click("#ask")
+        first.page.click("#refuse")
+        second.until("!state.asks")
+        second.page.click("#ask")
+        first.page.click("#grant")
+        second.until("state.drives")
+        assert not first.tell("state.drives")
+        second.moves_while_held("s")
+        dropped = second.tell("state.dropped")
+        first.tell("say({say: 'order', verb: 'quit', value: null})")
+        second.until(f"state.dropped === {dropped + 1}")
+        second.page.click("[data-verb=quit]")
+        first.until("isOver")
+    assert process.returncode == 0
+    (episode,) = episodes_of(tmp_path / "data")
+    assert episode.meta.end_reason == "interrupt"
+
+
+def test_a_phone_moves_the_arm_with_a_finger_and_a_gamepad_does(browser: Any, tmp_path: Path) -> None:
+    with collecting(tmp_path / "data", "operator.host=0.0.0.0", "operator.grace_s=8") as (process, url):
+        at = re.sub("//[^:]*:", "//127.0.0.1:", url)
+        person = Person(browser, at, **PHONE)
+        assert person.tell("document.documentElement.scrollWidth") == 390
+        person.page.tap("[data-verb=start]")
+        person.is_in("recording")
+        before, pad = person.tool(), person.page.locator("#move").bounding_box()
+        x, y = pad["x"] + pad["width"] / 2, pad["y"] + pad["height"] / 2
+        touch = person.context.new_cdp_session(person.page)
+        for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchMove", [{"x": x, "y": y - 45}])):
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        person.until(f"size(sub(view.tool.at, {before.tolist()})) > 0.03")
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        person.until("!hands.pads.size")
+        high = person.tool()[2]
+        person.holds_gamepad("axes: [0, 0, 0, -1], buttons: []")  # right stick up
+        person.until(f"view.tool.at[2] > {high} + 0.03")
+        person.holds_gamepad("axes: [0, 0, 0, 0.02], buttons: [{pressed: true}]")  # the first says success
+        person.is_in("reviewing")
+        person.until("state.status.label.success === true")
+        person.page.tap("[data-verb=save]")
+        person.until("state.status.good === 1")
+        person.page.tap("[data-verb=start]")
+        person.is_in("recording")
+        person.context.close()
+        late = Person(browser, at)
+        late.until("state.status.episodes === 2 || state.status.state === 'idle'")  # it was saved by itself
+        late.until("!state.driven")
+        late.page.click("#ask")
+        late.until("state.drives")
+        late.page.click("[data-verb=quit]")
+        late.until("isOver")
+    assert process.returncode == 0
+    saved, lost = episodes_of(tmp_path / "data")
+    assert (saved.meta.success, saved.meta.end_reason) == (True, "operator")
+    assert (lost.meta.success, lost.meta.end_reason) == (False, "disconnect")
