@@ -197,7 +197,7 @@ class Drive:
         )
 
     def _warning(self) -> str:
-        """Why what is recorded now would mislead a learner."""
+        """Why what is recorded now would mislead a learner, or may be lost."""
         session, label = self._session, self._session.label
         if session.state == State.RECORDING:
             if self._still >= STILL_S * self._hz:
@@ -206,6 +206,8 @@ class Drive:
                 )
             if self._steps > RATE_TICKS and self._pace.rate_hz < SLOW * self._hz:
                 return f"{self._pace.rate_hz:.1f} Hz instead of {self._hz:g}: steps are late"
+        if failed := self._shelf.journals.told():
+            return failed
         if session.state == State.REVIEWING and label.success is not None:
             if label.success and not self._env.success:
                 return "you say success, but the task does not: its rewards stay those of a failure"

@@ -1,26 +1,9 @@
 """The control rate that a person is shown."""
 
 import pytest
+from teleop_toys import MS, Clock
 
 from data_collection.teleop.drive import Pacing
-
-MS = 1_000_000
-
-
-class Clock:
-    """Oversleeps by what it is given [ms], in turn."""
-
-    method = "by hand"
-
-    def __init__(self, *late_ms: float) -> None:
-        self.time_ns = 0
-        self.late_ms = list(late_ms)
-
-    def now_ns(self) -> int:
-        return self.time_ns
-
-    def sleep_until(self, deadline_ns: int) -> None:
-        self.time_ns = max(self.time_ns, deadline_ns) + round(self.late_ms.pop(0) * MS)
 
 
 def test_the_rate_and_the_lag_are_those_of_the_ticks() -> None:
