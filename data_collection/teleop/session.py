@@ -94,7 +94,7 @@ class RecordingSession:
         self.state = State.IDLE
         self.label = Label()
         self.reason = ""
-        self.said = ""
+        self.said = _progress(good, target) if good >= target else ""
         self.instruction = instruction
         self.target, self.good, self.episodes = target, good, episodes
         self.left_s = 0.0  # of the countdown
@@ -176,15 +176,13 @@ class RecordingSession:
         self._mine.append(is_good)
         self.episodes += 1
         self.good += is_good
-        self.said = f"saved; {self.good} of {self.target} good episodes"
-        if self.good >= self.target:
-            self.said += ": that is all, quit or go on"
+        self.said = f"saved; {_progress(self.good, self.target)}"
 
     def undone(self) -> None:
         """The episode saved last was taken back."""
         self.good -= self._mine.pop()
         self.episodes -= 1
-        self.said = f"taken back; {self.good} of {self.target} good episodes"
+        self.said = f"taken back; {_progress(self.good, self.target)}"
 
     def _labelled(self, verb: Verb, value: int | str | None) -> list[Do]:
         if verb in (Verb.SUCCESS, Verb.FAILURE):
@@ -215,3 +213,8 @@ class RecordingSession:
         self.reason = reason
         self.state = then or self.state
         return [Do.END]
+
+
+def _progress(good: int, target: int) -> str:
+    rest = ": that is all, quit or go on" if good >= target else ""
+    return f"{good} of {target} good episodes{rest}"

@@ -196,3 +196,8 @@ def test_an_instruction_is_that_of_the_episodes_that_begin_later() -> None:
     session = RecordingSession(1, instruction="reach")
     order(session, Verb.INSTRUCTION, "push the cube ")
     assert session.instruction == "push the cube"
+
+
+def test_who_has_enough_already_is_told_at_once() -> None:
+    assert RecordingSession(3, good=3).said == "3 of 3 good episodes: that is all, quit or go on"
+    assert RecordingSession(3, good=2).said == ""
