@@ -95,7 +95,7 @@ function colour(name) {
 
 function frame() {
   requestAnimationFrame(frame);
-  if (!view.gl || !view.needed || !view.poses || !view.items.length) return;
+  if (!view.gl || !view.needed || !view.poses || !view.items.length || !view.isFree()) return;
   view.draw(gizmo.things(state.drives, state.status?.state === "recording"), colour("--ground"), colour("--line"));
 }
 

@@ -205,6 +205,19 @@ class View {
     this.needed = true;
   }
 
+  // Whether the last picture is done, and as much time has passed as it took: where the CPU draws, keys and
+  // buttons, and a control loop beside them, need the rest.
+  isFree() {
+    const gl = this.gl, now = performance.now();
+    if (this.fence) {
+      if (gl.getSyncParameter(this.fence, gl.SYNC_STATUS) !== gl.SIGNALED) return false;
+      gl.deleteSync(this.fence);
+      this.fence = null;
+      this.freeFrom = 2 * now - this.begun;
+    }
+    return !(now < this.freeFrom);
+  }
+
   // over: things drawn on top of everything, [{shape, model, rgba}].
   draw(over, ground, line) {
     const gl = this.gl, ratio = Math.min(devicePixelRatio, 2);
@@ -257,6 +270,9 @@ class View {
     }
     gl.disable(gl.BLEND);
     this.needed = false;
+    this.begun = performance.now();
+    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
   }
 
   fill(shape) {
