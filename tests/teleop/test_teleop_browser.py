@@ -15,6 +15,7 @@ from browsers import chromium
 from children import child
 
 import envs  # noqa: F401  registers the tasks
+from data_collection.teleop.browser.hands import BrowserHands
 from robot_orl.data.store.reader import Dataset
 from robot_orl.types import Actor
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.e2e
 PATIENCE_S = 60.0
 DESK = {"viewport": {"width": 900, "height": 420}}
 WITHOUT_END = ("operator.seconds=600", "operator.stop_at_success=false", "operator.grace_s=60")
+HELLO = {"turns": [], "frame": "base", "flip": [], "speed_m_s": 1.0, "speed_rad_s": 1.0, "dead_zone": 0.0}
+HELLO |= {"joints": ["slide"], "keys": {}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -190,6 +193,25 @@ def test_a_reload_goes_on_and_control_is_handed_over_on_request(browser: Any, tm
     assert process.returncode == 0
     (episode,) = episodes_of(tmp_path / "data")
     assert episode.meta.end_reason == "interrupt"
+
+
+def test_a_page_finds_the_next_session_at_its_address(browser: Any) -> None:
+    port, page = 0, browser.new_page()
+    for task in ("first", "second"):
+        hands = BrowserHands("127.0.0.1", port, {**HELLO, "task": task}, 1, None, {}, grace_s=1.0)
+        try:
+            hands.open()
+            port = int(hands.url.rstrip("/").rpartition(":")[2])
+            if page.url == "about:blank":
+                page.goto(hands.url)
+            page.wait_for_selector(f"#task:has-text('{task}')", timeout=1_000 * PATIENCE_S)
+            assert page.evaluate("state.drives")
+        finally:
+            process = hands._process
+            assert process is not None
+            process.kill()  # it cannot say that it is over
+            hands.close()
+        page.wait_for_selector("body.lost", timeout=1_000 * PATIENCE_S)
 
 
 def test_a_phone_moves_the_arm_with_a_finger_and_a_gamepad_does(browser: Any, tmp_path: Path) -> None:

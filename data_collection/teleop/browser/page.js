@@ -5,7 +5,7 @@ const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", r
 const show = id => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
 const view = new View(show("view")), gizmo = new Gizmo(view), hands = new HeldHands(view, gizmo);
-let socket = null, heard = 0, state = {status: null, allowed: []}, isOver = false, sent = 0, wasOff = true, tripMs = 0, wasScene = false;
+let socket = null, heard = 0, state = {status: null, allowed: []}, isOver = false, isRefused = false, sent = 0, wasOff = true, tripMs = 0, wasScene = false;
 
 // Connection
 
@@ -20,8 +20,16 @@ function connect() {
     hands.releaseAll();
     state = {...state, drives: false};
     draw();
-    if (!isOver) setTimeout(connect, AGAIN_MS);
+    if (!isOver) setTimeout(wasScene ? connect : lookAgain, AGAIN_MS);
   };
+}
+
+// Where this page's token is not taken any more, there may be another session at the same address.
+async function lookAgain() {
+  const answer = await fetch(location.href).catch(() => null), text = await answer?.text();
+  if (answer?.ok && !text.includes(token)) return location.reload();
+  isRefused = answer?.status === 403;
+  connect();
 }
 
 function takeBytes(data) {
@@ -177,7 +185,9 @@ function draw() {
                  view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns"];
   document.body.className = kinds.filter(Boolean).join(" ");
   show("lost").hidden = !isLost && !isOver && status && !state.silent_s;
-  put("lost", isOver ? "The session is over" : isLost ? "Connection lost; looking for the session"
+  put("lost", isOver ? "The session is over"
+      : isLost && isRefused ? "Another session runs here: open the address that it printed"
+      : isLost ? "Connection lost; looking for the session"
       : `The control loop has been silent for ${state.silent_s} s`);
   show("asked").hidden = !state.asked;
   show("watching").hidden = isLost || isOver || state.drives;

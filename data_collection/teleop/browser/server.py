@@ -22,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,6 +59,7 @@ class HandsServer:
         self._own_names = (*LOCAL_NAMES, told["address"])
         self._page, self._policy = assembled(told["token"])
         self._pages: dict[str, _Page] = {}
+        self._closing: asyncio.Task[None] | None = None  # a page that may be gone is not waited for
         os.set_blocking(sys.stdout.fileno(), False)
 
     # Requests
@@ -103,17 +105,16 @@ class HandsServer:
         seat = parse_qs(urlsplit(connection.request.path).query).get("seat", [""])[0]
         if (other := self._pages.get(seat)) is not None:
             self._leave(other)
-            await other.connection.close(TAKEN, "opened elsewhere")
+            self._closing = asyncio.create_task(other.connection.close(TAKEN, "opened elsewhere"))
         elif seat != self.seats.driver:
             seat = secrets.token_urlsafe(16)
         page = self._pages[seat] = _Page(self, connection, seat)
         self.seats.join(seat, time.monotonic())
         telling = asyncio.create_task(page.tell())
         try:
-            async for raw in connection:
-                self._hear(page, raw)
-        except ConnectionClosed:
-            pass
+            with suppress(ConnectionClosed):
+                async for raw in connection:
+                    self._hear(page, raw)
         finally:
             telling.cancel()
             if self._pages.get(seat) is page:
@@ -169,9 +170,10 @@ class HandsServer:
             await asyncio.sleep(BEAT_S)
 
     async def say_over(self) -> None:
-        """The session has ended."""
-        for page in list(self._pages.values()):
-            await page.connection.send(json.dumps({"say": "over"}))
+        """The session has ended. Pages that do not take it in time are not waited for."""
+        last = [page.connection.send(json.dumps({"say": "over"})) for page in self._pages.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*last, return_exceptions=True), LINGER_S)
         await asyncio.sleep(LINGER_S)
 
 
@@ -189,7 +191,7 @@ class _Page:
     async def tell(self) -> None:
         shared = self.server.shared
         seen, told, told_s = 0, "", 0.0
-        try:
+        with suppress(ConnectionClosed):
             await self.connection.send(json.dumps({"say": "hello", "seat": self.seat, **self.server.hello}))
             await self.connection.send(shared.scene)
             while True:
@@ -203,8 +205,6 @@ class _Page:
                     told, told_s = news, now_s
                     await self.connection.send(news)
                 await asyncio.sleep(SHOW_S)
-        except ConnectionClosed:
-            pass
 
     def _state(self, now_s: float) -> dict[str, Any]:
         """status: see `hands.Status`, None before the first.  silent_ms: of the loop, rounded."""
