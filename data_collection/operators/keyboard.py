@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -28,11 +28,10 @@ DRAW_EVERY_S = 0.1
 FINE = 0.2  # share of the speed
 # key: which of forward, left, up, roll, pitch, yaw it pushes, and which way
 PUSHES = {
-    "w": (0, 1), "s": (0, -1), "up": (0, 1), "down": (0, -1),
-    "a": (1, 1), "d": (1, -1), "left": (1, 1), "right": (1, -1),
-    "r": (2, 1), "f": (2, -1), "pageup": (2, 1), "pagedown": (2, -1),
+    "w": (0, 1), "s": (0, -1), "a": (1, 1), "d": (1, -1), "r": (2, 1), "f": (2, -1),
     "l": (3, 1), "j": (3, -1), "i": (4, 1), "k": (4, -1),
 }  # fmt: skip
+SAME_AS = {"up": "w", "down": "s", "left": "a", "right": "d", "pageup": "r", "pagedown": "f"}
 FINGERS = {"o": 1.0, "c": -1.0}
 TEXTS = (Verb.NOTE, Verb.INSTRUCTION)
 ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
@@ -179,6 +178,8 @@ class KeyboardHands:
             self._held.release_all()
         elif key.name.lower() in PUSHES and not (key.name.isupper() and key.name in ORDERS):
             self._held.take(key, self._now_s())
+        elif key.name in SAME_AS:
+            self._held.take(replace(key, name=SAME_AS[key.name]), self._now_s())
         elif key.kind == PRESSED:
             self._press(key.name)
 

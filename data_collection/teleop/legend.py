@@ -67,7 +67,7 @@ def lines(
         [(f" {task}  ", BOLD), *state],
         _progress(status),
         [],
-        [(" move     ", DIM), *_keys(MOVES, keyboard.held)],
+        [(" move     ", DIM), *_keys(MOVES, keyboard.held), ("or arrows, pages", DIM)],
     ]
     if turns:
         rows += [[(" turn     ", DIM), *_keys([TURNS[name] for name in turns], keyboard.held)]]

@@ -16,6 +16,7 @@ from typing import Any
 from data_collection.teleop.keys import ASK_KITTY, END_KITTY
 from robot_orl.errors import UsageError
 
+DUMB = "dumb"  # what TERM says of one that cannot move its cursor
 ENTER = b"\x1b[?1049h\x1b[?25l"  # another screen, no cursor
 LEAVE = END_KITTY + b"\x1b[?25h\x1b[?1049l"
 # Ends silently once it is told to; puts the terminal back if whoever should tell it has gone instead.
@@ -48,6 +49,12 @@ class Terminal:
             raise UsageError(
                 "operator=keyboard needs a terminal, in the foreground, to read keys from"
             ) from error
+        if os.environ.get("TERM", DUMB) == DUMB:
+            os.close(self._descriptor)
+            self._descriptor = None
+            raise UsageError(
+                "operator=keyboard needs a terminal that can move its cursor; TERM says it cannot"
+            )
         self._watcher = _watch(self._descriptor)
         termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, _single_keys(self._descriptor))
         self.write(ENTER + ASK_KITTY)

@@ -37,7 +37,7 @@ class Terminal:
     under_shell: the process that is started is a shell, whose terminal stays when the collecting one ends.
     """
 
-    def __init__(self, *words: str, under_shell: bool = False) -> None:
+    def __init__(self, *words: str, under_shell: bool = False, term: str = "xterm-256color") -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self._slave = slave
@@ -52,7 +52,7 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-            env={**os.environ, "TERM": "xterm-256color"},
+            env={**os.environ, "TERM": term},
         )
 
     def press(self, keys: bytes) -> None:
@@ -107,8 +107,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*words: str, under_shell: bool = False) -> Iterator[Terminal]:
-    found = Terminal(*words, under_shell=under_shell)
+def terminal(*words: str, **options: Any) -> Iterator[Terminal]:
+    found = Terminal(*words, **options)
     try:
         yield found
     finally:
@@ -244,6 +244,16 @@ def test_a_kill_leaves_a_working_terminal_and_what_it_cut_off_comes_back(tmp_pat
         assert is_restored(person)
     found = [(r.meta.seed, r.meta.end_reason) for r in Dataset.open(tmp_path / "data").episodes]
     assert found == [(0, "operator"), (1, "crash")]
+
+
+@pytest.mark.e2e
+def test_a_terminal_that_cannot_draw_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    with terminal(*words(tmp_path / "data"), term="dumb") as person:
+        assert person.end() == 2
+        assert person.now() == person.modes
+        assert person.look().strip() == (
+            "robot-orl: operator=keyboard needs a terminal that can move its cursor; TERM says it cannot"
+        )
 
 
 def test_without_a_terminal_it_says_so() -> None:

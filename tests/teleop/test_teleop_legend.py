@@ -2,7 +2,7 @@
 
 import re
 
-from data_collection.operators.keyboard import ORDERS, PUSHES
+from data_collection.operators.keyboard import ORDERS, PUSHES, SAME_AS
 from data_collection.teleop.hands import Status, Verb
 from data_collection.teleop.legend import (
     FINGERS,
@@ -49,6 +49,7 @@ def test_every_verb_has_a_key_and_no_key_two_meanings() -> None:
 def test_the_legend_names_keys_that_do_something() -> None:
     for keys, _ in (*MOVES, *TURNS.values()):
         assert set(keys.split()) <= set(PUSHES)
+    assert set(SAME_AS.values()) == {key for keys, _ in MOVES for key in keys.split()}
     assert set(ORDERS.values()) == set(Verb) - {Verb.QUALITY}
 
 
