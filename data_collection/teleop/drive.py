@@ -208,11 +208,13 @@ class Drive:
                 return f"{self._pace.rate_hz:.1f} Hz instead of {self._hz:g}: steps are late"
         if failed := self._shelf.journals.told():
             return failed
-        if session.state == State.REVIEWING and label.success is not None:
+        if session.state == State.REVIEWING:
             if label.success and not self._env.success:
                 return "you say success, but the task does not: its rewards stay those of a failure"
-            if not label.success and self._env.success:
+            if label.success is False and self._env.success:
                 return "you say failure, but the task says success: its rewards stay those of a success"
+            if self._steps > self._spec.horizon:
+                return f"{self._steps} steps; policies have {self._spec.horizon} to do it, the task's horizon"
         return ""
 
 

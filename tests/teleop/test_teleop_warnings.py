@@ -77,3 +77,22 @@ def test_that_a_kill_would_lose_the_episode_is_told(tmp_path: Path) -> None:
     assert said[0].startswith("no journal: cannot write ")
     assert said[0].endswith("had this process been killed, steps would be lost")
     assert session.episodes == 1
+
+
+def test_an_episode_longer_than_the_tasks_horizon_is_told(tmp_path: Path) -> None:
+    """Fetch has 50 steps."""
+
+    def script(hands: ScriptedHands) -> Person:
+        for steps in (50, 51):  # the first is taken before the script is asked
+            yield order(Verb.START)
+            yield from until(hands, "recording")
+            yield from pushes(steps - 1)
+            yield order(Verb.STOP)
+            yield None, []
+            yield order(Verb.DISCARD)
+        yield order(Verb.QUIT)
+
+    hands, _ = drive(tmp_path / "data", script)
+    reviewed = [status for status in hands.seen if status.state == "reviewing"]
+    said = {status.step: status.warning for status in reviewed}
+    assert said == {50: "", 51: "51 steps; policies have 50 to do it, the task's horizon"}
