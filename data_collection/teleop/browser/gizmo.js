@@ -54,7 +54,19 @@ class Gizmo {
   grab(name, point) {
     const {at, turn} = this.view.tool;
     this.grabbed = {name, from: at, to: at, turn, turnFrom: turn, axis: name in TURNS ? column(turn, TURNS[name]) : HANDLES[name]};
+    if (name in TURNS) this.grabbed.seen = this.alongRing(name, point);
     this.grabbed.start = this.touched(point);
+  }
+
+  // A ring that is seen from its side is pulled along where it was grabbed: the way of a radian there, in pixels.
+  // null: it is seen well enough to follow the pointer around it.
+  alongRing(name, point) {
+    const {from, axis} = this.grabbed;
+    if (Math.abs(dot(this.view.ray(point), axis)) > 0.35) return null;
+    const away = place => size(sub(this.view.project(place), point));
+    const nearest = this.lines()[name].reduce((a, b) => away(a) < away(b) ? a : b);
+    const onward = add(from, turned(turnAbout(axis, 0.05), sub(nearest, from)));
+    return {from: point, way: scaled(sub(this.view.project(onward), this.view.project(nearest)), 20)};
   }
 
   drag(point) {
@@ -74,18 +86,17 @@ class Gizmo {
 
   // What the pointer is on: a place on the axis or in the plane that is dragged; of a ring, an angle.
   touched(point) {
-    const {name, from, axis} = this.grabbed, eye = this.view.eye, ray = this.view.ray(point);
+    const {name, from, axis, seen} = this.grabbed, eye = this.view.eye, ray = this.view.ray(point);
     if (name in HANDLES) {
       const across = dot(ray, axis), apart = sub(from, eye), even = 1 - across * across;
       if (even < 0.01) return this.grabbed.start ?? from;  // it is looked along
       return add(from, scaled(axis, (across * dot(ray, apart) - dot(axis, apart)) / even));
     }
+    if (seen) return dot(sub(point, seen.from), seen.way) / Math.max(dot(seen.way, seen.way), 400);
     const normal = name === "ball" ? this.view.forward : axis;
-    const steep = dot(ray, normal);
-    if (name === "ball") return add(eye, scaled(ray, dot(sub(from, eye), normal) / steep));
-    const edgeOn = Math.abs(steep) < 0.15;  // then the screen's own plane tells more
-    const plane = edgeOn ? this.view.forward : normal;
-    const arm = sub(add(eye, scaled(ray, dot(sub(from, eye), plane) / dot(ray, plane))), from), frame = frameAlong(axis);
+    const place = add(eye, scaled(ray, dot(sub(from, eye), normal) / dot(ray, normal)));
+    if (name === "ball") return place;
+    const arm = sub(place, from), frame = frameAlong(axis);
     return Math.atan2(dot(arm, column(frame, 1)), dot(arm, column(frame, 0)));
   }
 

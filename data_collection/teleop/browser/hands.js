@@ -69,11 +69,11 @@ class HeldHands {
     if (!dragged && !pushed && !isGripping && !isSliding) return null;
     let linear = [0, 0, 0], angular = [0, 0, 0];
     if (dragged) {
-      linear = this.inFrame(scaled(dragged.linear, 1 / hello.speed_m_s), 0);
-      angular = this.inFrame(scaled(dragged.angular, 1 / hello.speed_rad_s), 3);
+      linear = this.live(turnedBack(this.axes(), dragged.linear), hello.speed_m_s, 0);
+      angular = this.live(turnedBack(this.view.tool.turn, dragged.angular), hello.speed_rad_s, 3);
     } else if (pushed) {
       linear = this.asSeen(pushed.slice(0, 3));
-      angular = this.aboutTool(pushed.slice(3));
+      angular = pushed.slice(3);
     }
     return {linear, angular, gripper: isGripping ? this.gripper : 0, joints: isSliding ? this.joints : null};
   }
@@ -82,11 +82,15 @@ class HeldHands {
     return [0, 1, 2].map(i => this.hello.flip.includes(AXES[first + i]) ? -1 : 1);
   }
 
-  // A vector of the world in the frame that the steering is set to, and as long as to pass its dead zone.
-  inFrame(world, first) {
-    const {frame, dead_zone} = this.hello;
-    const axes = frame === "tool" ? this.view.tool.turn : turnAbout([0, 0, 1], frame === "camera" ? radians(this.view.home.azimuth) : 0);
-    const signs = this.signs(first), share = within(turnedBack(axes, world), 1), length = size(share);
+  // Forward, left and up of the frame that the steering is set to, as columns in the world.
+  axes() {
+    const {frame} = this.hello;
+    return frame === "tool" ? this.view.tool.turn : turnAbout([0, 0, 1], frame === "camera" ? radians(this.view.home.azimuth) : 0);
+  }
+
+  // A speed as a share of the greatest, such that it is what flipped axes and a dead zone leave of it.
+  live(speed, most, first) {
+    const {dead_zone} = this.hello, signs = this.signs(first), share = within(scaled(speed, 1 / most), 1), length = size(share);
     if (length < 1e-3) return [0, 0, 0];
     return scaled(share, (dead_zone + length * (1 - dead_zone)) / length).map((x, i) => clamp(x * signs[i], -1, 1));
   }
@@ -96,12 +100,6 @@ class HeldHands {
     if (this.hello.frame !== "camera" || !this.view.home) return push;
     const signs = this.signs(0), angle = radians(this.view.camera.azimuth - this.view.home.azimuth);
     return turned(turnAbout([0, 0, 1], angle), push.map((x, i) => x * signs[i])).map((x, i) => clamp(x * signs[i], -1, 1));
-  }
-
-  // Turns are about the tool's own axes, whatever the frame of its motion.
-  aboutTool(push) {
-    const tool = this.view.tool, signs = this.signs(3);
-    return tool && size(push) ? this.inFrame(turned(tool.turn, push.map((x, i) => x * signs[i])), 3) : [0, 0, 0];
   }
 }
 
