@@ -17,14 +17,15 @@ from typing import Any
 
 import gymnasium
 
-from data_collection.record import RealTime
 from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status
+from data_collection.teleop.pacing import RATE_TICKS, Pacing
 from data_collection.teleop.places import places_of
 from data_collection.teleop.session import Do, RecordingSession, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
 from data_collection.teleop.steering import Steering, steering_of
-from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
+from data_collection.teleop.watched import Watched
+from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import CutShort, End, rollout
 from robot_orl.tasks import spec_of
@@ -32,7 +33,6 @@ from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal
 
 STILL_S = 2.0  # without anybody acting, after which the person is told
 SLOW = 0.9  # share of the task's control rate, below which the person is told
-RATE_TICKS = 25  # that the shown rate is the mean of
 
 
 class Drive:
@@ -216,60 +216,6 @@ class Drive:
             if self._steps > self._spec.horizon:
                 return f"{self._steps} steps; policies have {self._spec.horizon} to do it, the task's horizon"
         return ""
-
-
-class Pacing:
-    """Real time, and how well it is kept.
-
-    rate_hz: achieved control rate, the mean of the latest ticks.  lag_ms: how late the latest one was.
-    """
-
-    def __init__(self, control_hz: float, clock: Clock) -> None:
-        self._real = RealTime(control_hz, clock)
-        self._period_ns = NS_PER_S / control_hz
-        self._ticks: deque[int] = deque(maxlen=RATE_TICKS + 1)
-        self.rate_hz, self.lag_ms = control_hz, 0.0
-
-    def start(self) -> int:
-        self._ticks.clear()
-        self._ticks.append(0)
-        return self._real.start()
-
-    def wait(self) -> int:
-        now_ns = self._real.wait()
-        due = round(self._ticks[-1] / self._period_ns) + 1
-        self.lag_ms = max(0.0, now_ns - due * self._period_ns) / 1e6
-        self._ticks.append(now_ns)
-        if now_ns > self._ticks[0]:
-            self.rate_hz = (len(self._ticks) - 1) * NS_PER_S / (now_ns - self._ticks[0])
-        return now_ns
-
-
-class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The task, whose every moment is shown.  obs, success: as it sees it now."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any], onlooker: Onlooker | None) -> None:
-        super().__init__(env)
-        self._onlooker = onlooker
-        self._task: Any = env.unwrapped
-        self.obs: Observation = {}
-        self.success = False
-
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        found = super().reset(**options)
-        self.obs, self.success = found[0], False
-        self._moved()
-        return found
-
-    def step(self, action: Any) -> Any:
-        found = super().step(action)
-        self.obs, self.success = found[0], bool(found[-1]["success"])
-        self._moved()
-        return found
-
-    def _moved(self) -> None:
-        if self._onlooker is not None:
-            self._onlooker.moved(self._task.data)
 
 
 def hold_session(

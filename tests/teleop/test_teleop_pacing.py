@@ -3,7 +3,7 @@
 import pytest
 from teleop_toys import MS, Clock
 
-from data_collection.teleop.drive import Pacing
+from data_collection.teleop.pacing import Pacing
 
 
 def test_the_rate_and_the_lag_are_those_of_the_ticks() -> None:
