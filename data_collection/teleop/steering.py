@@ -151,7 +151,6 @@ class ArmSteering:
             speeds = used.T @ np.linalg.solve(used @ used.T + DAMPING**2 * np.eye(len(used)), wanted)
             ahead = targets[:arm] + speeds / self._spec.control_hz
             free &= (self._range[:arm, 0] <= ahead) & (ahead <= self._range[:arm, 1])
-        speeds = speeds * free
         reached = jacobian @ speeds
         alike = reached @ wanted / max(float(np.linalg.norm(reached) * np.linalg.norm(wanted)), 1e-9)
         return np.asarray(speeds * max(alike, 0.0) ** UNLIKE_SLOWER)

@@ -105,9 +105,11 @@ def test_redo_begins_again_from_the_same_start() -> None:
     session = recording()
     assert order(session, Verb.REDO) == [Do.END, Do.DISCARD]  # and no NEXT
     assert session.wait(0.01) == [Do.BEGIN]
+    order(session, Verb.QUALITY, 1)
     order(session, Verb.STOP)
     assert order(session, Verb.REDO) == [Do.DISCARD]
-    assert session.state == State.COUNTDOWN
+    assert session.wait(0.01) == [Do.BEGIN]
+    assert session.label.quality is None  # that was of the other
 
 
 def test_what_is_discarded_is_never_saved() -> None:
