@@ -197,7 +197,7 @@ def test_a_reload_goes_on_and_control_is_handed_over_on_request(browser: Any, tm
 
 def test_a_page_finds_the_next_session_at_its_address(browser: Any) -> None:
     port, page = 0, browser.new_page()
-    for task in ("first", "second"):
+    for task in ("killed", "ended", "last"):
         hands = BrowserHands("127.0.0.1", port, {**HELLO, "task": task}, 1, None, {}, grace_s=1.0)
         try:
             hands.open()
@@ -207,11 +207,12 @@ def test_a_page_finds_the_next_session_at_its_address(browser: Any) -> None:
             page.wait_for_selector(f"#task:has-text('{task}')", timeout=1_000 * PATIENCE_S)
             assert page.evaluate("state.drives")
         finally:
-            process = hands._process
-            assert process is not None
-            process.kill()  # it cannot say that it is over
+            if task == "killed":  # it cannot say that it is over
+                assert hands._process is not None
+                hands._process.kill()
             hands.close()
-        page.wait_for_selector("body.lost", timeout=1_000 * PATIENCE_S)
+        shown = "lost" if task == "killed" else "over"
+        page.wait_for_selector(f"body.{shown}", timeout=1_000 * PATIENCE_S)
 
 
 def test_a_phone_moves_the_arm_with_a_finger_and_a_gamepad_does(browser: Any, tmp_path: Path) -> None:

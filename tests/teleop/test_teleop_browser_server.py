@@ -152,6 +152,7 @@ def test_the_same_seat_is_taken_by_the_page_that_came_last(hands: BrowserHands) 
             assert heard(again, lambda m: m["say"] == "hello")["seat"] == seat
             assert heard(again, lambda m: m["say"] == "state")["drives"]
             with page(hands, token, "of-my-own-making") as other:
+                assert heard(other, lambda m: m["say"] == "hello")["seat"] != "of-my-own-making"
                 assert not heard(other, lambda m: m["say"] == "state")["drives"]
 
 

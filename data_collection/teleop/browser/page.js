@@ -20,7 +20,7 @@ function connect() {
     hands.releaseAll();
     state = {...state, drives: false};
     draw();
-    if (!isOver) setTimeout(wasScene ? connect : lookAgain, AGAIN_MS);
+    setTimeout(wasScene && !isOver ? connect : lookAgain, AGAIN_MS);
   };
 }
 
