@@ -53,7 +53,8 @@ class Gizmo {
 
   grab(name, point) {
     const {at, turn} = this.view.tool;
-    this.grabbed = {name, from: at, to: at, turn, turnFrom: turn, axis: name in TURNS ? column(turn, TURNS[name]) : HANDLES[name]};
+    const axis = name in TURNS ? column(turn, TURNS[name]) : HANDLES[name];
+    this.grabbed = {name, axis, from: at, to: at, turn, turnFrom: turn};
     if (name in TURNS) this.grabbed.seen = this.alongRing(name, point);
     this.grabbed.start = this.touched(point);
   }
@@ -104,19 +105,22 @@ class Gizmo {
   follow() {
     const tool = this.view.tool;
     if (!this.grabbed || !tool) return null;
-    const away = axisAngle(product(this.grabbed.turn, transposed(tool.turn)));
-    return {linear: scaled(sub(this.grabbed.to, tool.at), FOLLOW_HZ), angular: this.grabbed.name in TURNS ? scaled(away, FOLLOW_HZ) : [0, 0, 0]};
+    const {name, to, turn} = this.grabbed, left = axisAngle(product(turn, transposed(tool.turn)));
+    const angular = name in TURNS ? scaled(left, FOLLOW_HZ) : [0, 0, 0];
+    return {linear: scaled(sub(to, tool.at), FOLLOW_HZ), angular};
   }
 
   things(canDrive, isRecording) {
     if (!this.view.tool || !canDrive) return [];
     const {at, turn} = this.frame, scale = this.scale, active = this.grabbed?.name ?? this.hovered;
-    const thing = (name, shape, frame, thick) => ({
-      shape: this.shapes[shape], model: placed(at, frame, [thick, thick, thick]),
-      rgba: [...COLOURS[name].map(c => name === active ? Math.min(1, c + 0.25) : c), this.grabbed && name !== active ? 0.25 : isRecording || name === active ? 0.95 : 0.5]});
-    const things = Object.entries(HANDLES).map(([name, axis]) => thing(name, "arrow", frameAlong(axis), scale));
-    for (const name of this.turns) things.push(thing(name, "ring", frameAlong(column(turn, TURNS[name])), scale));
-    things.push(thing("ball", "ball", frameAlong([0, 0, 1]), scale));
+    const thing = (name, shape, frame) => {
+      const isActive = name === active, faint = this.grabbed ? 0.25 : isRecording ? 0.95 : 0.5;
+      const rgba = [...COLOURS[name].map(c => isActive ? Math.min(1, c + 0.25) : c), isActive ? 0.95 : faint];
+      return {shape: this.shapes[shape], model: placed(at, frame, [scale, scale, scale]), rgba};
+    };
+    const things = Object.entries(HANDLES).map(([name, axis]) => thing(name, "arrow", frameAlong(axis)));
+    for (const name of this.turns) things.push(thing(name, "ring", frameAlong(column(turn, TURNS[name]))));
+    things.push(thing("ball", "ball", frameAlong([0, 0, 1])));
     return things;
   }
 }
@@ -147,7 +151,8 @@ function lathe(view, profile) {
   return view.shape(new Float32Array(vertices), new Uint32Array(triangles));
 }
 
-const arrow = view => lathe(view, [[0.018, 0.16, 1, 0], [0.018, 0.8, 1, 0], [0.06, 0.8, 0, -1], [0.06, 0.8, 0.9, 0.4], [0, 1.05, 0.9, 0.4]]);
+const arrow = view => lathe(view, [
+  [0.018, 0.16, 1, 0], [0.018, 0.8, 1, 0], [0.06, 0.8, 0, -1], [0.06, 0.8, 0.9, 0.4], [0, 1.05, 0.9, 0.4]]);
 const bend = (at, radius, n) => Array.from({length: n + 1}, (_, i) => 2 * Math.PI * i / n).map(
   t => [at + radius * Math.cos(t), radius * Math.sin(t), Math.cos(t), Math.sin(t)]);
 const ring = view => lathe(view, bend(0.8, 0.014, 12));

@@ -1,17 +1,19 @@
 // The connection, and what the page shows of the session.
 
-const SEND_MS = 33, REST_MS = 200, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001, GONE = 1013;
+const SEND_MS = 33, REST_MS = 200, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001;
 const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", reviewing: "Review", over: "Over"};
 const show = id => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
 const view = new View(show("view")), gizmo = new Gizmo(view), hands = new HeldHands(view, gizmo);
-let socket = null, heard = 0, state = {status: null, allowed: []}, isOver = false, isRefused = false, sent = 0, wasOff = true, tripMs = 0, wasScene = false;
+let socket = null, wasScene = false, isOver = false, isRefused = false;
+let state = {status: null, allowed: []}, heard = 0, tripMs = 0;
+let sent = 0, wasOff = true;
 
 // Connection
 
 function connect() {
-  const seat = sessionStorage.getItem("seat") ?? "";
-  socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/hands?token=${encodeURIComponent(token)}&seat=${encodeURIComponent(seat)}`);
+  const who = new URLSearchParams({token, seat: sessionStorage.getItem("seat") ?? ""});
+  socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/hands?${who}`);
   socket.binaryType = "arraybuffer";
   wasScene = false;
   socket.onmessage = ({data}) => typeof data === "string" ? take(JSON.parse(data)) : takeBytes(data);
@@ -180,7 +182,8 @@ function put(id, text) {
 }
 
 function draw() {
-  const {status, allowed} = state, isLost = !isOver && (socket?.readyState !== WebSocket.OPEN || performance.now() - heard > SILENT_MS);
+  const {status, allowed} = state, isSilent = performance.now() - heard > SILENT_MS;
+  const isLost = !isOver && (socket?.readyState !== WebSocket.OPEN || isSilent);
   const kinds = [isOver ? "over" : isLost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
                  view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns"];
   document.body.className = kinds.filter(Boolean).join(" ");
