@@ -23,7 +23,8 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -34,7 +35,18 @@ BEAT_S = 0.25
 LINGER_S = 1.0  # after the run, for pages to hear how it ended
 MAX_BODY = 1_024  # bytes of a request that needs none
 PER_ADDRESS, IN_ALL = 8, 64  # connections at once
+UNKNOWN_S = 5.0  # after which a connection must have shown the token, however it trickles
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass
+class _Connection:
+    """is_known: it has shown the token."""
+
+    request: Any
+    address: str
+    since_s: float
+    is_known: bool = False
 
 
 class StopServer(ThreadingHTTPServer):
@@ -54,7 +66,7 @@ class StopServer(ThreadingHTTPServer):
         self._token = token.encode()
         self._parent = os.getppid()
         self._beat_s = 0.0
-        self._open: Counter[str] = Counter()
+        self._open: dict[int, _Connection] = {}  # in the order in which they came
         self._lock = threading.Lock()
         os.set_blocking(sys.stdout.fileno(), False)
 
@@ -85,14 +97,22 @@ class StopServer(ThreadingHTTPServer):
             os._exit(0)
         if time.monotonic() >= self._beat_s:
             self._beat_s = time.monotonic() + BEAT_S
+            self._hang_up_on_the_slow()
             self.tell(".")
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """In a thread of its own; nobody can take all of them."""
+        """In a thread of its own. Where there are enough, one that has not shown the token makes room."""
+        address = client_address[0]
         with self._lock:
-            is_full = self._open[client_address[0]] >= PER_ADDRESS or self._open.total() >= IN_ALL
-            self._open[client_address[0]] += not is_full
-        if is_full:
+            of_address = [own for own in self._open.values() if own.address == address]
+            crowd = of_address if len(of_address) >= PER_ADDRESS else list(self._open.values())
+            is_full = len(of_address) >= PER_ADDRESS or len(self._open) >= IN_ALL
+            unknown = next((own for own in crowd if not own.is_known), None)  # the oldest comes first
+            if is_full and unknown is not None:
+                self._hang_up(unknown)
+            if not is_full or unknown is not None:
+                self._open[id(request)] = _Connection(request, address, time.monotonic())
+        if is_full and unknown is None:
             self.shutdown_request(request)
         else:
             super().process_request(request, client_address)
@@ -102,7 +122,26 @@ class StopServer(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             with self._lock:
-                self._open[client_address[0]] -= 1
+                self._open.pop(id(request), None)
+
+    def knows(self, request: Any) -> None:
+        """It has shown the token."""
+        with self._lock:
+            if (own := self._open.get(id(request))) is not None:
+                own.is_known = True
+
+    def _hang_up(self, connection: "_Connection") -> None:
+        """Its thread sees the end of it. The lock is held."""
+        self._open.pop(id(connection.request), None)
+        with suppress(OSError):  # it has gone by itself
+            connection.request.shutdown(socket.SHUT_RDWR)
+
+    def _hang_up_on_the_slow(self) -> None:
+        end_s = time.monotonic() - UNKNOWN_S
+        with self._lock:
+            for connection in list(self._open.values()):
+                if not connection.is_known and connection.since_s < end_s:
+                    self._hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke."""
@@ -157,7 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
         return origin is None or urlsplit(origin).netloc == self.headers.get("Host")
 
     def _has_token(self) -> bool:
-        return self.server.is_token(self.headers.get("X-Token", ""))
+        has_token = self.server.is_token(self.headers.get("X-Token", ""))
+        if has_token:
+            self.server.knows(self.request)
+        return has_token
 
     def _answer(self, code: int, text: str, kind: str = "text/plain") -> None:
         body = text.encode()
