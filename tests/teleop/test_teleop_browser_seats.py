@@ -81,10 +81,35 @@ def test_a_driver_that_is_silent_is_not_waited_for(seats: Seats) -> None:
     assert seats.driver == "second"
 
 
-def test_control_goes_to_who_asked_when_the_driver_leaves(seats: Seats) -> None:
+def test_control_goes_to_who_asked_once_the_driver_was_away_for_its_grace(seats: Seats) -> None:
     seats.ask("second", 0.1)
     seats.leave("first", 0.2)
+    seats.tick(0.2 + GRACE_S)
+    assert (seats.driver, seats.asking) == ("first", "second")
+    seats.tick(0.3 + GRACE_S)
     assert (seats.driver, seats.asking) == ("second", None)
+
+
+def test_who_asks_while_the_driver_is_away_drives_after_its_grace(seats: Seats) -> None:
+    seats.leave("first", 1.0)
+    seats.ask("second", 1.1)
+    seats.tick(1.2 + GRACE_S)
+    assert (seats.driver, seats.asking) == ("second", None)
+
+
+def test_a_driver_that_is_back_in_time_keeps_control_and_is_asked_for_it(seats: Seats) -> None:
+    seats.ask("second", 0.1)
+    seats.leave("first", 0.2)
+    seats.join("first", 1.0)
+    seats.tick(0.3 + GRACE_S)
+    assert (seats.driver, seats.asking) == ("first", "second")
+
+
+def test_who_asked_comes_before_who_comes_late(seats: Seats) -> None:
+    seats.ask("second", 0.1)
+    seats.leave("first", 0.2)
+    seats.join("late", 0.3 + GRACE_S)
+    assert seats.driver == "second"
 
 
 def test_a_page_that_asks_and_leaves_is_forgotten(seats: Seats) -> None:

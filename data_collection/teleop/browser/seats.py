@@ -6,8 +6,8 @@
       | silent for grace_s           | or its connection ends  |
       '--------------------------- hands off -----------------'
 
-While it is driven, another page may ask; the driver grants or refuses. Where nobody drives, who comes or
-asks does. A page is known by its seat, a secret that it keeps over a reload.
+While it is driven, another page may ask; the driver grants or refuses, and who has asked drives once the
+driver has been away for grace_s. Where nobody drives and nobody has asked, who comes or asks does. A page is known by its seat, a secret that it keeps over a reload.
 """
 
 from data_collection.teleop.hands import Jog
@@ -42,6 +42,7 @@ class Seats:
 
     def join(self, seat: str, now_s: float) -> None:
         """A page comes, or comes back. It drives where nobody else does."""
+        self.tick(now_s)
         self._here.append(seat)
         if seat == self.driver or not self.is_driven(now_s):
             self._give(seat, now_s)
@@ -52,8 +53,11 @@ class Seats:
             self.asking = None
         if seat == self.driver:
             self._jog, self._heard_s = None, now_s
-            if self.asking is not None:
-                self._give(self.asking, now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Time passes: who has asked drives once the driver is not waited for any more."""
+        if self.asking is not None and not self.is_driven(now_s):
+            self._give(self.asking, now_s)
 
     def hear(self, seat: str, jog: Jog | None, now_s: float) -> bool:
         """What a page's hands do; whether it drives, so that it counts."""
@@ -63,12 +67,9 @@ class Seats:
         return True
 
     def ask(self, seat: str, now_s: float) -> None:
-        if seat == self.driver:
-            return
-        if not self.is_driven(now_s):
-            self._give(seat, now_s)
-        elif self.asking is None:
+        if seat != self.driver and self.asking is None:
             self.asking = seat
+        self.tick(now_s)
 
     def answer(self, seat: str, is_granted: bool, now_s: float) -> bool:
         """Of the driver to the page that asks; whether it was the driver, and somebody asks."""

@@ -104,12 +104,14 @@ class HandsServer:
         assert connection.request is not None
         seat = parse_qs(urlsplit(connection.request.path).query).get("seat", [""])[0]
         if (other := self._pages.get(seat)) is not None:
-            self._leave(other)
+            self.seats.hear(seat, None, time.monotonic())  # what the other page pushed is not this one's
             self._closing = asyncio.create_task(other.connection.close(TAKEN, "opened elsewhere"))
         elif seat != self.seats.driver:
             seat = secrets.token_urlsafe(16)
         page = self._pages[seat] = _Page(self, connection, seat)
-        self.seats.join(seat, time.monotonic())
+        if other is None:
+            self.seats.join(seat, time.monotonic())
+        self.pass_on()
         telling = asyncio.create_task(page.tell())
         try:
             with suppress(ConnectionClosed):
@@ -126,6 +128,9 @@ class HandsServer:
         self.pass_on()
 
     def _hear(self, page: "_Page", raw: str | bytes) -> None:
+        if self._pages.get(page.seat) is not page:  # another one has its seat
+            self.dropped += 1
+            return
         try:
             message = read(raw, self.action_size)
         except Malformed:
@@ -166,6 +171,7 @@ class HandsServer:
 
     async def beat(self) -> None:
         while True:
+            self.seats.tick(time.monotonic())
             self.pass_on()
             await asyncio.sleep(BEAT_S)
 
