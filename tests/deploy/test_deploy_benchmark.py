@@ -32,5 +32,6 @@ def test_the_benchmark_runs_and_compares_every_loop_and_runtime(tmp_path: Path) 
         "torch compiled",
         "NumPy",
         "ONNX Runtime (ours)",
+        "ONNX Runtime in the policy's process (as deployed)",
     ]
     assert [row["spin_us"] for row in found["spins"]] == [0, 50, 100, 200, 400]

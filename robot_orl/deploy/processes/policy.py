@@ -35,7 +35,7 @@ from robot_orl.deploy.promotion.fitting import load_for
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock
-from robot_orl.errors import DataError, RobotOrlError
+from robot_orl.errors import DataError
 from robot_orl.interrupt import PR_SET_PDEATHSIG
 from robot_orl.types import Array, Spec
 
@@ -193,24 +193,24 @@ def _answer(answerer: Answerer, rings: _Rings, question: Doorbell, answer: Doorb
         began_ns = clock.now_ns()
         found = answerer(flat[slot])
         columns: dict[str, Any] = rings.answers.columns
-        columns["ended_ns"][free] = clock.now_ns()
+        columns["ended_ns"][free] = ended_ns = clock.now_ns()
         columns["began_ns"][free] = began_ns
         columns["number"][free] = rings.questions.columns["number"][slot]
         rings.layout.pack(found, columns["answer"][free])
         rings.answers.push()
         answer.ring()
         seen[:] = flat[slot]
-        rhythm.heard(int(rings.questions.columns["asked_ns"][slot]))
+        rhythm.heard(int(rings.questions.columns["asked_ns"][slot]), ended_ns - began_ns)
         rings.questions.pop()
 
 
 def _swap(answerer: Answerer, path: str) -> None:
     """What cannot be loaded, or does not fit, does not act; whoever asked for it is told."""
-    _give_way()
     try:
+        _give_way()
         bundle = load_for(path, answerer.bundle)
-    except (RobotOrlError, OSError, MemoryError) as error:
-        say({"bundle": path, "refused": str(error)})
+    except Exception as error:  # whatever it is, somebody waits for an answer
+        say({"bundle": path, "refused": str(error) or type(error).__name__})
         return
     number = answerer.swap(bundle)
     say({"bundle": path, "refused": None, "number": number, "policy_hash": bundle.policy_hash})
