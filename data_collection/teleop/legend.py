@@ -14,7 +14,7 @@ PLAIN, BOLD, DIM, RED, GREEN, YELLOW = "", "1", "2", "1;37;41", "1;32", "33"
 STATE_STYLES = {"recording": RED, "reviewing": YELLOW, "countdown": YELLOW}
 MOVES = (("w s", "forward, back"), ("a d", "left, right"), ("r f", "up, down"))
 TURNS = {"pitch": ("i k", "tilt down, up"), "roll": ("j l", "roll left, right")}
-FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt"))
+FINGERS = (("o c", "open, close"), ("x", "fine"), ("space", "halt the arm"))
 # What ends or throws away an episode is no letter that moves: caps lock may be on.
 VERBS: dict[Verb, tuple[str, str]] = {
     Verb.START: ("enter", "start"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from robot_orl.errors import UsageError, printable
 from robot_orl.schema import Schema, setting
 
 AXES = ("forward", "left", "up", "roll", "pitch", "yaw")
@@ -39,3 +40,12 @@ class PersonConfig(Schema):
     stop_at_success: bool = setting(True, "an episode ends by itself once the task calls it a success")
     countdown_s: float = setting(1.0, "between start and the first step", unit="s", low=0.0, high=60.0)
     instruction: str = setting("", "the task in words, stored with every episode")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            self.instruction.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"operator.instruction: {printable(self.instruction)!r} is no text in UTF-8"
+            ) from error

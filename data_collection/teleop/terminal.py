@@ -5,20 +5,22 @@ are put back in `close`; where this process is killed, by a small one that watch
 """
 
 import errno
-import fcntl
 import os
+import select
 import subprocess
 import sys
 import termios
+import time
 from contextlib import suppress
 from typing import Any
 
-from data_collection.teleop.keys import ASK_KITTY, END_KITTY
+from data_collection.teleop.keys import ASK, END
 from robot_orl.errors import UsageError
 
 DUMB = "dumb"  # what TERM says of one that cannot move its cursor
 ENTER = b"\x1b[?1049h\x1b[?25l"  # another screen, no cursor
-LEAVE = END_KITTY + b"\x1b[?25h\x1b[?1049l"
+LEAVE = END + b"\x1b[?25h\x1b[?1049l"
+PATIENCE_S = 0.5  # with a terminal that takes nothing, at the end
 # Ends silently once it is told to; puts the terminal back if whoever should tell it has gone instead.
 WATCHER = """
 trap '' INT QUIT TERM HUP TTOU TSTP
@@ -57,7 +59,7 @@ class Terminal:
             )
         self._watcher = _watch(self._descriptor)
         termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, _single_keys(self._descriptor))
-        self.write(ENTER + ASK_KITTY)
+        self.write(ENTER + ASK)
 
     def close(self) -> None:
         """Works from any state, more than once."""
@@ -65,9 +67,12 @@ class Terminal:
         if descriptor is None:
             return
         with suppress(OSError, termios.error):  # it has gone
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, 0)  # the last words may wait
-            os.write(descriptor, self._unsent + LEAVE)
-            termios.tcsetattr(descriptor, termios.TCSAFLUSH, self._modes)
+            if not _say_at_last(descriptor, self._unsent + LEAVE):
+                termios.tcflush(descriptor, termios.TCOFLUSH)
+                _say_at_last(descriptor, LEAVE, patience_s=0.0)  # there is room now, if it ever goes on
+            termios.tcflush(descriptor, termios.TCIFLUSH)  # releases and the like are not for the shell
+        with suppress(OSError, termios.error):
+            termios.tcsetattr(descriptor, termios.TCSANOW, self._modes)
         os.close(descriptor)
         if self._watcher is not None:
             with suppress(OSError):
@@ -106,6 +111,18 @@ class Terminal:
         if self._descriptor is not None and self._unsent:
             with suppress(OSError):  # a slow line; of a lost one reading tells
                 self._unsent = self._unsent[os.write(self._descriptor, self._unsent) :]
+
+
+def _say_at_last(descriptor: int, content: bytes, patience_s: float = PATIENCE_S) -> bool:
+    """Whether the terminal has taken all of it in that time [s]; one that is stopped never would."""
+    deadline_s = time.monotonic() + patience_s
+    while content:
+        left_s = max(0.0, deadline_s - time.monotonic())
+        if not select.select([], [descriptor], [], left_s)[1]:
+            return False
+        with suppress(BlockingIOError):
+            content = content[os.write(descriptor, content) :]
+    return True
 
 
 def _single_keys(descriptor: int) -> list[Any]:

@@ -24,7 +24,7 @@ def jog(**changes: Any) -> str:
 
 
 def test_a_jog_is_read_as_it_was_said() -> None:
-    message = read(jog(), action_size=2)
+    message = read(jog(), joints=2)
     assert message.at == 5.0
     assert message.jog is not None
     assert message.jog.linear.tolist() == [0.0, 0.5, 1.0]
@@ -34,11 +34,18 @@ def test_a_jog_is_read_as_it_was_said() -> None:
 
 
 def test_joints_are_as_many_as_the_task_has() -> None:
-    said = read(jog(joints=[0.5, -1]), action_size=2).jog
+    said = read(jog(joints=[0.5, -1]), joints=2).jog
     assert said is not None
     np.testing.assert_array_equal(said.joints, [0.5, -1.0])
     with pytest.raises(Malformed):
-        read(jog(joints=[0.5, -1]), action_size=3)
+        read(jog(joints=[0.5, -1]), joints=3)
+
+
+@pytest.mark.parametrize("joints", [[0.5, -1], [1], []])
+def test_a_task_with_a_tool_takes_no_joints_which_no_speed_limits(joints: list[float]) -> None:
+    with pytest.raises(Malformed):
+        read(jog(joints=joints), joints=0)
+    assert read(jog(), joints=0).jog is not None
 
 
 @pytest.mark.parametrize("verb", [v for v in Verb if v not in (Verb.QUALITY, Verb.NOTE, Verb.INSTRUCTION)])
@@ -52,6 +59,38 @@ def test_quality_is_1_to_5_and_a_note_is_a_text() -> None:
     assert read(order("quality", 4), 2).order == Order(Verb.QUALITY, 4)
     assert read(order("note", "à côté"), 2).order == Order(Verb.NOTE, "à côté")
     assert read(order("note", ""), 2).order == Order(Verb.NOTE, "")
+
+
+@pytest.mark.parametrize("verb", [Verb.NOTE, Verb.INSTRUCTION])
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("10\N{NO-BREAK SPACE}cm\N{NARROW NO-BREAK SPACE}!", "10 cm !"),
+        ("a\tb ", "a b"),
+        ("Greif\N{SOFT HYPHEN}arm", "Greif\N{SOFT HYPHEN}arm"),
+        (
+            "\U0001f468\N{ZERO WIDTH JOINER}\U0001f527 did it",
+            "\U0001f468\N{ZERO WIDTH JOINER}\U0001f527 did it",
+        ),
+        ("\N{IDEOGRAPHIC SPACE}赤い\N{IDEOGRAPHIC SPACE}箱", "赤い 箱"),
+    ],
+)
+def test_a_text_is_taken_as_people_type_it_with_plain_spaces(verb: Verb, typed: str, taken: str) -> None:
+    assert read(order(verb, typed), 2).order == Order(verb, taken)
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\ud800"])
+def test_control_characters_and_halves_of_letters_are_refused_for_that_order(letter: str) -> None:
+    with pytest.raises(Malformed, match="a character that is no text") as refused:
+        read(order("note", f"a{letter}b"), 2)
+    assert refused.value.verb == Verb.NOTE
+
+
+def test_the_number_of_a_drawn_picture_is_read() -> None:
+    assert read('{"say": "drawn", "number": 12}', 2).number == 12
+    for number in ("-1", "1e99", "true", '"12"', "null"):
+        with pytest.raises(Malformed):
+            read(f'{{"say": "drawn", "number": {number}}}', 2)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +129,7 @@ def test_quality_is_1_to_5_and_a_note_is_a_text() -> None:
 )
 def test_whatever_is_not_a_message_is_refused(raw: str | bytes) -> None:
     with pytest.raises(Malformed):
-        read(raw, action_size=2)
+        read(raw, joints=2)
 
 
 @settings(max_examples=40, deadline=None)
@@ -104,4 +143,4 @@ def test_nothing_that_a_page_sends_does_more_than_be_refused(value: Any) -> None
         order(value),
     ):
         with suppress(Malformed):
-            read(raw, action_size=2)
+            read(raw, joints=2)

@@ -79,6 +79,16 @@ def test_what_mujoco_hides_is_not_drawn_and_the_tool_is_known_all_the_same(
     assert header["view"] == "front"
 
 
+def test_a_height_field_is_left_out_and_the_rest_drawn() -> None:
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><asset><hfield name="hills" nrow="2" ncol="2" size="1 1 1 0.1"/></asset><worldbody>'
+        '<geom type="hfield" hfield="hills"/><geom name="box" type="box" size="1 1 1"/></worldbody></mujoco>'
+    )
+    scene = scene_of(model, None, {})
+    assert [model.geom(i).name for i in scene.geoms] == ["box"]
+    assert len(unpacked(scene)[0]["items"]) == 1
+
+
 def test_a_geom_has_its_materials_colour_unless_it_has_its_own(scene: Scene) -> None:
     items = dict(zip(DRAWN, unpacked(scene)[0]["items"], strict=False))
     assert items["box"]["rgba"] == [1, 0, 0, 1]

@@ -2,18 +2,25 @@
 
 import http.client
 import json
+import select
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import mujoco
 import pytest
+from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame
 from websockets.sync.client import ClientConnection, connect
+from websockets.uri import parse_uri
 
 from data_collection.teleop.browser.hands import BrowserHands
-from data_collection.teleop.hands import Order, Status, Verb
+from data_collection.teleop.browser.server import MOST_CONNECTIONS
+from data_collection.teleop.hands import Jog, Order, Status, Verb
 from robot_orl.errors import UsageError
 
 pytestmark = pytest.mark.e2e
@@ -71,13 +78,32 @@ def heard(connection: ClientConnection, does: Callable[[dict[str, Any]], Any]) -
     end_s, message = time.monotonic() + PATIENCE_S, {}
     while time.monotonic() < end_s:
         raw = connection.recv(timeout=PATIENCE_S)
-        if isinstance(raw, str) and does(message := json.loads(raw)):
+        if isinstance(raw, bytes) and raw:  # the first, without any: there is no scene here
+            say(connection, say="drawn", number=int.from_bytes(raw[:4], "little"))
+        elif raw and does(message := json.loads(raw)):
             return message
     raise AssertionError(f"it was not said; but {message}")
 
 
 def say(connection: ClientConnection, **message: Any) -> None:
     connection.send(json.dumps(message))
+
+
+def ordered(connection: ClientConnection, verb: str, value: Any = None) -> str:
+    """Why the order was not taken; "" when it was."""
+    say(connection, say="order", verb=verb, value=value)
+    return str(heard(connection, lambda m: m["say"] == "answer" and m["verb"] == verb)["why"])
+
+
+def jogged(hands: BrowserHands, connection: ClientConnection, at: int, **push: Any) -> Jog:
+    """What arrives of it, once the page has drawn what it was shown."""
+
+    def push_on() -> Jog | None:
+        heard(connection, lambda m: m["say"] == "state")
+        say(connection, say="jog", at=at, **(NO_PUSH | push))
+        return hands.jog()
+
+    return until(push_on)  # type: ignore[no-any-return]
 
 
 def test_the_page_brings_all_of_itself_and_may_run_nothing_else(hands: BrowserHands) -> None:
@@ -110,8 +136,7 @@ def test_jogs_and_orders_of_the_driver_arrive_and_others_are_counted(hands: Brow
     token = token_of(hands)
     with page(hands, token) as driver, page(hands, token) as watcher:
         heard(driver, lambda m: m["say"] == "state" and m["drives"])
-        say(driver, say="jog", at=7, **(NO_PUSH | {"linear": [0, 0, 0.5]}))
-        jog = until(hands.jog)
+        jog = jogged(hands, driver, at=7, linear=[0, 0, 0.5])
         assert jog.linear.tolist() == [0.0, 0.0, 0.5]
         assert hands.present()
         before = heard(driver, lambda m: m.get("at") == 7)["dropped"]
@@ -121,14 +146,32 @@ def test_jogs_and_orders_of_the_driver_arrive_and_others_are_counted(hands: Brow
         say(watcher, say="order", verb="quit", value=None)
         say(watcher, say="grant")
         heard(watcher, lambda m: m.get("dropped") == before + 5)
-        say(driver, say="order", verb="note", value="über dem Tisch")
-        say(driver, say="order", verb="start", value=None)
+        until(lambda: ordered(driver, "note", "über dem Tisch") == "")
+        until(lambda: ordered(driver, "start") == "")
         orders: list[Order] = []
         until(lambda: len(orders.extend(hands.orders()) or orders) == 2)
         assert orders == [Order(Verb.NOTE, "über dem Tisch"), Order(Verb.START)]
         say(driver, say="off", at=8)
         until(lambda: hands.jog() is None)
     until(lambda: not hands.present())
+
+
+def test_what_is_done_at_an_old_picture_is_hands_off_and_no_order(hands: BrowserHands) -> None:
+    with page(hands, token_of(hands)) as driver:
+        heard(driver, lambda m: m["say"] == "hello")
+        until(lambda: not hands.present())  # whoever drove before
+        jogged(hands, driver, at=1, linear=[0, 0, 1])
+        while hands.jog() is not None:  # it goes on pushing, and draws no more
+            say(driver, say="jog", at=2, **NO_PUSH)
+            driver.recv(timeout=PATIENCE_S)
+        assert hands.present()
+        say(driver, say="order", verb="start", value=None)
+        said: dict[str, Any] = {}
+        while said.get("say") != "answer":
+            raw = driver.recv(timeout=PATIENCE_S)
+            said = json.loads(raw) if isinstance(raw, str) else {}
+        assert said == {"say": "answer", "verb": "start", "why": "the picture was too old"}
+        assert hands.orders() == []
 
 
 def test_pages_are_told_what_the_session_shows(hands: BrowserHands) -> None:
@@ -156,6 +199,35 @@ def test_the_same_seat_is_taken_by_the_page_that_came_last(hands: BrowserHands) 
                 assert not heard(other, lambda m: m["say"] == "state")["drives"]
 
 
+def test_a_page_whose_seat_another_has_taken_neither_drives_nor_orders(hands: BrowserHands) -> None:
+    token, at = token_of(hands), urlsplit(hands.url)
+    protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{at.port}/hands?token={token}"))
+    with socket.create_connection(("127.0.0.1", at.port), timeout=PATIENCE_S) as wire:
+
+        def exchange() -> dict[str, Any]:
+            """What goes out, and the first state or greeting that comes back."""
+            for sent in protocol.data_to_send():
+                wire.sendall(sent)
+            protocol.receive_data(wire.recv(65_536))
+            texts = [event.data for event in protocol.events_received() if isinstance(event, Frame)]
+            return next((json.loads(text) for text in texts if text.startswith(b'{"say": "hello')), {})
+
+        protocol.send_request(protocol.connect())
+        seat = until(exchange)["seat"]
+        with page(hands, token, seat) as again:
+            before = heard(again, lambda m: m["say"] == "state")["dropped"]
+            for message in (
+                {"say": "jog", "at": 9, **NO_PUSH},
+                {"say": "order", "verb": "quit", "value": None},
+            ):
+                protocol.send_text(json.dumps(message).encode())  # it has not heard yet that it is closed
+            for sent in protocol.data_to_send():
+                wire.sendall(sent)
+            heard(again, lambda m: m.get("dropped") == before + 2)
+            assert hands.jog() is None
+            assert hands.orders() == []
+
+
 def test_for_other_machines_the_page_itself_needs_the_token() -> None:
     with served("0.0.0.0") as hands:
         token = hands.url.partition("?token=")[2]
@@ -165,16 +237,47 @@ def test_for_other_machines_the_page_itself_needs_the_token() -> None:
         assert fetch(hands, f"/?token={token}")[0] == 200
 
 
-def test_without_its_process_nobody_is_there() -> None:
+def test_without_its_process_nobody_is_there_and_the_session_ends(capsys: pytest.CaptureFixture[str]) -> None:
     with served() as hands:
         with page(hands, token_of(hands)) as driver:
-            say(driver, say="jog", at=1, **NO_PUSH)
-            until(hands.jog)
+            jogged(hands, driver, at=1)
             assert hands._process is not None
             hands._process.kill()
             until(lambda: hands.jog() is None)
             until(lambda: not hands.present())
-        assert hands.orders() == []
+        assert hands.orders() == [Order(Verb.QUIT)], "nobody can come back"
+        assert hands.orders() == [], "that is said once"
+    assert capsys.readouterr().out.count("the process that serves the page has ended") == 1
+
+
+def test_of_a_world_that_cannot_be_drawn_nothing_is_left_open() -> None:
+    hands = BrowserHands("127.0.0.1", 0, {}, action_size=2, tool="no such site", view={}, grace_s=GRACE_S)
+    port = urlsplit(hands.url).port
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    with pytest.raises(KeyError):
+        hands.watch(model, mujoco.MjData(model))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+
+
+def test_the_page_is_told_which_text_was_not_taken_and_why(hands: BrowserHands) -> None:
+    with page(hands, token_of(hands)) as driver:
+        heard(driver, lambda m: m["say"] == "hello")
+        assert ordered(driver, "note", "two\nlines").startswith("it has a character that is no text")
+
+
+def test_a_connection_that_says_nothing_is_closed_and_there_are_no_more_than_32() -> None:
+    with served() as hands, ExitStack() as held:
+        at = ("127.0.0.1", urlsplit(hands.url).port)
+        silent = [
+            held.enter_context(socket.create_connection(at, timeout=PATIENCE_S))
+            for _ in range(MOST_CONNECTIONS + 1)
+        ]
+        assert select.select(silent, [], [], PATIENCE_S)[0] == [silent[-1]], "the one too many, at once"
+        for wire in silent:
+            with suppress(ConnectionResetError):
+                assert wire.recv(1) == b""
+        assert fetch(hands)[0] == 200
 
 
 def test_a_taken_port_is_named_in_one_line() -> None:

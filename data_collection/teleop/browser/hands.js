@@ -13,7 +13,8 @@ const OPEN_BUTTON = 4, CLOSE_BUTTON = 5, TILT_UP_BUTTON = 12, TILT_DOWN_BUTTON =
 
 class HeldHands {
   constructor(view, gizmo) {
-    Object.assign(this, {view, gizmo, held: new Set(), pads: new Map(), joints: null, slidUntil: 0, fine: false});
+    Object.assign(this, {view, gizmo, held: new Map(), pads: new Map(), joints: null, slidUntil: 0, fine: false});
+    // held: what the keys that are down do, by their place: what a key says changes with others beside it
     this.gripper = 0;
     this.gripUntil = 0;
     this.pressed = new Set();  // of the gamepad's buttons
@@ -45,7 +46,7 @@ class HeldHands {
   // Six shares in [-1, 1], see AXES; null: nothing is pushed.
   pushes() {
     const sum = [0, 0, 0, 0, 0, 0];
-    for (const key of this.held) if (key in PUSHES) sum[PUSHES[key][0]] += PUSHES[key][1];
+    for (const key of this.held.values()) sum[PUSHES[key][0]] += PUSHES[key][1];
     for (const pushed of this.pads.values()) pushed.forEach((x, i) => { sum[i] += x; });
     this.ofGamepad().forEach((x, i) => { sum[i] += x; });
     const shares = sum.map(x => clamp(x, -1, 1) * (this.fine ? FINE : 1));

@@ -56,7 +56,7 @@ class BrowserHands:
             "token": secrets.token_urlsafe(16),
             "is_local": address.is_loopback,
             "address": str(address),
-            "action_size": action_size,
+            "joints": action_size if tool is None else 0,
             "grace_s": grace_s,
             "hello": dict(hello),
         }
@@ -68,11 +68,16 @@ class BrowserHands:
         self._shared: Shared | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
+        self._has_ended = self._has_quit = False
 
     # Onlooker
 
     def watch(self, model: Any, data: Any) -> None:
-        self._scene = scene_of(model, self._tool, {"view": dict(self._view)})
+        try:
+            self._scene = scene_of(model, self._tool, {"view": dict(self._view)})
+        except BaseException:
+            self.close()
+            raise
 
     def moved(self, data: Any) -> None:
         if self._shared is not None and self._scene is not None:
@@ -115,10 +120,15 @@ class BrowserHands:
         return Jog(np.array(said["linear"]), np.array(said["angular"]), said["gripper"], joints)
 
     def orders(self) -> Sequence[Order]:
-        return [Order(Verb(said["verb"]), said["value"]) for said in map(json.loads, self._read()) if said]
+        orders = [Order(Verb(said["verb"]), said["value"]) for said in map(json.loads, self._read()) if said]
+        if self._has_ended and not self._has_quit:  # nobody can come back
+            self._has_quit = True
+            print("the process that serves the page has ended, and so does the session", flush=True)
+            orders.append(Order(Verb.QUIT))
+        return orders
 
     def present(self) -> bool:
-        return bool(self._heard(self._grace_s)["driven"])
+        return not self._has_ended and bool(self._heard(self._grace_s)["driven"])
 
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         if self._shared is None:
@@ -157,7 +167,9 @@ class BrowserHands:
         if self._process is None or self._process.stdout is None:
             return []
         output = self._process.stdout.fileno()
-        while select.select([output], [], [], 0)[0] and (raw := os.read(output, 65_536)):
+        while not self._has_ended and select.select([output], [], [], 0)[0]:
+            raw = os.read(output, 65_536)
             self._rest += raw
+            self._has_ended = not raw
         *lines, self._rest = self._rest.split(b"\n")
         return lines

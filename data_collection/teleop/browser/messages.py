@@ -3,6 +3,7 @@
     {"say": "jog", "at": 5, "linear": [0, 0, 1], "angular": [0, 0, 0], "gripper": 0, "joints": null}
     {"say": "off", "at": 5}                        nobody pushes; also the sign of life of a page
     {"say": "order", "verb": "quality", "value": 4}
+    {"say": "drawn", "number": 12}                 of a picture, see `Pictures`
     {"say": "ask"}  {"say": "grant"}  {"say": "refuse"}        control of another page, see `Seats`
 
 at: the page's own clock [ms], sent back to it so that it can tell how long the way takes.
@@ -12,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 
@@ -23,6 +25,7 @@ FIELDS = {
     "jog": {"at", "linear", "angular", "gripper", "joints"},
     "off": {"at"},
     "order": {"verb", "value"},
+    "drawn": {"number"},
     "ask": set(),
     "grant": set(),
     "refuse": set(),
@@ -30,21 +33,29 @@ FIELDS = {
 
 
 class Malformed(ValueError):
-    """Not a message of a page."""
+    """Not a message of a page.  verb: of the order whose value does not fit; None: it is none."""
+
+    def __init__(self, why: str, verb: Verb | None = None) -> None:
+        super().__init__(why)
+        self.verb = verb
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """say: one of FIELDS.  jog, order: what was said, of a message of that kind.  at [ms]."""
+    """say: one of FIELDS.  jog, order, number: what was said, of a message of that kind.  at [ms]."""
 
     say: str
     at: float = 0.0
     jog: Jog | None = None
     order: Order | None = None
+    number: int = 0
 
 
-def read(raw: str | bytes, action_size: int) -> Message:
-    """action_size: A, of joint targets. Raises: Malformed."""
+def read(raw: str | bytes, joints: int) -> Message:
+    """joints: how many targets a jog may have; 0: none, where a tool is moved, at a limited speed.
+
+    Raises: Malformed.
+    """
     if not isinstance(raw, str) or len(raw) > MAX_BYTES:
         raise Malformed("not a short text")
     try:
@@ -56,34 +67,49 @@ def read(raw: str | bytes, action_size: int) -> Message:
         raise Malformed("not the fields of a message")
     if say == "order":
         return Message(say, order=_order(said["verb"], said["value"]))
+    if say == "drawn":
+        return Message(say, number=int(_number(said["number"], 0, 2**32 - 1)))
     if "at" not in said:
         return Message(say)
     at = _number(said["at"], 0.0, 1e15)
-    return Message(say, at, _jog(said, action_size) if say == "jog" else None)
+    return Message(say, at, _jog(said, joints) if say == "jog" else None)
 
 
-def _jog(said: Mapping[str, Any], action_size: int) -> Jog:
-    joints = said["joints"]
+def _jog(said: Mapping[str, Any], joints: int) -> Jog:
+    targets = said["joints"]
+    if targets is not None and not joints:
+        raise Malformed("joints of a task with a tool")
     return Jog(
         _shares(said["linear"], 3),
         _shares(said["angular"], 3),
         _number(said["gripper"], -1.0, 1.0),
-        None if joints is None else _shares(joints, action_size),
+        None if targets is None else _shares(targets, joints),
     )
 
 
 def _order(verb: Any, value: Any) -> Order:
     if verb not in list(Verb):
         raise Malformed("no such verb")
+    verb = Verb(verb)
+    if verb in (Verb.NOTE, Verb.INSTRUCTION):
+        return Order(verb, _text(verb, value))
     if verb == Verb.QUALITY:
         fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5
-    elif verb in (Verb.NOTE, Verb.INSTRUCTION):
-        fits = isinstance(value, str) and len(value) <= MAX_TEXT and (value.isprintable() or not value)
     else:
         fits = value is None
     if not fits:
-        raise Malformed("not a value of this verb")
-    return Order(Verb(verb), value)
+        raise Malformed("that is no value of it", verb)
+    return Order(verb, value)
+
+
+def _text(verb: Verb, value: Any) -> str:
+    """With plain spaces for all kinds of them, and without any around it."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise Malformed(f"it takes a text of up to {MAX_TEXT} letters", verb)
+    spaced = "".join(" " if letter == "\t" or category(letter) == "Zs" else letter for letter in value)
+    if any(category(letter) in ("Cc", "Cs") for letter in spaced):
+        raise Malformed("it has a character that is no text, such as a line's end", verb)
+    return spaced.strip()
 
 
 def _shares(values: Any, size: int) -> np.ndarray:

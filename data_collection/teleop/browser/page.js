@@ -1,6 +1,7 @@
 // The connection, and what the page shows of the session.
 
-const SEND_MS = 33, REST_MS = 200, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001;
+const SEND_MS = 33, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001;
+const REST_MS = 100, OLD_MS = 500, TRIP_MS = 1000;  // an older picture, or a longer way there and back, is no ground to act on
 const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", reviewing: "Review", over: "Over"};
 const show = id => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
@@ -8,6 +9,7 @@ const view = new View(show("view")), gizmo = new Gizmo(view), hands = new HeldHa
 let socket = null, wasScene = false, isOver = false, isRefused = false;
 let state = {status: null, allowed: []}, heard = 0, tripMs = 0;
 let sent = 0, wasOff = true;
+let arrived = {number: 0, at: -Infinity}, drawn = arrived;  // the latest picture, and the one that is shown
 
 // Connection
 
@@ -42,14 +44,25 @@ function takeBytes(data) {
     wasScene = true;
     return;
   }
-  view.poses = new Float32Array(data);
-  view.needed = true;
-  followJoints();
+  arrived = {number: new Uint32Array(data, 0, 1)[0], at: performance.now()};
+  if (data.byteLength > 4) {
+    view.poses = new Float32Array(data, 4);
+    view.needed = true;
+    followJoints();
+  }
+  if (!view.needed || !view.gl) tellDrawn();  // otherwise it is still to be drawn
+}
+
+function tellDrawn() {
+  if (drawn === arrived) return;
+  drawn = arrived;
+  say({say: "drawn", number: drawn.number});
 }
 
 function take(message) {
   heard = performance.now();
   if (message.say === "hello") return greet(message);
+  if (message.say === "answer") return answered(message);
   if (message.say === "over") isOver = true;
   else state = message;
   if (message.at) tripMs = performance.now() - message.at;
@@ -81,15 +94,33 @@ function say(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
+const isLost = () => !isOver && (socket?.readyState !== WebSocket.OPEN || performance.now() - heard > SILENT_MS);
+
+// Whether what is shown here may not be so any more, or what is done here comes late.
+function isBehind() {
+  const now = performance.now();
+  return isLost() || now - drawn.at > OLD_MS || now - state.at > TRIP_MS;
+}
+
 function order(verb, value = null) {
-  if (state.drives) say({say: "order", verb, value});
+  if (!state.drives) return;
+  if (isBehind()) answered({verb, why: isLost() ? "the connection is lost" : "the connection is too slow"});
+  else say({say: "order", verb, value});
+}
+
+const typed = new Map();  // texts that the session has not taken yet, by their verb
+
+function answered({verb, why}) {
+  if (!why) typed.delete(verb);
+  put("refused", why && `Not done: ${verb}. ${why[0].toUpperCase()}${why.slice(1)}.`);
+  show("refused").hidden = !why;
 }
 
 // What hands do, thirty times a second while they do something; else a sign of life.
 function tellHands() {
   const now = performance.now();
   for (const verb of hands.padOrders()) order(verb);
-  const jog = state.drives && !document.hidden ? hands.jog() : null;
+  const jog = state.drives && !document.hidden && !isBehind() ? hands.jog() : null;
   if (jog) say({say: "jog", at: now, ...jog});
   else if (!wasOff || now - sent > REST_MS) say({say: "off", at: now});
   else return;
@@ -107,6 +138,7 @@ function frame() {
   requestAnimationFrame(frame);
   if (!view.gl || !view.needed || !view.poses || !view.items.length || !view.isFree()) return;
   view.draw(gizmo.things(state.drives, state.status?.state === "recording"), colour("--ground"), colour("--line"));
+  tellDrawn();
 }
 
 const fingers = new Map();  // on the picture, where each was last
@@ -182,28 +214,29 @@ function put(id, text) {
 }
 
 function draw() {
-  const {status, allowed} = state, isSilent = performance.now() - heard > SILENT_MS;
-  const isLost = !isOver && (socket?.readyState !== WebSocket.OPEN || isSilent);
-  const kinds = [isOver ? "over" : isLost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
+  const {status, allowed} = state, lost = isLost();
+  const kinds = [isOver ? "over" : lost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
                  view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns"];
   document.body.className = kinds.filter(Boolean).join(" ");
-  show("lost").hidden = !isLost && !isOver && status && !state.silent_s;
+  const isSlow = state.drives && isBehind();
+  show("lost").hidden = !lost && !isOver && status && !state.silent_s && !isSlow;
   put("lost", isOver ? "The session is over"
-      : isLost && isRefused ? "Another session runs here: open the address that it printed"
-      : isLost ? "Connection lost; looking for the session"
+      : lost && isRefused ? "Another session runs here: open the address that it printed"
+      : lost ? "Connection lost; looking for the session"
+      : isSlow ? "The connection is too slow to drive"
       : `The control loop has been silent for ${state.silent_s} s`);
   show("asked").hidden = !state.asked;
-  show("watching").hidden = isLost || isOver || state.drives;
+  show("watching").hidden = lost || isOver || state.drives;
   show("ask").disabled = Boolean(state.asks);
   put("ask", state.driven ? "Ask for control" : "Drive");
   show("watching").querySelector("span").textContent = state.asks ? "Asked for control; the other page answers."
       : state.driven ? "Another page drives; you watch." : "Nobody drives.";
   show("joints").hidden = view.toolRow !== null || !hands.hello.joints;
   for (const button of document.querySelectorAll("[data-verb]"))
-    button.disabled = isLost || isOver || !state.drives || !allowed.includes(button.dataset.verb);
+    button.disabled = lost || isOver || !state.drives || !allowed.includes(button.dataset.verb);
   for (const button of document.querySelectorAll("#grip button")) button.disabled = !state.drives;
   for (const input of document.querySelectorAll("aside input")) input.disabled = !state.drives;
-  put("seat", isLost ? "" : `${state.drives ? "you drive" : "watching"}${state.pages > 1 ? ` · ${state.pages} pages` : ""}`);
+  put("seat", lost ? "" : `${state.drives ? "you drive" : "watching"}${state.pages > 1 ? ` · ${state.pages} pages` : ""}`);
   if (!status) return;
   put("state", isOver ? STATES.over : STATES[status.state] ?? status.state);
   const hasSteps = ["recording", "reviewing"].includes(status.state);
@@ -222,7 +255,7 @@ function draw() {
     button.setAttribute("aria-pressed", String(isPressed[button.dataset.verb] ?? quality === Number(button.dataset.value)));
   for (const [name, text] of [["note", note ?? ""], ["instruction", status.instruction ?? ""]]) {
     const input = document.querySelector(`[data-text=${name}] input`);
-    if (document.activeElement !== input && input.value !== text) input.value = text;
+    if (document.activeElement !== input && !typed.has(name) && input.value !== text) input.value = text;
   }
 }
 
@@ -230,14 +263,14 @@ function draw() {
 
 function keyDown(event) {
   const key = event.key.length === 1 ? event.key : event.key.toLowerCase(), low = key.toLowerCase();
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return hands.releaseAll();  // no key may come up as it went down
   if (event.target.matches("input")) {
     if (key === "escape") event.target.blur();
     return;
   }
   if (event.target.matches("button, summary") && ["enter", " "].includes(key)) return;  // it is pressed so
   if (key === " ") hands.releaseAll();
-  else if (low in PUSHES && !(event.shiftKey && key.length === 1)) hands.held.add(low);
+  else if (low in PUSHES && !(event.shiftKey && key.length === 1)) hands.held.set(event.code || low, low);
   else if (event.repeat) return;
   else if (key in FINGERS) hands.grip(FINGERS[key]);
   else if (key === "x") toggleFine();
@@ -261,7 +294,8 @@ function toggleFine() {
 function prepare() {
   addEventListener("keydown", keyDown);
   addEventListener("keyup", event => {
-    hands.held.delete(event.key.toLowerCase());
+    hands.held.delete(event.code || event.key.toLowerCase());
+    if (event.ctrlKey || event.metaKey || event.altKey) hands.releaseAll();
     tellHands();
   });
   addEventListener("blur", () => hands.releaseAll());
@@ -287,7 +321,10 @@ function prepare() {
     form.querySelector("input").blur();
   });
   for (const input of document.querySelectorAll("form input"))
-    input.addEventListener("change", () => order(input.form.dataset.text, input.value));
+    input.addEventListener("change", () => {
+      typed.set(input.form.dataset.text, input.value);
+      order(input.form.dataset.text, input.value);
+    });
   for (const name of ["ask", "grant", "refuse"]) show(name).addEventListener("click", () => say({say: name}));
   show("home").addEventListener("click", () => view.goHome());
   show("fine").addEventListener("click", toggleFine);

@@ -1,6 +1,7 @@
 """What a page draws: the shapes of a MuJoCo model once, and where each of them is as often as it moves.
 
-As MuJoCo shows them by default: geoms and sites of groups 0 to 2 that are not transparent.
+As MuJoCo shows them by default: geoms and sites of groups 0 to 2 that are not transparent. Height fields and
+signed distance fields are left out.
 
     packed   | bytes of the header, uint32 | header, JSON, padded to 4 | vertices | triangles |
     vertex   x, y, z, normal x, y, z       float32
@@ -26,6 +27,18 @@ FLOOR_M = 4.0  # of what is drawn of a floor
 ROUND = 32  # edges of a circle
 CREASE = np.cos(np.radians(35.0))  # where faces meet at a greater angle there is an edge
 _SHAPES = mujoco.mjtGeom
+DRAWN_TYPES = [
+    int(kind)
+    for kind in (
+        _SHAPES.mjGEOM_PLANE,
+        _SHAPES.mjGEOM_SPHERE,
+        _SHAPES.mjGEOM_ELLIPSOID,
+        _SHAPES.mjGEOM_CAPSULE,
+        _SHAPES.mjGEOM_CYLINDER,
+        _SHAPES.mjGEOM_BOX,
+        _SHAPES.mjGEOM_MESH,
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,8 @@ class Scene:
 
 def scene_of(model: Any, tool: str | None, more: Mapping[str, Any]) -> Scene:
     """tool: name of the site that is steered, or None.  more: goes into the header, plain JSON."""
-    geoms = np.flatnonzero((model.geom_group < SHOWN_GROUPS) & (_colours(model, "geom")[:, 3] > 0))
+    is_shown = (model.geom_group < SHOWN_GROUPS) & (_colours(model, "geom")[:, 3] > 0)
+    geoms = np.flatnonzero(is_shown & np.isin(model.geom_type, DRAWN_TYPES))
     sites = np.flatnonzero((model.site_group < SHOWN_GROUPS) & (model.site_rgba[:, 3] > 0))
     shapes: list[Shape] = []
     known: dict[Any, int] = {}
@@ -151,7 +165,7 @@ def _corner_normals(places: Array, faces: Array) -> Array:
 
 
 def _primitive(kind: Any, size: Array) -> Shape:
-    """Raises: KeyError: a kind that is not drawn."""
+    """kind: of DRAWN_TYPES, and no mesh."""
     makers: dict[Any, Callable[[Array], Shape]] = {
         _SHAPES.mjGEOM_PLANE: lambda s: _plane(*(FLOOR_M, FLOOR_M) if _is_floor(s) else s[:2]),
         _SHAPES.mjGEOM_SPHERE: lambda s: _ball(np.repeat(s[0], 3), 0.0),

@@ -7,7 +7,8 @@
       '--------------------------- hands off -----------------'
 
 While it is driven, another page may ask; the driver grants or refuses, and who has asked drives once the
-driver has been away for grace_s. Where nobody drives and nobody has asked, who comes or asks does. A page is known by its seat, a secret that it keeps over a reload.
+driver has been away for grace_s. Where nobody drives and nobody has asked, who comes or asks does. A page is
+known by its seat, a secret that it keeps over a reload.
 """
 
 from data_collection.teleop.hands import Jog

@@ -19,9 +19,11 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -34,16 +36,21 @@ from websockets.http11 import Request, Response
 
 from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, Message, read
 from data_collection.teleop.browser.page import assembled
+from data_collection.teleop.browser.pictures import Pictures
 from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.browser.shared import Shared, Sizes
-from data_collection.teleop.hands import Jog
+from data_collection.teleop.hands import Jog, Order
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 SHOW_S = 1 / 40  # between two looks for something new to show
 BEAT_S = 0.1  # the loop hears at least so often of the hands
+SAME_S = 0.1  # between two pictures of a world in which nothing moves
 TELL_S = 0.25  # and the pages of a session in which nothing changes
 LINGER_S = 0.3  # after the session, for pages to hear that it is over
 MOST_PAGES = 16
+MOST_CONNECTIONS = 32  # pages, and those that are still to say what they are
+OPENS_S = 5.0  # in which they have to
+MOST_ANSWERS = 16  # that wait for a page
 TAKEN = 4001  # close code: the same seat is used by another page
 
 
@@ -52,7 +59,7 @@ class HandsServer:
 
     def __init__(self, told: dict[str, Any], shared: Shared) -> None:
         self.shared, self.seats = shared, Seats(float(told["grace_s"]))
-        self.action_size = int(told["action_size"])
+        self.joints = int(told["joints"])
         self.hello = told["hello"]
         self.dropped = 0  # messages that were none, or not of the driver
         self._token, self._is_local = told["token"].encode(), bool(told["is_local"])
@@ -132,29 +139,44 @@ class HandsServer:
             self.dropped += 1
             return
         try:
-            message = read(raw, self.action_size)
-        except Malformed:
+            message = read(raw, self.joints)
+        except Malformed as error:
             self.dropped += 1
+            if error.verb is not None:
+                page.answers.append({"say": "answer", "verb": error.verb, "why": str(error)})
             return
         page.at = message.at or page.at
-        if not self._obey(page.seat, message):
+        if not self._obey(page, message):
             self.dropped += 1
 
-    def _obey(self, seat: str, message: Message) -> bool:
+    def _obey(self, page: "_Page", message: Message) -> bool:
         """Whether the page may say that, and it was taken."""
-        now_s, is_driver = time.monotonic(), seat == self.seats.driver
+        seat, now_s = page.seat, time.monotonic()
+        if message.say == "drawn":
+            return page.pictures.drawn(message.number)
         if message.say == "ask":
             self.seats.ask(seat, now_s)
         elif message.say in ("grant", "refuse"):
             return self.seats.answer(seat, message.say == "grant", now_s)
         elif message.order is not None:
-            said = {"verb": message.order.verb, "value": message.order.value}
-            return is_driver and tell(json.dumps(said, ensure_ascii=False))
-        elif self.seats.hear(seat, message.jog, now_s):
+            return self._order(page, message.order)
+        elif self.seats.hear(seat, message.jog if page.pictures.is_fresh(now_s) else None, now_s):
             self.pass_on()
         else:
             return message.say == "off"  # which every page says, to be heard of
         return True
+
+    def _order(self, page: "_Page", order: Order) -> bool:
+        """To the loop, if the page drives and shows what is so; it is told either way."""
+        if page.seat != self.seats.driver:
+            why = "another page drives"
+        elif not page.pictures.is_fresh(time.monotonic()):
+            why = "the picture was too old"
+        else:
+            said = {"verb": order.verb, "value": order.value}
+            why = "" if tell(json.dumps(said, ensure_ascii=False)) else "the session is busy"
+        page.answers.append({"say": "answer", "verb": order.verb, "why": why})
+        return not why
 
     # The loop
 
@@ -187,27 +209,35 @@ class _Page:
     """What one page is told: first itself and the scene, then whatever is new; slow ones miss something.
 
     text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
-    bytes   the scene, the first; then where things are, see `scene.Scene`
+            {"say": "answer", "verb": ..., "why": "" or why an order was not taken}
+    bytes   the scene, the first; then pictures: number, uint32, and where things are, see `scene.Scene`,
+            or nothing more where they are as they were
     """
 
     def __init__(self, server: HandsServer, connection: ServerConnection, seat: str) -> None:
         self.server, self.connection, self.seat = server, connection, seat
         self.at = 0.0  # [ms] by its own clock, when it was last heard of
+        self.pictures = Pictures()
+        self.answers: deque[dict[str, Any]] = deque(maxlen=MOST_ANSWERS)
 
     async def tell(self) -> None:
         shared = self.server.shared
-        seen, told, told_s = 0, "", 0.0
+        seen, sent_s, told, told_s = 0, 0.0, "", 0.0
         with suppress(ConnectionClosed):
             await self.connection.send(json.dumps({"say": "hello", "seat": self.seat, **self.server.hello}))
             await self.connection.send(shared.scene)
             while True:
-                moment = shared.moment.read()
-                if moment is not None and moment.number != seen:
-                    seen = moment.number
-                    await self.connection.send(moment.payload.tobytes())
-                now_s = time.monotonic()
+                moment, now_s = shared.moment.read(), time.monotonic()
+                is_new = moment is not None and moment.number != seen
+                if self.pictures.may_send and (is_new or now_s - sent_s > SAME_S):
+                    seen, sent_s = (moment.number if moment is not None else 0), now_s
+                    poses = moment.payload.tobytes() if moment is not None and is_new else b""
+                    await self.connection.send(struct.pack("<I", self.pictures.sent(now_s)) + poses)
+                while self.answers:
+                    await self.connection.send(json.dumps(self.answers.popleft()))
                 state = self._state(now_s)
-                if (news := json.dumps(state)) != told or now_s - told_s > TELL_S:
+                may_tell = self.pictures.may_send or now_s - told_s > TELL_S  # on a slow way, less
+                if may_tell and ((news := json.dumps(state)) != told or now_s - told_s > TELL_S):
                     told, told_s = news, now_s
                     await self.connection.send(news)
                 await asyncio.sleep(SHOW_S)
@@ -228,6 +258,22 @@ class _Page:
             "dropped": self.server.dropped,
             "at": self.at,
         }
+
+
+class _Connection(ServerConnection):
+    """One too many is closed before it is heard."""
+
+    open_now = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        _Connection.open_now += 1
+        super().connection_made(transport)
+        if _Connection.open_now > MOST_CONNECTIONS:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _Connection.open_now -= 1
+        super().connection_lost(exc)
 
 
 def tell(line: str) -> bool:
@@ -261,8 +307,15 @@ async def _run(listening: socket.socket, server: HandsServer) -> None:
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    options: dict[str, Any] = {"process_request": server.answer, "max_size": 4 * MAX_BYTES}
-    async with serve(server.serve_page, sock=listening, server_header=None, ping_timeout=10, **options):
+    options: dict[str, Any] = {
+        "process_request": server.answer,
+        "create_connection": _Connection,
+        "open_timeout": OPENS_S,
+        "ping_timeout": 10,
+        "max_size": 4 * MAX_BYTES,
+        "server_header": None,
+    }
+    async with serve(server.serve_page, sock=listening, **options):
         tell(".")
         beating = asyncio.create_task(server.beat())
         await ended.wait()
@@ -272,7 +325,7 @@ async def _run(listening: socket.socket, server: HandsServer) -> None:
 
 
 def main() -> None:
-    """First line of stdin: token, is_local, address, action_size, grace_s, sizes, and `hello` of pages."""
+    """First line of stdin: token, is_local, address, joints, grace_s, sizes, and `hello` of pages."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, with which this ends
     told = json.loads(sys.stdin.buffer.readline())
