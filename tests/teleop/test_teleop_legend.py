@@ -53,6 +53,10 @@ def test_the_legend_names_keys_that_do_something() -> None:
     assert set(ORDERS.values()) == set(Verb) - {Verb.QUALITY}
 
 
+def test_space_is_said_to_halt_the_arm_because_the_fingers_go_on() -> None:
+    assert any("space halt the arm" in row for row in shown())
+
+
 def test_turns_are_shown_where_there_are_some() -> None:
     assert not any("tilt" in row for row in shown())
     picture = "".join(drawn(lines("arm", ("roll", "pitch"), STATUS, [], Keyboard()), 80, 24))
