@@ -13,7 +13,7 @@ from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
 from data_collection.teleop.keys import PRESSED, RELEASED, Held, Key, read_keys
 from data_collection.teleop.legend import VERBS, Keyboard, changes, drawn, lines
 from data_collection.teleop.places import Map
-from data_collection.teleop.session import LONGEST_TEXT
+from data_collection.teleop.session import LONGEST_TEXT, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
 from data_collection.teleop.terminal import Terminal
@@ -25,6 +25,7 @@ from robot_orl.types import Actor, Array, Spec
 
 CLEAR = b"\x1b[2J"
 DRAW_EVERY_S = 0.1
+ESCAPE_S = 0.05  # of silence, after which an ESC is the key and not the beginning of another one
 FINE = 0.2  # share of the speed
 # key: which of forward, left, up, roll, pitch, yaw it pushes, and which way
 PUSHES = {
@@ -101,11 +102,12 @@ class KeyboardHands:
         self._axes, self._map = np.eye(3) if axes is None else axes, Map()
         self._terminal = Terminal()
         self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s, cfg.tap)
-        self._rest = b""
+        self._rest, self._heard_s = b"", -np.inf
         self._orders: list[Order] = []
         self._gripper = 0.0
         self._fine = False
         self._typing: tuple[Verb, str] | None = None
+        self._state = ""
         self._drawn_s = -np.inf
         self._size = (0, 0)
         self._shown: list[str] = []
@@ -139,6 +141,9 @@ class KeyboardHands:
 
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         terminal, now_s = self._terminal, self._now_s()
+        if status.state == State.RECORDING and self._state != State.RECORDING:
+            self._held.release_all()  # what moves in an episode was pressed in it
+        self._state = status.state
         terminal.write(b"")
         if terminal.is_busy or now_s < self._drawn_s + DRAW_EVERY_S:
             return
@@ -157,10 +162,14 @@ class KeyboardHands:
         if self._terminal.is_lost:
             return
         content = self._terminal.read()
+        now_s = self._now_s()
         if self._terminal.is_lost:
             self._held.release_all()
             self._orders.append(Order(Verb.QUIT))  # nobody can come back
-        if not content and self._rest == b"\x1b":  # nothing follows: it was the key itself
+        if content:
+            self._held.heard(now_s)
+            self._heard_s = now_s
+        if self._typing and self._rest == b"\x1b" and now_s - self._heard_s >= ESCAPE_S:
             keys, self._rest = [Key("escape")], b""
         else:
             keys, self._rest = read_keys(self._rest + content)
@@ -168,10 +177,15 @@ class KeyboardHands:
             self._take(key)
 
     def _take(self, key: Key) -> None:
-        if key.name == "kitty":
+        if key.kind == RELEASED:  # maybe together with a key that came later, and whatever it means by now
+            name = key.name.removeprefix("ctrl+").lower()
+            self._held.take(replace(key, name=SAME_AS.get(name, name)), self._now_s())
+        elif key.name == "kitty":
             self._held.tells_release = True
         elif key.name == "ctrl+c" and key.kind == PRESSED:
             signal.raise_signal(signal.SIGINT)  # as the terminal does that does not speak kitty's protocol
+        elif key.name == "unfocused":
+            self._held.release_all()
         elif self._typing:
             self._type(key)
         elif key.name == "space":
@@ -195,12 +209,12 @@ class KeyboardHands:
             self._held.release_all()
         elif verb is not None:
             self._orders.append(Order(verb))
+            if verb in (Verb.DISCARD, Verb.REDO):
+                self._held.release_all()
 
     def _type(self, key: Key) -> None:
         assert self._typing is not None
         verb, text = self._typing
-        if key.kind == RELEASED:
-            return
         if key.name in ("enter", "escape"):
             self._typing = None
             if key.name == "enter":
