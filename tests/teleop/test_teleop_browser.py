@@ -16,6 +16,7 @@ from children import child
 
 import envs  # noqa: F401  registers the tasks
 from data_collection.teleop.browser.hands import BrowserHands
+from data_collection.teleop.hands import Status, Verb
 from robot_orl.data.store.reader import Dataset
 from robot_orl.types import Actor
 
@@ -213,6 +214,49 @@ def test_a_page_finds_the_next_session_at_its_address(browser: Any) -> None:
             hands.close()
         shown = "lost" if task == "killed" else "over"
         page.wait_for_selector(f"body.{shown}", timeout=1_000 * PATIENCE_S)
+
+
+def test_keys_that_change_their_name_and_old_pictures_leave_nothing_pushed(browser: Any) -> None:
+    hands = BrowserHands("127.0.0.1", 0, HELLO, 1, "tool", {}, grace_s=60.0)
+    try:
+        hands.open()
+        hands.show(Status("recording"), list(Verb))
+        page = browser.new_page()
+
+        def until(script: str) -> None:
+            page.wait_for_function(script, timeout=1_000 * PATIENCE_S)
+
+        page.goto(hands.url, timeout=1_000 * PATIENCE_S)
+        page.evaluate("document.body.focus()")
+        until("() => state.drives && state.status && !isBehind()")
+        page.keyboard.down("w")
+        assert page.evaluate("[...hands.held.values()]") == ["w"]
+        page.evaluate("dispatchEvent(new KeyboardEvent('keyup', {key: 'ŵ', code: 'KeyW'}))")
+        assert page.evaluate("hands.held.size") == 0, "the same key, by another name"
+        page.keyboard.up("w")
+        page.keyboard.down("w")
+        page.keyboard.down("Meta")
+        assert page.evaluate("hands.held.size") == 0, "no release of it may follow"
+        page.keyboard.up("Meta")
+        page.keyboard.up("w")
+
+        page.evaluate("window.input = document.querySelector('[data-text=note] input')")
+        page.evaluate("input.value = 'a\\x07b'; input.dispatchEvent(new Event('change'))")
+        until("() => show('refused').textContent.includes('a character that is no text')")
+        page.evaluate("draw()")
+        assert page.evaluate("input.value") == "a\x07b", "it can be mended"
+
+        page.evaluate("tellDrawn = () => {}")
+        until("() => isBehind()")
+        page.keyboard.down("w")
+        page.keyboard.press("Enter")
+        assert "the connection is too slow" in page.inner_text("#refused").lower()
+        until("() => !wasOff || sent > performance.now() - 50")
+        assert page.evaluate("wasOff"), "a held key pushes nothing"
+        assert hands.orders() == []
+        assert hands.jog() is None
+    finally:
+        hands.close()
 
 
 def test_a_phone_moves_the_arm_with_a_finger_and_a_gamepad_does(browser: Any, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, read
 from data_collection.teleop.hands import Order, Verb
+from data_collection.teleop.settings import PersonConfig
+from robot_orl.errors import UsageError
 
 JOG = {"say": "jog", "at": 5, "linear": [0, 0.5, 1], "angular": [0, 0, -1], "gripper": 1, "joints": None}
 
@@ -84,6 +86,11 @@ def test_control_characters_and_halves_of_letters_are_refused_for_that_order(let
     with pytest.raises(Malformed, match="a character that is no text") as refused:
         read(order("note", f"a{letter}b"), 2)
     assert refused.value.verb == Verb.NOTE
+
+
+def test_an_instruction_of_undecodable_bytes_is_refused_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^operator\.instruction: 'reach \?' is no text in UTF-8$"):
+        PersonConfig(name="person", instruction="reach \udcff")
 
 
 def test_the_number_of_a_drawn_picture_is_read() -> None:

@@ -42,6 +42,18 @@ def test_a_page_that_skips_a_picture_has_drawn_the_later_one() -> None:
     assert pictures.is_fresh(0.4 + FRESH_S)
 
 
+def test_a_page_that_draws_slowly_draws_the_latest_that_it_has_got() -> None:
+    pictures = Pictures()
+    for tenth in range(1, 9):
+        assert pictures.may_send
+        assert pictures.got(pictures.sent(tenth / 10))
+    assert not pictures.is_fresh(0.8), "what it has got is not what it shows"
+    assert pictures.drawn(8)
+    assert pictures.is_fresh(0.8 + FRESH_S)
+    assert not pictures.got(8)
+    assert not pictures.got(9)
+
+
 def test_a_picture_that_was_not_sent_cannot_be_drawn() -> None:
     pictures = Pictures()
     number = pictures.sent(0.0)

@@ -50,6 +50,7 @@ function takeBytes(data) {
     view.needed = true;
     followJoints();
   }
+  say({say: "got", number: arrived.number});
   if (!view.needed || !view.gl) tellDrawn();  // otherwise it is still to be drawn
 }
 

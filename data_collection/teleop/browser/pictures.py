@@ -1,8 +1,8 @@
 """How old what a page shows is. Pure: it is told what is sent and drawn, and when.
 
-    server --picture n--> page --drawn n--> server
+    server --picture n--> page --got n, drawn n--> server
 
-A page gets the next picture only while it has drawn all but a few, so that none queue on the way, and what
+A page gets the next picture only while it has got all but a few, so that none queue on the way, and what
 hands do counts only while they see what is so: a picture is as old as the time since it was sent.
 """
 
@@ -10,33 +10,42 @@ from collections import deque
 
 FRESH_S = 0.5  # an older picture is no ground to act on
 MOST_WAITING = 2
+REMEMBERED = 256  # pictures; who draws an older one is far behind
 
 
 class Pictures:
     """Of one page. now_s: the caller's monotonic clock [s], in every call."""
 
     def __init__(self) -> None:
-        self._number = 0
-        self._waiting: deque[tuple[int, float]] = deque()  # sent and not drawn yet: number and when
+        self._number = self._got = 0
+        self._sent_s: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)  # number and when, not drawn yet
         self._drawn_s: float | None = None  # when the one that is shown was sent
 
     @property
     def may_send(self) -> bool:
-        return len(self._waiting) < MOST_WAITING
+        return self._number - self._got < MOST_WAITING
 
     def sent(self, now_s: float) -> int:
         """The number of the next one."""
         self._number += 1
-        self._waiting.append((self._number, now_s))
+        self._sent_s.append((self._number, now_s))
         return self._number
 
-    def drawn(self, number: int) -> bool:
+    def got(self, number: int) -> bool:
         """Whether this one was waited for; those before it are not any more."""
-        if number not in [waiting for waiting, _ in self._waiting]:
+        if not self._got < number <= self._number:
             return False
-        while self._waiting[0][0] < number:
-            self._waiting.popleft()
-        self._drawn_s = self._waiting.popleft()[1]
+        self._got = number
+        return True
+
+    def drawn(self, number: int) -> bool:
+        """Whether this one could be: it was sent, and neither it nor a later one drawn before."""
+        if number not in [sent for sent, _ in self._sent_s]:
+            return False
+        while self._sent_s[0][0] < number:
+            self._sent_s.popleft()
+        self._drawn_s = self._sent_s.popleft()[1]
+        self._got = max(self._got, number)
         return True
 
     def is_fresh(self, now_s: float) -> bool:

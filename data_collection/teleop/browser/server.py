@@ -152,6 +152,8 @@ class HandsServer:
     def _obey(self, page: "_Page", message: Message) -> bool:
         """Whether the page may say that, and it was taken."""
         seat, now_s = page.seat, time.monotonic()
+        if message.say == "got":
+            return page.pictures.got(message.number)
         if message.say == "drawn":
             return page.pictures.drawn(message.number)
         if message.say == "ask":
