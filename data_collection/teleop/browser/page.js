@@ -51,7 +51,7 @@ function takeBytes(data) {
     followJoints();
   }
   say({say: "got", number: arrived.number});
-  if (!view.needed || !view.gl) tellDrawn();  // otherwise it is still to be drawn
+  if (!view.needed || !view.gl || !view.poses || !view.items.length) tellDrawn();  // otherwise it is still to be drawn
 }
 
 function tellDrawn() {
