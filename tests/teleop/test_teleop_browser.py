@@ -85,6 +85,7 @@ class Person:
 
     def press(self, *keys: str) -> None:
         for key in keys:
+            self.until("!isBehind()")
             self.page.keyboard.press(key)
 
     def tool(self) -> np.ndarray:
@@ -249,7 +250,7 @@ def test_keys_that_change_their_name_and_old_pictures_leave_nothing_pushed(brows
         page.evaluate("draw()")
         assert page.evaluate("input.value") == "a\x07b", "it can be mended"
 
-        page.evaluate("tellDrawn = () => {}")
+        page.evaluate("takeBytes = () => {}")
         until("isBehind()")
         page.keyboard.down("w")
         page.evaluate("order('start')")

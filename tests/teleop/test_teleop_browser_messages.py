@@ -93,11 +93,11 @@ def test_an_instruction_of_undecodable_bytes_is_refused_in_one_line() -> None:
         PersonConfig(name="person", instruction="reach \udcff")
 
 
-def test_the_number_of_a_drawn_picture_is_read() -> None:
-    assert read('{"say": "drawn", "number": 12}', 2).number == 12
+def test_the_number_of_a_picture_is_read() -> None:
+    assert read('{"say": "got", "number": 12}', 2).number == 12
     for number in ("-1", "1e99", "true", '"12"', "null"):
         with pytest.raises(Malformed):
-            read(f'{{"say": "drawn", "number": {number}}}', 2)
+            read(f'{{"say": "got", "number": {number}}}', 2)
 
 
 @pytest.mark.parametrize(

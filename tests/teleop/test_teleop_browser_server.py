@@ -79,7 +79,7 @@ def heard(connection: ClientConnection, does: Callable[[dict[str, Any]], Any]) -
     while time.monotonic() < end_s:
         raw = connection.recv(timeout=PATIENCE_S)
         if isinstance(raw, bytes) and raw:  # the first, without any: there is no scene here
-            say(connection, say="drawn", number=int.from_bytes(raw[:4], "little"))
+            say(connection, say="got", number=int.from_bytes(raw[:4], "little"))
         elif raw and does(message := json.loads(raw)):
             return message
     raise AssertionError(f"it was not said; but {message}")
@@ -96,7 +96,7 @@ def ordered(connection: ClientConnection, verb: str, value: Any = None) -> str:
 
 
 def jogged(hands: BrowserHands, connection: ClientConnection, at: int, **push: Any) -> Jog:
-    """What arrives of it, once the page has drawn what it was shown."""
+    """What arrives of it, once the page has got what it was shown."""
 
     def push_on() -> Jog | None:
         heard(connection, lambda m: m["say"] == "state")

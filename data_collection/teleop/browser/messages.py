@@ -3,7 +3,7 @@
     {"say": "jog", "at": 5, "linear": [0, 0, 1], "angular": [0, 0, 0], "gripper": 0, "joints": null}
     {"say": "off", "at": 5}                        nobody pushes; also the sign of life of a page
     {"say": "order", "verb": "quality", "value": 4}
-    {"say": "got", "number": 12}  {"say": "drawn", "number": 12}        a picture, see `Pictures`
+    {"say": "got", "number": 12}        a picture, see `Pictures`
     {"say": "ask"}  {"say": "grant"}  {"say": "refuse"}        control of another page, see `Seats`
 
 at: the page's own clock [ms], sent back to it so that it can tell how long the way takes.
@@ -26,7 +26,6 @@ FIELDS = {
     "off": {"at"},
     "order": {"verb", "value"},
     "got": {"number"},
-    "drawn": {"number"},
     "ask": set(),
     "grant": set(),
     "refuse": set(),
@@ -68,7 +67,7 @@ def read(raw: str | bytes, joints: int) -> Message:
         raise Malformed("not the fields of a message")
     if say == "order":
         return Message(say, order=_order(said["verb"], said["value"]))
-    if say in ("got", "drawn"):
+    if say == "got":
         return Message(say, number=int(_number(said["number"], 0, 2**32 - 1)))
     if "at" not in said:
         return Message(say)

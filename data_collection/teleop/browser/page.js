@@ -1,7 +1,7 @@
 // The connection, and what the page shows of the session.
 
 const SEND_MS = 33, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001;
-const REST_MS = 100, OLD_MS = 500, TRIP_MS = 1000;  // an older picture, or a longer way there and back, is no ground to act on
+const REST_MS = 100, OLD_MS = 1000, TRIP_MS = 1500;  // an older picture, or a longer way there and back, is no ground to act on
 const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", reviewing: "Review", over: "Over"};
 const show = id => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
@@ -9,7 +9,7 @@ const view = new View(show("view")), gizmo = new Gizmo(view), hands = new HeldHa
 let socket = null, wasScene = false, isOver = false, isRefused = false;
 let state = {status: null, allowed: []}, heard = 0, tripMs = 0;
 let sent = 0, wasOff = true;
-let arrived = {number: 0, at: -Infinity}, drawn = arrived;  // the latest picture, and the one that is shown
+let arrived = -Infinity;  // the latest picture
 
 // Connection
 
@@ -44,20 +44,13 @@ function takeBytes(data) {
     wasScene = true;
     return;
   }
-  arrived = {number: new Uint32Array(data, 0, 1)[0], at: performance.now()};
+  arrived = performance.now();
   if (data.byteLength > 4) {
     view.poses = new Float32Array(data, 4);
     view.needed = true;
     followJoints();
   }
-  say({say: "got", number: arrived.number});
-  if (!view.needed || !view.gl || !view.poses || !view.items.length) tellDrawn();  // otherwise it is still to be drawn
-}
-
-function tellDrawn() {
-  if (drawn === arrived) return;
-  drawn = arrived;
-  say({say: "drawn", number: drawn.number});
+  say({say: "got", number: new Uint32Array(data, 0, 1)[0]});
 }
 
 function take(message) {
@@ -97,10 +90,10 @@ function say(message) {
 
 const isLost = () => !isOver && (socket?.readyState !== WebSocket.OPEN || performance.now() - heard > SILENT_MS);
 
-// Whether what is shown here may not be so any more, or what is done here comes late.
+// Whether what is known here may not be so any more, or what is done here comes late.
 function isBehind() {
   const now = performance.now();
-  return isLost() || now - drawn.at > OLD_MS || now - state.at > TRIP_MS;
+  return isLost() || now - arrived > OLD_MS || now - state.at > TRIP_MS;
 }
 
 function order(verb, value = null) {
@@ -139,7 +132,6 @@ function frame() {
   requestAnimationFrame(frame);
   if (!view.gl || !view.needed || !view.poses || !view.items.length || !view.isFree()) return;
   view.draw(gizmo.things(state.drives, state.status?.state === "recording"), colour("--ground"), colour("--line"));
-  tellDrawn();
 }
 
 const fingers = new Map();  // on the picture, where each was last

@@ -1,53 +1,45 @@
-"""How old what a page shows is. Pure: it is told what is sent and drawn, and when.
+"""How old what a page knows is. Pure: it is told what is sent and got, and when.
 
-    server --picture n--> page --got n, drawn n--> server
+    server --picture n--> page --got n--> server
 
 A page gets the next picture only while it has got all but a few, so that none queue on the way, and what
-hands do counts only while they see what is so: a picture is as old as the time since it was sent.
+hands do counts only while the page knows what is so: it is as old as the time since its latest picture was
+sent. What hands do comes behind what the page has got, so it is as late at most.
 """
 
 from collections import deque
 
-FRESH_S = 0.5  # an older picture is no ground to act on
+FRESH_S = 1.0  # an older picture is no ground to act on
 MOST_WAITING = 2
-REMEMBERED = 256  # pictures; who draws an older one is far behind
 
 
 class Pictures:
     """Of one page. now_s: the caller's monotonic clock [s], in every call."""
 
     def __init__(self) -> None:
-        self._number = self._got = 0
-        self._sent_s: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)  # number and when, not drawn yet
-        self._drawn_s: float | None = None  # when the one that is shown was sent
+        self._number = 0
+        self._waiting: deque[tuple[int, float]] = deque()  # number and when it was sent, not got yet
+        self._known_s: float | None = None  # when the latest that the page has was sent
 
     @property
     def may_send(self) -> bool:
-        return self._number - self._got < MOST_WAITING
+        return len(self._waiting) < MOST_WAITING
 
     def sent(self, now_s: float) -> int:
         """The number of the next one."""
         self._number += 1
-        self._sent_s.append((self._number, now_s))
+        self._waiting.append((self._number, now_s))
         return self._number
 
     def got(self, number: int) -> bool:
         """Whether this one was waited for; those before it are not any more."""
-        if not self._got < number <= self._number:
+        if number not in [waiting for waiting, _ in self._waiting]:
             return False
-        self._got = number
-        return True
-
-    def drawn(self, number: int) -> bool:
-        """Whether this one could be: it was sent, and neither it nor a later one drawn before."""
-        if number not in [sent for sent, _ in self._sent_s]:
-            return False
-        while self._sent_s[0][0] < number:
-            self._sent_s.popleft()
-        self._drawn_s = self._sent_s.popleft()[1]
-        self._got = max(self._got, number)
+        while self._waiting[0][0] < number:
+            self._waiting.popleft()
+        self._known_s = self._waiting.popleft()[1]
         return True
 
     def is_fresh(self, now_s: float) -> bool:
-        """Whether the page shows what was so a moment ago."""
-        return self._drawn_s is not None and now_s - self._drawn_s <= FRESH_S
+        """Whether the page knows what was so a moment ago."""
+        return self._known_s is not None and now_s - self._known_s <= FRESH_S

@@ -154,8 +154,6 @@ class HandsServer:
         seat, now_s = page.seat, time.monotonic()
         if message.say == "got":
             return page.pictures.got(message.number)
-        if message.say == "drawn":
-            return page.pictures.drawn(message.number)
         if message.say == "ask":
             self.seats.ask(seat, now_s)
         elif message.say in ("grant", "refuse"):
