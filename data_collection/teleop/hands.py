@@ -48,7 +48,7 @@ class Jog:
     linear: (3,) forward, left and up in the frame that the steering is set to.  angular: (3,) roll, about
     where the tool points; pitch, positive tilts it down; yaw; of these a task has what `turns_of` says.
     gripper: 1 opens, -1 closes, and it goes on until the other is said; 0 leaves it at that.
-    joints: (A,) what the action's signals are to become instead, or None.
+    joints: (A,) what the action's signals are to become, in tasks that have no tool; None: no word of them.
     Letting go is not a Jog of zeros but None: nobody acts.
     """
 

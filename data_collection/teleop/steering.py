@@ -83,8 +83,6 @@ class GripperSteering:
         self._joints.begin(np.zeros(self._spec.action_size))
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
-        if (joints := joints_of(jog)) is not None:
-            return as_action(self._joints.towards(joints))
         linear, _ = self._motion.velocity(jog)
         step = within(linear / self._spec.control_hz / FETCH_STEP_M, 1.0)
         return as_action(self._joints.towards(np.array([*step, self._motion.gripper])))
@@ -121,8 +119,6 @@ class ArmSteering:
         self._joints.begin(np.zeros(self._spec.action_size))
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
-        if (joints := joints_of(jog)) is not None:
-            return as_action(self._joints.towards(joints))
         linear, angular = self._motion.velocity(jog)
         seen = np.asarray(obs["observation"], np.float64)
         targets = seen[self._positions] + seen[self._leads]

@@ -202,6 +202,16 @@ def test_joints_that_are_no_numbers_are_hands_off(fetch: Env, arm: Env, hand: En
         np.testing.assert_array_equal(steering.action(nothing, obs), still)
 
 
+def test_who_moves_a_tool_cannot_pass_its_speed_limit_by_joints(fetch: Env, arm: Env) -> None:
+    for env in (fetch, arm):
+        steering = steering_of(env, config())
+        obs, _ = env.reset(seed=0)
+        steering.begin()
+        still = steering.action(None, obs)
+        all_of_it = Jog(REST, REST, joints=np.ones(len(still)))
+        np.testing.assert_array_equal(steering.action(all_of_it, obs), still)
+
+
 def test_which_tasks_have_a_tool_and_which_turns(fetch: Env, arm: Env, hand: Env) -> None:
     assert (tool_of(fetch), turns_of(fetch)) == ("robot0:grip", ())
     assert (tool_of(arm), turns_of(arm)) == ("tool", ("roll", "pitch"))
