@@ -15,10 +15,10 @@ from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
 from robot_orl.progress import Bar
-from robot_orl.rollout import FAULT, Begin, CutShort, Pace, rollout
+from robot_orl.rollout import FAULT, Begin, CutShort, rollout
 from robot_orl.seeds import EPISODES_PER_STAGE, collection_seed
 from robot_orl.tasks import spec_of
-from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Proposal
+from robot_orl.types import Episode, EpisodeMeta, Observation, Operator, Pace, Proposal
 
 OPERATOR_STREAM = 1
 CUT_SHORT = (CRASH, FAULT)  # end reasons of episodes that are recorded again

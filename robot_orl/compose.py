@@ -26,8 +26,8 @@ from robot_orl.schema import own_first
 GROUPS_OF = {
     "collect": ("task", "operator"),
     "pretrain": ("agent",),
-    "finetune": ("agent",),
-    "deploy": ("robot",),
+    "finetune": ("agent", "operator"),
+    "deploy": ("robot", "operator"),
     "calibrate": ("robot",),
     "virtual-arm": ("task",),
     "doctor": ("robot",),
@@ -117,11 +117,14 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
         OmegaConf.set_struct(defaults, False)
         with _one_line():
             defaults.agent = completed(base)
-    for override in fields:
-        _check_key(command, defaults, override.key_or_group)
+    keys = [_full_key(defaults, override.key_or_group) for override in fields]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"{key}= is given more than once")
+        _check_key(command, defaults, key)
     with _one_line():
-        for override in fields:
-            _set(defaults, override)
+        for key, override in zip(keys, fields, strict=True):
+            _set(defaults, key, override)
     return defaults
 
 
@@ -143,9 +146,17 @@ def completed(agent: dict[str, Any]) -> DictConfig:
     return found
 
 
-def _set(config: DictConfig, override: Override) -> None:
+def _full_key(config: DictConfig, key: str) -> str:
+    """`port` is `operator.port` where the command has no such field, and its operator does."""
+    first = key.partition(".")[0]
+    operator = config.get("operator")
+    is_operators = first not in config and isinstance(operator, DictConfig) and first in operator
+    return f"operator.{key}" if is_operators else key
+
+
+def _set(config: DictConfig, key: str, override: Override) -> None:
     try:
-        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
+        OmegaConf.update(config, key, override.value(), force_add=True)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{override.input_line}: {reason}") from error

@@ -143,6 +143,9 @@ class FinetuneConfig(TrainingConfig):
         high=STEPS,
     )
     environments: int = setting(1, "Environment processes that play at once.", low=1, high=256)
+    operator: Any = setting(
+        None, "Who may take over while the policy acts, a person or a script; null: nobody. See below."
+    )
     deterministic: bool = setting(
         True,
         "Learn from episodes in the order of their numbers, bitwise repeatable; false: in the order in which "
@@ -252,6 +255,9 @@ class DeployConfig(Schema):
         "logged and compared, but never sent to the robot.",
     )
     robot: Any = setting(MISSING, "The robot; see below.")
+    operator: Any = setting(
+        None, "Who may take over while the policy acts, a person or a script; null: nobody. See below."
+    )
     duration_s: float = setting(
         20.0, "How long to run the policy, homing not counted.", unit="s", low=0.01, high=1e7
     )

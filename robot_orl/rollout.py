@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 
@@ -12,7 +12,7 @@ from robot_orl.data.store.journal import Journal
 from robot_orl.data.store.layout import to_json
 from robot_orl.errors import DataError
 from robot_orl.tasks import task_env
-from robot_orl.types import Episode, EpisodeMeta, Observation, Proposal
+from robot_orl.types import Episode, EpisodeMeta, Observation, Pace, Proposal
 
 FAULT = "fault"  # end reason of an episode that could not go on
 Begin = Callable[[EpisodeMeta], Journal | None]
@@ -26,14 +26,6 @@ class End:
 
 
 Choose = Callable[[Observation], Proposal | End]
-
-
-class Pace(Protocol):
-    """Real time for a rollout: `wait` returns at the next tick and says when that was [ns]."""
-
-    def start(self) -> int: ...
-
-    def wait(self) -> int: ...
 
 
 class SimulatedTime:

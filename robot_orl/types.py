@@ -276,6 +276,14 @@ class TaskEnv(Protocol):
         """Goal tasks only: (..., G), (..., G) -> (...) float32 in {-1, 0}; as `step` would pay."""
 
 
+class Pace(Protocol):
+    """Real time for a rollout: `wait` returns at the next tick and says when that was [ns]."""
+
+    def start(self) -> int: ...
+
+    def wait(self) -> int: ...
+
+
 class Operator(Protocol):
     """Someone or something that proposes actions: a script, a person, a policy."""
 

@@ -23,7 +23,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("robot_orl", "envs", "data_collection")
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "schema", "registry", "statistics", "seeds", "interrupt", "progress", "mirror"),
+    (
+        "errors",
+        "types",
+        "schema",
+        "registry",
+        "statistics",
+        "seeds",
+        "interrupt",
+        "progress",
+        "mirror",
+        "intervention",
+    ),
     ("data", "tasks"),
     ("nn", "deploy"),
     ("agents", "rollout"),

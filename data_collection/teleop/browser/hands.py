@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from data_collection.teleop.browser.scene import Scene, scene_of
 from data_collection.teleop.browser.seats import HANDS_OFF_S
 from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
+from data_collection.viewer.scene import Scene, scene_of
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.supervisor.listening import address_of, listen, named
 from robot_orl.errors import RunError

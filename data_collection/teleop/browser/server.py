@@ -1,19 +1,15 @@
 """The process that serves the page. It drives nothing, and the loop never waits for it.
 
-    python -m data_collection.teleop.browser.server LISTENING MEMORY        two file descriptors
+python -m data_collection.teleop.browser.server LISTENING MEMORY        two file descriptors
 
-    stdin    one line, see `main`; its end is the session's
-    stdout   a line "." once it serves, and a line of JSON for each order
+stdin    one line, see `main`; its end is the session's
+stdout   a line "." once it serves, and a line of JSON for each order
 
-    GET /?token=        the page; where it is served to this machine only the token may be left out
-    GET /hands?token=   the websocket: messages.py up, `_Page` down
-
-What comes from another origin, or under another name of this machine, is refused.
+GET /?token=        the page
+GET /hands?token=   the websocket: messages.py up, `_Page` down
 """
 
 import asyncio
-import hmac
-import http
 import json
 import os
 import secrets
@@ -26,22 +22,26 @@ import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, Message, read
-from data_collection.teleop.browser.page import assembled
 from data_collection.teleop.browser.pictures import Pictures
 from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.browser.shared import Shared, Sizes
 from data_collection.teleop.hands import Jog, Order
+from data_collection.viewer.document import assembled, policy_of
+from data_collection.viewer.door import Door, query_of
 
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+PAGE, STYLE = "teleop/browser/page.html", ("viewer/base.css", "teleop/browser/page.css")
+SCRIPTS = (
+    *("viewer/vectors.js", "viewer/view.js"),
+    *("teleop/browser/gizmo.js", "teleop/browser/hands.js", "teleop/browser/page.js"),
+)
 SHOW_S = 1 / 40  # between two looks for something new to show
 BEAT_S = 0.1  # the loop hears at least so often of the hands
 SAME_S = 0.1  # between two pictures of a world in which nothing moves
@@ -62,9 +62,8 @@ class HandsServer:
         self.joints = int(told["joints"])
         self.hello = told["hello"]
         self.dropped = 0  # messages that were none, or not of the driver
-        self._token, self._is_local = told["token"].encode(), bool(told["is_local"])
-        self._own_names = (*LOCAL_NAMES, told["address"])
-        self._page, self._policy = assembled(told["token"])
+        self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": told["token"]})
+        self._door = Door(told["token"], bool(told["is_local"]), told["address"], policy_of(self._page))
         self._pages: dict[str, _Page] = {}
         self._closing: asyncio.Task[None] | None = None  # a page that may be gone is not waited for
         os.set_blocking(sys.stdout.fileno(), False)
@@ -73,43 +72,23 @@ class HandsServer:
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """What a request gets; None: the websocket that it asks for."""
-        path, query = urlsplit(request.path).path, parse_qs(urlsplit(request.path).query)
-        host = request.headers.get("Host", "")
+        path = urlsplit(request.path).path
         if path not in ("/", "/hands"):
-            return self._text(404, "no such page")
-        if self._is_local and urlsplit(f"//{host}").hostname not in self._own_names:
-            return self._text(403, "not under this name")
-        may_enter = hmac.compare_digest(query.get("token", [""])[0].encode(errors="replace"), self._token)
+            return self._door.text(404, "no such page")
+        if (refused := self._door.refusal(request)) is not None:
+            return refused
         if path == "/":
-            is_welcome = may_enter or self._is_local
-            return self._text(200, self._page) if is_welcome else self._text(403, "not without the token")
-        origin = request.headers.get("Origin")
-        if not may_enter or (origin is not None and urlsplit(origin).netloc != host):
-            return self._text(403, "not from there, or not without the token")
+            return self._door.text(200, self._page)
         if len(self._pages) >= MOST_PAGES:
-            return self._text(503, "too many pages")
+            return self._door.text(503, "too many pages")
         return None
-
-    def _text(self, code: int, text: str) -> Response:
-        body = text.encode()
-        headers = {
-            "Content-Type": "text/html; charset=utf-8" if code == 200 else "text/plain",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            "Content-Security-Policy": self._policy,
-            "X-Frame-Options": "DENY",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-store",
-        }
-        return Response(code, http.HTTPStatus(code).phrase, Headers(headers), body)
 
     # Pages
 
     async def serve_page(self, connection: ServerConnection) -> None:
         """One page, for as long as its connection lasts."""
         assert connection.request is not None
-        seat = parse_qs(urlsplit(connection.request.path).query).get("seat", [""])[0]
+        seat = query_of(connection.request).get("seat", "")
         if (other := self._pages.get(seat)) is not None:
             self.seats.hear(seat, None, time.monotonic())  # what the other page pushed is not this one's
             self._closing = asyncio.create_task(other.connection.close(TAKEN, "opened elsewhere"))
@@ -210,8 +189,8 @@ class _Page:
 
     text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
             {"say": "answer", "verb": ..., "why": "" or why an order was not taken}
-    bytes   the scene, the first; then pictures: number, uint32, and where things are, see `scene.Scene`,
-            or nothing more where they are as they were
+    bytes   the scene, the first; then pictures: number, uint32, and where things are, see
+            `viewer.scene.Scene`, or nothing more where they are as they were
     """
 
     def __init__(self, server: HandsServer, connection: ServerConnection, seat: str) -> None:

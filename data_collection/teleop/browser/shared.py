@@ -1,9 +1,9 @@
 """Memory that the control loop and the process with the pages share; neither ever waits for the other.
 
 channel `status`   to the pages   what is to be shown, JSON
-channel `moment`   to the pages   float32, see `scene.Scene.moment`
+channel `moment`   to the pages   float32, see `viewer.scene.Scene.moment`
 channel `hands`    to the loop    what the driver does, JSON; its time is when that was written
-bytes   `scene`    to the pages   see `scene.Scene`; written once, before the process starts
+bytes   `scene`    to the pages   see `viewer.scene.Scene`; written once, before the process starts
 """
 
 import mmap

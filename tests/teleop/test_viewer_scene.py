@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from data_collection.teleop.browser.scene import Scene, Shape, scene_of
+from data_collection.viewer.scene import Scene, Shape, scene_of
 
 XML = """
 <mujoco>

@@ -1,0 +1,108 @@
+"""Who takes over from a policy, and how a robot goes from one to the other without a jump.
+
+    policy ------proposal---.
+                             SharedControl --> what is executed, who chose it, what each of them proposed
+    intervener --action------'                 (no action: hands off, the policy acts)
+
+Source: Luo et al. 2024, "Precise and Dexterous Robotic Manipulation via Human-in-the-Loop Reinforcement
+Learning" (HIL-SERL), section IV: a person corrects the policy while it acts, and both are learned from.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal
+
+RAMP_S = 0.15  # in which an action may go through its whole range after hands let go
+
+
+class Intervener(Protocol):
+    """An `Operator` beside a policy: whoever it is, most of the time its action is None.
+
+    env: the task, a gymnasium.Env, for whoever steps it: made so that a person sees every step.
+    pace: real time, which a person needs; None: it keeps up with a simulation at full speed.
+    """
+
+    name: str
+    actor: Actor
+    policy_hash: str | None
+    env: Any
+    pace: Pace | None
+
+    def open(self) -> None:
+        """Raises: UsageError: it cannot be used here, and why."""
+
+    def begin(self, rng: np.random.Generator) -> float | None:
+        """An episode begins; nothing was executed in it yet."""
+
+    def action(self, obs: Observation) -> Array | None:
+        """(A,) float32 in [-1, 1], or None: hands off. Returns at once."""
+
+    def executed(self, action: Array) -> None:
+        """(A,): what the robot is sent in this step, whoever chose it; who takes over goes on from there."""
+
+    def ended(self, episode: Episode) -> None:
+        """An episode is over, where whoever steps the task has it."""
+
+    def idle(self) -> None:
+        """Nothing is being played; called at least ten times a second meanwhile."""
+
+    def close(self) -> None:
+        """Works from any state, more than once."""
+
+
+@runtime_checkable
+class StandsBy(Protocol):
+    """An operator=... that can take over from a policy.
+
+    needs_person: it is one, so that one environment is played, in real time.
+    """
+
+    needs_person: bool
+
+    def stand_by(self, env: Any) -> Intervener:
+        """Not opened yet. Raises: UsageError: it cannot be used with this task."""
+
+
+class SharedControl:
+    """A policy and somebody who may take over from it.
+
+    After hands have let go, the action goes over to the policy's within `ramp_s`, and from then on is it:
+    each signal changes by 2 / (ramp_s control_hz) a step at most until all of them have met.
+    """
+
+    def __init__(self, intervener: Intervener, control_hz: float, ramp_s: float = RAMP_S) -> None:
+        self._intervener = intervener
+        self._most = np.inf if ramp_s == 0 else 2.0 / (ramp_s * control_hz)
+        self._last: Array | None = None  # what was executed while it is not yet the policy's
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """An episode begins."""
+        self._last = None
+        self._intervener.begin(rng)
+
+    def proposal(self, obs: Observation, policy: Array, explored: Array | None = None) -> Proposal:
+        """policy: (A,) what it proposes.  explored: with noise, what it would execute; None: as proposed."""
+        theirs = self._intervener.action(obs)
+        wanted = policy if explored is None else explored
+        if theirs is not None:
+            self._last = action = np.asarray(theirs, np.float32)
+            proposal = Proposal(action, self._intervener.actor, policy=policy, operator=action)
+        else:
+            proposal = Proposal(self._towards(wanted), Actor.POLICY, policy=policy)
+        self._intervener.executed(proposal.action)
+        return proposal
+
+    def _towards(self, wanted: Array) -> Array:
+        if self._last is None:
+            return wanted
+        action = self._last + np.clip(wanted - self._last, -self._most, self._most).astype(np.float32)
+        self._last = None if np.array_equal(action, wanted) else action
+        return action
+
+
+def interventions(actor: Array) -> int:
+    """How many times somebody took over in an episode. actor: (T,), see `types.Actor`."""
+    acted = np.asarray(actor) == Actor.INTERVENTION
+    return int(acted[:1].sum() + (acted[1:] & ~acted[:-1]).sum())
