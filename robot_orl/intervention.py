@@ -97,7 +97,9 @@ class SharedControl:
     def _towards(self, wanted: Array) -> Array:
         if self._last is None:
             return wanted
-        action = self._last + np.clip(wanted - self._last, -self._most, self._most).astype(np.float32)
+        way = wanted - self._last
+        ahead = self._last + np.clip(way, -self._most, self._most)
+        action = np.where(np.abs(way) <= self._most, wanted, ahead).astype(np.float32)
         self._last = None if np.array_equal(action, wanted) else action
         return action
 

@@ -7,6 +7,7 @@ import pytest
 
 from robot_orl.agents.awac_config import AWACConfig, AWACFamily, AWACOnline
 from robot_orl.compose import build
+from robot_orl.errors import UsageError
 
 NEW = ("with_goals", "without_goals", "better_share", "multi_step_share", "weight_kl", "hindsight_past")
 
@@ -27,3 +28,13 @@ def test_finetuning_an_old_run_switches_nothing_on(settings: dict[str, Any]) -> 
 def test_a_field_of_it_may_be_set() -> None:
     found = build("finetune", ["run=x", "agent=awac", "agent.better_share=0.5"], saved()).agent
     assert found == AWACConfig(better_share=0.5)
+
+
+def test_a_setting_of_the_operator_needs_no_prefix_where_the_command_has_none_of_its_name() -> None:
+    words = ["task=fetch_reach", "operator=browser", "out=d"]
+    cfg = build("collect", [*words, "port=9000", "speed_m_s=0.1", "seed=3"])
+    assert (cfg.operator.port, cfg.operator.speed_m_s, cfg.seed) == (9000, 0.1, 3)
+    with pytest.raises(UsageError, match=r"operator\.port= is given more than once"):
+        build("collect", [*words, "port=9000", "operator.port=9001"])
+    with pytest.raises(UsageError, match="no field of collect 'port'"):
+        build("collect", ["task=fetch_reach", "out=d", "port=9000"])
