@@ -52,7 +52,8 @@ class BrowserOperator:
             raise UsageError("operator=browser needs websockets: pip install 'robot-orl[browser]'")
         self.cfg, self.spec = cfg, spec
 
-    def make_hands(self, env: gymnasium.Env[Any, Any]) -> Hands:
+    def make_hands(self, env: gymnasium.Env[Any, Any], alone: bool = False) -> Hands:
+        """It has no use for the terminal, `alone` or not."""
         cfg, task = self.cfg, env.unwrapped
         hello = {
             "task": self.spec.task,

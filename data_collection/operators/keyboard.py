@@ -73,7 +73,12 @@ class KeyboardOperator:
     def __init__(self, cfg: KeyboardConfig, spec: Spec) -> None:
         self.cfg, self.spec = cfg, spec
 
-    def make_hands(self, env: gymnasium.Env[Any, Any]) -> Hands:
+    def make_hands(self, env: gymnasium.Env[Any, Any], alone: bool = False) -> Hands:
+        if alone:
+            raise UsageError(
+                "operator=keyboard needs the terminal to itself, which something else uses here; "
+                "browser, gamepad, leader and spacemouse do without"
+            )
         if tool_of(env) is None:
             raise UsageError(
                 f"operator=keyboard moves a tool, and task '{self.spec.task}' has joints only; "

@@ -135,5 +135,9 @@ class Interactive(Protocol):
     name: str
     cfg: PersonConfig
 
-    def make_hands(self, env: gymnasium.Env[Any, Any]) -> Hands:
-        """The device, not opened yet. Raises: UsageError: it cannot be used with this task."""
+    def make_hands(self, env: gymnasium.Env[Any, Any], alone: bool = False) -> Hands:
+        """The device, not opened yet.
+
+        alone: without the terminal's screen and keys, which belong to somebody else.
+        Raises: UsageError: it cannot be used with this task, or not alone.
+        """

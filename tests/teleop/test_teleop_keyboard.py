@@ -269,3 +269,9 @@ def test_a_task_without_a_tool_is_refused() -> None:
     reason = r"^operator=keyboard moves a tool, and task 'adroit_door' has joints only; operator=browser has"
     with pytest.raises(UsageError, match=reason):
         KeyboardOperator(KeyboardConfig(), spec_of(env)).make_hands(env)
+
+
+def test_keys_of_a_terminal_that_is_somebody_elses_are_refused() -> None:
+    env = envs.make("fetch_reach")
+    with pytest.raises(UsageError, match=r"^operator=keyboard needs the terminal to itself.*browser, gamepad"):
+        KeyboardOperator(KeyboardConfig(), spec_of(env)).make_hands(env, alone=True)
