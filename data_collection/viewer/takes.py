@@ -1,6 +1,6 @@
 """An episode as a page plays it: where everything was at each moment, beside reward, actions and who acted.
 
-    packed   | bytes of header, uint32 | header, JSON, padded to 4 | moments | reward | action | value | actor |
+    packed   | bytes of header, uint32 | header, JSON, padded to 4 | moments | reward | action | value | actor
 
     header   {"steps": T, "signals": [names of an action], "hz": ..., "success": true, false or null,
              "title": ..., "moments": how many, 0 for none, "every": steps between two of them,
