@@ -273,5 +273,7 @@ def test_a_task_without_a_tool_is_refused() -> None:
 
 def test_keys_of_a_terminal_that_is_somebody_elses_are_refused() -> None:
     env = envs.make("fetch_reach")
-    with pytest.raises(UsageError, match=r"^operator=keyboard needs the terminal to itself.*browser, gamepad"):
+    with pytest.raises(
+        UsageError, match=r"^operator=keyboard needs the terminal to itself.*browser, gamepad"
+    ):
         KeyboardOperator(KeyboardConfig(), spec_of(env)).make_hands(env, alone=True)
