@@ -10,6 +10,7 @@ from data_collection.teleop.browser.hands import BrowserHands
 from data_collection.teleop.hands import Hands
 from data_collection.teleop.legend import VERBS
 from data_collection.teleop.settings import PersonConfig
+from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import tool_of, turns_of
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
@@ -39,7 +40,7 @@ class BrowserConfig(PersonConfig):
 
 
 @register("operator", "browser", BrowserConfig)
-class BrowserOperator:
+class BrowserOperator(PersonStandsBy):
     """A person: `collect` holds a recording session with the page's hands."""
 
     name = "browser"

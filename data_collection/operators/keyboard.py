@@ -15,6 +15,7 @@ from data_collection.teleop.legend import VERBS, Keyboard, changes, drawn, lines
 from data_collection.teleop.places import Map
 from data_collection.teleop.session import LONGEST_TEXT, State
 from data_collection.teleop.settings import PersonConfig
+from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
 from data_collection.teleop.terminal import Terminal
 from robot_orl.errors import UsageError
@@ -63,7 +64,7 @@ class KeyboardConfig(PersonConfig):
 
 
 @register("operator", "keyboard", KeyboardConfig)
-class KeyboardOperator:
+class KeyboardOperator(PersonStandsBy):
     """A person: `collect` holds a recording session with its hands."""
 
     name = "keyboard"

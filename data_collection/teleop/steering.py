@@ -3,7 +3,8 @@
     Jog --dead zone, frame, greatest speed, ramp--> velocity of the tool [m/s, rad/s] --> action
 
 Hands that take over move the robot from where it is, and hands that let go let it come to rest: only speeds
-are passed on, and these change gradually, so that nothing jumps.
+are passed on, and these change gradually, so that nothing jumps. Who takes over from a policy goes on from
+the action that it sent last.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ class Steering(Protocol):
 
     def begin(self) -> None:
         """An episode begins, at rest, with whatever the gripper does there."""
+
+    def take_over(self, action: Array) -> None:
+        """Hands are laid on while somebody else acts. action: (A,) in [-1, 1], executed last."""
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         """(A,) float32 in [-1, 1]. jog: None: nobody acts, and the robot comes to rest where it is."""
@@ -82,6 +86,11 @@ class GripperSteering:
         self._motion.begin()
         self._joints.begin(np.zeros(self._spec.action_size))
 
+    def take_over(self, action: Array) -> None:
+        """The fingers go on doing what they did: of a number, open or shut are its sign."""
+        self._motion.begin(np.asarray(action[:3]) * FETCH_STEP_M * self._spec.control_hz, action[3])
+        self._joints.begin(action)
+
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         linear, _ = self._motion.velocity(jog)
         step = within(linear / self._spec.control_hz / FETCH_STEP_M, 1.0)
@@ -117,6 +126,11 @@ class ArmSteering:
     def begin(self) -> None:
         self._motion.begin()
         self._joints.begin(np.zeros(self._spec.action_size))
+
+    def take_over(self, action: Array) -> None:
+        """The joints go over from their speeds to the hands'; the gripper keeps its target."""
+        self._motion.begin()
+        self._joints.begin(action)
 
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         linear, angular = self._motion.velocity(jog)
@@ -169,6 +183,9 @@ class JointSteering:
         """The targets are where the joints are."""
         self._action = np.clip((self._data.actuator_length - self._middle) / self._half, -1.0, 1.0)
 
+    def take_over(self, action: Array) -> None:
+        self._action = np.array(action, np.float64)
+
     def action(self, jog: Jog | None, obs: Observation) -> Array:
         if (joints := joints_of(jog)) is not None:
             self._action += np.clip(joints - self._action, -self._most, self._most)
@@ -190,9 +207,10 @@ class Motion:
         self._angular = Ramp(cfg.speed_rad_s, cfg.ramp_s, hz)
         self.begin()
 
-    def begin(self) -> None:
-        self.gripper = 0.0
-        self._linear.begin(np.zeros(3))
+    def begin(self, linear: Array | None = None, gripper: float = 0.0) -> None:
+        """linear: (3,) m/s in the world's axes at which the tool moves; None: at rest."""
+        self.gripper = float(np.sign(gripper))
+        self._linear.begin(np.zeros(3) if linear is None else within(linear, self._speed_m_s))
         self._angular.begin(np.zeros(3))
 
     def velocity(self, jog: Jog | None) -> tuple[Array, Array]:

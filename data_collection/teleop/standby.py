@@ -1,0 +1,135 @@
+"""A person beside a policy: hands that most of the time are off, and take over without a jump.
+
+    hands --Jog--> steering --action--> SharedControl, which asks at every step and says what was executed
+      |--Order--> `hear`
+      '<-Status-- who acts, the rate, the task as it is seen
+
+Hands that are laid on go on from what was executed last; how the robot goes back to the policy once they let
+go is `SharedControl`'s.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status, Verb
+from data_collection.teleop.pacing import Pacing
+from data_collection.teleop.places import places_of
+from data_collection.teleop.steering import steering_of
+from data_collection.teleop.watched import Watched
+from robot_orl.deploy.timing import Clock, RealClock
+from robot_orl.intervention import Intervener
+from robot_orl.tasks import spec_of
+from robot_orl.types import Actor, Array, Episode, Observation, Pace
+
+POLICY, PERSON, WAITING = "policy", "person", "waiting"  # states: who acts; nobody, between episodes
+
+
+class Standby:
+    """An `Intervener` that is a person. clock: the real one by default.
+
+    steps: an episode does not end under somebody's hands before it has so many, `operator.seconds`.
+    hear: who is told of orders, one by one.  allowed: the orders that make sense now.  said: a line that
+    hands show.  All three may be set at any time.
+    """
+
+    actor = Actor.INTERVENTION
+    policy_hash: str | None = None
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], operator: Interactive, clock: Clock | None = None
+    ) -> None:
+        """Raises: UsageError: this person cannot act in this task, or needs the terminal."""
+        self.name, self._spec = operator.name, spec_of(env)
+        self._steering = steering_of(env, operator.cfg)
+        self._hands: Hands = operator.make_hands(env, alone=True)
+        self._onlooker = self._hands if isinstance(self._hands, Onlooker) else None
+        self.env = self._watched = Watched(env, self._onlooker)
+        self._pacing = Pacing(self._spec.control_hz, clock or RealClock())
+        self.pace: Pace | None = self._pacing
+        seconds = operator.cfg.seconds
+        asked = 0 if seconds is None else round(seconds * self._spec.control_hz)
+        self.steps = max(self._spec.horizon, asked)
+        self.hear: Callable[[Order], None] = _nobody
+        self.allowed: Sequence[Verb] = ()
+        self.said = ""
+        self._executed: Array | None = None  # what was sent last; None: nothing in this episode
+        self._is_on = False
+        self._obs: Observation = {}
+        self._step = self._episodes = self._good = 0
+
+    def open(self) -> None:
+        """Raises: UsageError, RunError: hands cannot be had."""
+        if self._onlooker is not None:
+            task: Any = self.env.unwrapped
+            self.env.reset(seed=0)
+            self._onlooker.watch(task.model, task.data)
+        self._hands.open()
+
+    def begin(self, rng: np.random.Generator) -> None:
+        self._executed, self._is_on, self._step = None, False, 0
+
+    def action(self, obs: Observation) -> Array | None:
+        self._step += 1
+        self._obs = obs
+        self._listen()
+        jog = self._hands.jog()
+        was_on, self._is_on = self._is_on, jog is not None
+        self._show(PERSON if self._is_on else POLICY)
+        if jog is None:
+            return None
+        if not was_on and self._executed is None:
+            self._steering.begin()
+        elif not was_on:
+            self._steering.take_over(cast(Array, self._executed))
+        return self._steering.action(jog, obs)
+
+    def executed(self, action: Array) -> None:
+        self._executed = action
+
+    def ended(self, episode: Episode) -> None:
+        self._episodes += 1
+        self._good += bool(episode.meta.success)
+
+    def idle(self) -> None:
+        self._is_on = False
+        self._listen()
+        self._show(WAITING)
+
+    def close(self) -> None:
+        self._hands.close()
+
+    def _listen(self) -> None:
+        for order in self._hands.orders():
+            self.hear(order)
+
+    def _show(self, state: str) -> None:
+        status = Status(
+            state=state,
+            step=self._step,
+            horizon=self._spec.horizon,
+            success=self._watched.success,
+            good=self._good,
+            episodes=self._episodes,
+            rate_hz=self._pacing.rate_hz,
+            lag_ms=self._pacing.lag_ms,
+            said=self.said,
+            places=places_of(self._spec, self._obs),
+        )
+        self._hands.show(status, self.allowed)
+
+
+class PersonStandsBy:
+    """What makes an operator that is a person (`hands.Interactive`) able to take over from a policy."""
+
+    needs_person = True
+
+    def stand_by(self, env: gymnasium.Env[Any, Any]) -> Intervener:
+        """Raises: UsageError: this person cannot act in this task, or needs the terminal."""
+        return Standby(env, cast(Interactive, self))
+
+
+def _nobody(order: Order) -> None:
+    """Hears nothing."""
