@@ -6,32 +6,29 @@ stdin    one line, see `main`; its end is the session's
 stdout   a line "." once it serves, and a line of JSON for each order
 
 GET /?token=        the page
-GET /hands?token=   the websocket: messages.py up, `_Page` down
+GET /hands?token=   the websocket: messages.py up, page.py down
 """
 
 import asyncio
 import json
-import os
 import secrets
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
-from collections import deque
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from data_collection.teleop.browser.messages import MAX_BYTES, Malformed, Message, read
-from data_collection.teleop.browser.pictures import Pictures
+from data_collection.teleop.browser.messages import Malformed, Message, read
+from data_collection.teleop.browser.page import Page
 from data_collection.teleop.browser.seats import Seats
+from data_collection.teleop.browser.serving import run, tell
 from data_collection.teleop.browser.shared import Shared, Sizes
 from data_collection.teleop.hands import Jog, Order
 from data_collection.viewer.document import assembled, policy_of
@@ -40,17 +37,11 @@ from data_collection.viewer.door import Door, query_of
 PAGE, STYLE = "teleop/browser/page.html", ("viewer/base.css", "teleop/browser/page.css")
 SCRIPTS = (
     *("viewer/vectors.js", "viewer/view.js"),
-    *("teleop/browser/gizmo.js", "teleop/browser/hands.js", "teleop/browser/page.js"),
+    *(f"teleop/browser/{name}.js" for name in ("gizmo", "hands", "connection", "picture", "session", "page")),
 )
-SHOW_S = 1 / 40  # between two looks for something new to show
 BEAT_S = 0.1  # the loop hears at least so often of the hands
-SAME_S = 0.1  # between two pictures of a world in which nothing moves
-TELL_S = 0.25  # and the pages of a session in which nothing changes
 LINGER_S = 0.3  # after the session, for pages to hear that it is over
 MOST_PAGES = 16
-MOST_CONNECTIONS = 32  # pages, and those that are still to say what they are
-OPENS_S = 5.0  # in which they have to
-MOST_ANSWERS = 16  # that wait for a page
 TAKEN = 4001  # close code: the same seat is used by another page
 
 
@@ -64,9 +55,8 @@ class HandsServer:
         self.dropped = 0  # messages that were none, or not of the driver
         self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": told["token"]})
         self._door = Door(told["token"], bool(told["is_local"]), told["address"], policy_of(self._page))
-        self._pages: dict[str, _Page] = {}
+        self._pages: dict[str, Page] = {}
         self._closing: asyncio.Task[None] | None = None  # a page that may be gone is not waited for
-        os.set_blocking(sys.stdout.fileno(), False)
 
     # Requests
 
@@ -94,7 +84,7 @@ class HandsServer:
             self._closing = asyncio.create_task(other.connection.close(TAKEN, "opened elsewhere"))
         elif seat != self.seats.driver:
             seat = secrets.token_urlsafe(16)
-        page = self._pages[seat] = _Page(self, connection, seat)
+        page = self._pages[seat] = Page(self, connection, seat)
         if other is None:
             self.seats.join(seat, time.monotonic())
         self.pass_on()
@@ -108,12 +98,12 @@ class HandsServer:
             if self._pages.get(seat) is page:
                 self._leave(page)
 
-    def _leave(self, page: "_Page") -> None:
+    def _leave(self, page: Page) -> None:
         del self._pages[page.seat]
         self.seats.leave(page.seat, time.monotonic())
         self.pass_on()
 
-    def _hear(self, page: "_Page", raw: str | bytes) -> None:
+    def _hear(self, page: Page, raw: str | bytes) -> None:
         if self._pages.get(page.seat) is not page:  # another one has its seat
             self.dropped += 1
             return
@@ -128,7 +118,7 @@ class HandsServer:
         if not self._obey(page, message):
             self.dropped += 1
 
-    def _obey(self, page: "_Page", message: Message) -> bool:
+    def _obey(self, page: Page, message: Message) -> bool:
         """Whether the page may say that, and it was taken."""
         seat, now_s = page.seat, time.monotonic()
         if message.say == "got":
@@ -145,7 +135,7 @@ class HandsServer:
             return message.say == "off"  # which every page says, to be heard of
         return True
 
-    def _order(self, page: "_Page", order: Order) -> bool:
+    def _order(self, page: Page, order: Order) -> bool:
         """To the loop, if the page drives and shows what is so; it is told either way."""
         if page.seat != self.seats.driver:
             why = "another page drives"
@@ -184,88 +174,6 @@ class HandsServer:
         await asyncio.sleep(LINGER_S)
 
 
-class _Page:
-    """What one page is told: first itself and the scene, then whatever is new; slow ones miss something.
-
-    text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
-            {"say": "answer", "verb": ..., "why": "" or why an order was not taken}
-    bytes   the scene, the first; then pictures: number, uint32, and where things are, see
-            `viewer.scene.Scene`, or nothing more where they are as they were
-    """
-
-    def __init__(self, server: HandsServer, connection: ServerConnection, seat: str) -> None:
-        self.server, self.connection, self.seat = server, connection, seat
-        self.at = 0.0  # [ms] by its own clock, when it was last heard of
-        self.pictures = Pictures()
-        self.answers: deque[dict[str, Any]] = deque(maxlen=MOST_ANSWERS)
-
-    async def tell(self) -> None:
-        shared = self.server.shared
-        seen, sent_s, told, told_s = 0, 0.0, "", 0.0
-        with suppress(ConnectionClosed):
-            await self.connection.send(json.dumps({"say": "hello", "seat": self.seat, **self.server.hello}))
-            await self.connection.send(shared.scene)
-            while True:
-                moment, now_s = shared.moment.read(), time.monotonic()
-                is_new = moment is not None and moment.number != seen
-                if self.pictures.may_send and (is_new or now_s - sent_s > SAME_S):
-                    seen, sent_s = (moment.number if moment is not None else 0), now_s
-                    poses = moment.payload.tobytes() if moment is not None and is_new else b""
-                    await self.connection.send(struct.pack("<I", self.pictures.sent(now_s)) + poses)
-                while self.answers:
-                    await self.connection.send(json.dumps(self.answers.popleft()))
-                state = self._state(now_s)
-                may_tell = self.pictures.may_send or now_s - told_s > TELL_S  # on a slow way, less
-                if may_tell and ((news := json.dumps(state)) != told or now_s - told_s > TELL_S):
-                    told, told_s = news, now_s
-                    await self.connection.send(news)
-                await asyncio.sleep(SHOW_S)
-
-    def _state(self, now_s: float) -> dict[str, Any]:
-        """status: see `hands.Status`, None before the first.  silent_ms: of the loop, rounded."""
-        seats, status = self.server.seats, self.server.shared.status.read()
-        silent_s = now_s - status.t_ns / 1e9 if status is not None else 0.0
-        return {
-            "say": "state",
-            **(json.loads(status.payload.tobytes()) if status is not None else {"status": None}),
-            "silent_s": round(silent_s) if silent_s > 1 else 0,
-            "drives": self.seat == seats.driver,
-            "driven": seats.is_driven(now_s),
-            "asks": self.seat == seats.asking,
-            "asked": seats.asking is not None and self.seat == seats.driver,
-            "pages": seats.pages,
-            "dropped": self.server.dropped,
-            "at": self.at,
-        }
-
-
-class _Connection(ServerConnection):
-    """One too many is closed before it is heard."""
-
-    open_now = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        _Connection.open_now += 1
-        super().connection_made(transport)
-        if _Connection.open_now > MOST_CONNECTIONS:
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        _Connection.open_now -= 1
-        super().connection_lost(exc)
-
-
-def tell(line: str) -> bool:
-    """A line for the loop; whether there was room for it. It never waits."""
-    try:
-        os.write(sys.stdout.fileno(), line.encode() + b"\n")
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        os._exit(0)  # the loop has gone
-
-
 def _plain(jog: Jog | None) -> dict[str, Any] | None:
     if jog is None:
         return None
@@ -278,38 +186,13 @@ def _plain(jog: Jog | None) -> dict[str, Any] | None:
     }
 
 
-async def _run(listening: socket.socket, server: HandsServer) -> None:
-    ended, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def wait_for_end() -> None:
-        sys.stdin.buffer.read()
-        loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=wait_for_end, daemon=True).start()
-    options: dict[str, Any] = {
-        "process_request": server.answer,
-        "create_connection": _Connection,
-        "open_timeout": OPENS_S,
-        "ping_timeout": 10,
-        "max_size": 4 * MAX_BYTES,
-        "server_header": None,
-    }
-    async with serve(server.serve_page, sock=listening, **options):
-        tell(".")
-        beating = asyncio.create_task(server.beat())
-        await ended.wait()
-        beating.cancel()
-        await server.say_over()
-    os._exit(0)
-
-
 def main() -> None:
     """First line of stdin: token, is_local, address, joints, grace_s, sizes, and `hello` of pages."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, with which this ends
     told = json.loads(sys.stdin.buffer.readline())
     shared = Shared(int(sys.argv[2]), Sizes(**told["sizes"]))
-    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1])), HandsServer(told, shared)))
+    asyncio.run(run(socket.socket(fileno=int(sys.argv[1])), HandsServer(told, shared)))
 
 
 if __name__ == "__main__":
