@@ -19,8 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
 from data_collection.teleop.browser.hands import BrowserHands
-from data_collection.teleop.browser.serving import MOST_CONNECTIONS
 from data_collection.teleop.hands import Jog, Order, Status, Verb
+from data_collection.viewer.connections import MOST_CONNECTIONS
 from robot_orl.errors import UsageError
 
 pytestmark = pytest.mark.e2e

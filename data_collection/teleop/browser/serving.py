@@ -11,8 +11,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from data_collection.teleop.browser.messages import MAX_BYTES
+from data_collection.viewer.connections import Connection
 
-MOST_CONNECTIONS = 32  # pages, and those that are still to say what they are
 OPENS_S = 5.0  # in which they have to
 
 
@@ -30,22 +30,6 @@ class Server(Protocol):
 
     async def say_over(self) -> None:
         """The session has ended."""
-
-
-class _Connection(ServerConnection):
-    """One too many is closed before it is heard."""
-
-    open_now = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        _Connection.open_now += 1
-        super().connection_made(transport)
-        if _Connection.open_now > MOST_CONNECTIONS:
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        _Connection.open_now -= 1
-        super().connection_lost(exc)
 
 
 def tell(line: str) -> bool:
@@ -71,7 +55,7 @@ async def run(listening: socket.socket, server: Server) -> None:
     os.set_blocking(sys.stdout.fileno(), False)
     options: dict[str, Any] = {
         "process_request": server.answer,
-        "create_connection": _Connection,
+        "create_connection": Connection,
         "open_timeout": OPENS_S,
         "ping_timeout": 10,
         "max_size": 4 * MAX_BYTES,
