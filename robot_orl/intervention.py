@@ -12,7 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal
+from robot_orl.errors import UsageError
+from robot_orl.registry import factory, registered
+from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal, Spec
 
 RAMP_S = 0.15  # in which an action may go through its whole range after hands let go
 
@@ -22,6 +24,8 @@ class Intervener(Protocol):
 
     env: the task, a gymnasium.Env, for whoever steps it: made so that a person sees every step.
     pace: real time, which a person needs; None: it keeps up with a simulation at full speed.
+    steps: who steps the task lets an episode go on past its horizon while hands are on, until it has so
+    many; None: it ends there.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Intervener(Protocol):
     policy_hash: str | None
     env: Any
     pace: Pace | None
+    steps: int | None
 
     def open(self) -> None:
         """Raises: UsageError: it cannot be used here, and why."""
@@ -63,6 +68,15 @@ class StandsBy(Protocol):
 
     def stand_by(self, env: Any) -> Intervener:
         """Not opened yet. Raises: UsageError: it cannot be used with this task."""
+
+
+def standing_by(cfg: Any, spec: Spec) -> StandsBy:
+    """The operator with these settings. Raises: UsageError: it cannot take over; the line says who can."""
+    found = factory("operator", cfg.name)(cfg, spec)
+    if isinstance(found, StandsBy):
+        return found
+    can = ", ".join(name for name, one in registered("operator").items() if hasattr(one, "stand_by"))
+    raise UsageError(f"operator={cfg.name} cannot take over from a policy; these can: {can}")
 
 
 class SharedControl:

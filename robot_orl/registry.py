@@ -100,6 +100,12 @@ def factory(group: str, name: str) -> Callable[..., Any]:
     return _find(_factories, group, name)
 
 
+def registered(group: str) -> dict[str, Callable[..., Any]]:
+    """The class of every `group=name`, in the order of the names."""
+    discover(group)
+    return {name: _factories[(found, name)] for found, name in sorted(_factories) if found == group}
+
+
 def schema_of(group: str, name: str) -> type:
     """The dataclass that configures `group=name`. Raises: UsageError: names the valid ones."""
     return _find(_schemas, group, name)

@@ -51,7 +51,7 @@ class Standby:
         self.pace: Pace | None = self._pacing
         seconds = operator.cfg.seconds
         asked = 0 if seconds is None else round(seconds * self._spec.control_hz)
-        self.steps = max(self._spec.horizon, asked)
+        self.steps: int | None = max(self._spec.horizon, asked)
         self.hear: Callable[[Order], None] = _nobody
         self.allowed: Sequence[Verb] = ()
         self.said = ""
