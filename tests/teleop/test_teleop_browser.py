@@ -250,7 +250,7 @@ def test_keys_that_change_their_name_and_old_pictures_leave_nothing_pushed(brows
         page.evaluate("draw()")
         assert page.evaluate("input.value") == "a\x07b", "it can be mended"
 
-        page.evaluate("takeBytes = () => {}")
+        page.evaluate("hearBytes = () => {}")
         until("isBehind()")
         page.keyboard.down("w")
         page.evaluate("order('start')")
