@@ -211,6 +211,17 @@ class ArmTask(SimulatedTask):
         data, arm = self._sim.data, slice(0, len(JOINTS))
         return data.qpos[arm].copy(), data.qvel[arm].copy(), data.ctrl[arm].copy()
 
+    def place(self, obs: Mapping[str, Array]) -> None:
+        """Put the arm, its goal and its object where an observation says that they are, to be looked at.
+
+        How the object is turned is not observed: it stays so. Nothing is simulated.
+        """
+        seen = np.asarray(obs["observation"], np.float64)
+        positions, arm = seen[: len(JOINTS)], slice(2 * len(JOINTS), 3 * len(JOINTS))
+        self._sim.goal = np.asarray(obs["desired_goal"], np.float64)
+        object_position = np.asarray(obs["achieved_goal"], np.float64) if self.movable else None
+        self._sim.place(positions, positions + seen[arm], object_position)
+
     def sample_goal(self, seed: int) -> Array:
         """(3,) m: the goal of the episode that begins with this seed."""
         return self._draw(seeding.np_random(seed)[0])["goal"]

@@ -125,6 +125,15 @@ class ArmSimulation:
             mujoco.mj_step(self.model, data)
         data.ctrl[:] = targets
 
+    def place(self, joints: Array, targets: Array, object_position: Array | None) -> None:
+        """Put the joints and their targets, (6,) rad, and the object, (3,) m, there; nothing is simulated."""
+        self.data.qpos[_ARM] = joints
+        self.data.ctrl[:] = targets
+        if object_position is not None:
+            at = len(JOINTS)
+            self.data.qpos[at : at + 3] = object_position
+        mujoco.mj_kinematics(self.model, self.data)
+
     def raw(self) -> Any:
         """Joint positions, velocities and targets, goal, and the object's position or None: all of now."""
         joints = self.data.qpos[_ARM], self.data.qvel[_ARM], self.data.ctrl

@@ -18,6 +18,7 @@ from robot_orl.deploy.recorder import Recorder
 from robot_orl.deploy.recording import Recording
 from robot_orl.deploy.report import DeployReport
 from robot_orl.deploy.servo import Servo
+from robot_orl.deploy.sharing import Sharing
 from robot_orl.deploy.slots import Slots
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.offers import Counting, Jointed, Limited
@@ -44,10 +45,11 @@ class Deployment:
         seed: int,
         duration: int,
         stop: StopRequest,
+        sharing: Sharing | None = None,
     ) -> None:
-        """duration: slots of the policy.  seed: of the first homing."""
+        """duration: slots of the policy.  seed: of the first homing.  sharing: with whoever may take over."""
         self.robot, self.bundle, self.clock, self.duration, self.stop = robot, bundle, clock, duration, stop
-        self.rates, self.asking = rates, asking
+        self.rates, self.asking, self.sharing = rates, asking, sharing
         self.joints = robot if isinstance(robot, Jointed) else None
         self.slots = Slots(rates, clock, duration)
         self.recorder = Recorder(robot.spec.horizon, recording)
@@ -125,6 +127,7 @@ class Deployment:
                 self.slots.timing,
                 self.clock,
                 self.leaving.should_stop,
+                self.sharing,
             )
         except BaseException:
             self.leaving.close()
@@ -184,6 +187,8 @@ class Deployment:
         self.homed += 1
         self.robot.home(self.next_seed)
         self.recorder.home(self.next_seed)
+        if self.sharing is not None:
+            self.sharing.begin(self.next_seed)
         self.supervisor.handle(Event.HOMED)
         self.next_seed += 1
         assert self.servo is not None

@@ -12,6 +12,7 @@ from robot_orl.deploy.interpolation import Rates
 from robot_orl.deploy.realtime import realtime_setup
 from robot_orl.deploy.recording import EpisodeWriter, RecordedHere, Recording
 from robot_orl.deploy.report import DeployReport
+from robot_orl.deploy.sharing import Sharing
 from robot_orl.deploy.supervisor.offers import Jointed, Servoed
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals
 from robot_orl.deploy.timing import Clock, control_clock
@@ -36,6 +37,7 @@ def run(
     asking: Asking | None = None,
     recording: Recording | None = None,
     processes: Mapping[str, Any] | None = None,
+    sharing: Sharing | None = None,
 ) -> DeployReport:
     """Run the bundle's policy on the robot for `duration_s` of control time; homing is not counted.
 
@@ -46,6 +48,7 @@ def run(
     A stop that is set already keeps the robot from being connected at all.
     asking, recording: other processes that answer and record; None: this one does, into `writer`.
     processes: what is to be reported of these.
+    sharing: with whoever may take over from the policy; None: nobody.
     Faults of robot, policy or recording do not raise; `DeployReport.fault` names them.
     Raises: UsageError: the robot does not fit the bundle.  RunError: it cannot be connected.
     """
@@ -63,5 +66,5 @@ def run(
     with stop_on_signals(stop), realtime_setup(realtime_priority, cpu) as realtime:
         clock = clock or control_clock(realtime.scheduling.obtained)
         asking = asking or AskedHere(Answerer(bundle), clock)
-        deployment = Deployment(robot, bundle, clock, rates, asking, recording, seed, slots, stop)
+        deployment = Deployment(robot, bundle, clock, rates, asking, recording, seed, slots, stop, sharing)
         return deployment.run(on_tick, realtime, processes or {})

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, field
 
 from robot_orl.deploy.recording import Recording, Step
-from robot_orl.types import Array, Outcome
+from robot_orl.types import Actor, Array, Outcome, Proposal
 
 
 @dataclass
 class Tally:
     """How the episodes went. whole: those that ended by themselves.  judged: of those, the ones whose
     success the robot could tell.  written_late: still under way when the next episode began.  lost: those
-    of which steps were not kept."""
+    of which steps were not kept.  steps: in all.  taken_over: of these, the ones that were not the policy's.
+    interventions: how often somebody took over.  alone, successes_alone: of those judged, the ones in which
+    nobody did."""
 
     whole: int = 0
     cut_short: int = 0
@@ -18,6 +20,11 @@ class Tally:
     successes: int = 0
     written_late: int = 0
     lost: int = 0
+    steps: int = 0
+    taken_over: int = 0
+    interventions: int = 0
+    alone: int = 0
+    successes_alone: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -25,7 +32,7 @@ class Tally:
 class _Pending:
     """An action that was sent and whose result has not been observed yet."""
 
-    proposed: Array
+    proposal: Proposal
     executed: Array
     sent_ns: int
     safety: int
@@ -53,6 +60,7 @@ class Recorder:
         self._has_begun = False
         self._start_ns = 0
         self._success: bool | None = None
+        self._is_taken_over = self._was_taken_over = False
 
     def observed(self, flat: Array, outcome: Outcome, now_ns: int) -> str | None:
         """Complete the step under way with its next observation, (D,).
@@ -69,22 +77,43 @@ class Recorder:
             return None
         sent, self._pending = self._pending, None
         self._steps += 1
+        self._count(sent.proposal.actor)
         truncated = outcome.truncated or (self._steps == self._horizon and not outcome.terminated)
         if self.recording is not None:
             t_ns = sent.sent_ns - self._start_ns
-            step = Step(sent.proposed, sent.executed, t_ns, sent.safety, flat, outcome, truncated)
+            proposal = sent.proposal
+            assert proposal.policy is not None
+            step = Step(
+                proposal.policy,
+                sent.executed,
+                t_ns,
+                sent.safety,
+                flat,
+                outcome,
+                truncated,
+                proposal.actor,
+                proposal.operator,
+            )
             self.recording.step(step)
         self._success = outcome.success
         if outcome.terminated:
             return "terminated"
         return "horizon" if truncated else None
 
-    def sent(self, proposed: Array, executed: Array, sent_ns: int, safety: int) -> None:
-        """An action was sent: what the policy proposed, (A,), and what was executed, (A,).
+    def sent(self, proposal: Proposal, executed: Array, sent_ns: int, safety: int) -> None:
+        """An action was sent: what was proposed and by whom, the policy's too, and what was executed, (A,).
 
         safety: what the supervisor changed, bits of `Safety`.
         """
-        self._pending = _Pending(proposed, executed, sent_ns, safety)
+        self._pending = _Pending(proposal, executed, sent_ns, safety)
+
+    def _count(self, actor: Actor) -> None:
+        is_taken_over = actor != Actor.POLICY
+        self.tally.steps += 1
+        self.tally.taken_over += is_taken_over
+        self.tally.interventions += is_taken_over and not self._is_taken_over
+        self._is_taken_over = is_taken_over
+        self._was_taken_over |= is_taken_over
 
     def vetoed(self, safety: int) -> None:
         """The supervisor refused to go on: the last complete step tells why."""
@@ -103,6 +132,9 @@ class Recorder:
                 self.tally.whole += 1
                 self.tally.judged += self._success is not None
                 self.tally.successes += bool(self._success)
+                if not self._was_taken_over:
+                    self.tally.alone += self._success is not None
+                    self.tally.successes_alone += bool(self._success)
             else:
                 self.tally.cut_short += 1
         if self.recording is not None:

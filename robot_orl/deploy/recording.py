@@ -37,6 +37,7 @@ class Step:
 
     proposed, executed: (A,) by the policy, and what was really done.  t_ns: when it was sent [ns from the
     episode's start].  safety: bits of `Safety`.  flat: (D,) observation after it.
+    actor: whose action it was.  operator: (A,) what somebody proposed who had taken over; None: nobody.
     """
 
     proposed: Array
@@ -46,6 +47,8 @@ class Step:
     flat: Array
     outcome: Outcome
     truncated: bool
+    actor: Actor = Actor.POLICY
+    operator: Array | None = None
 
 
 class Recording(Protocol):
@@ -103,7 +106,7 @@ class RecordedHere:
     def step(self, step: Step) -> None:
         outcome = step.outcome
         self._buffer.append(
-            Proposal(step.executed, Actor.POLICY, policy=step.proposed),
+            Proposal(step.executed, step.actor, policy=step.proposed, operator=step.operator),
             self._named(step.flat),
             outcome.reward,
             outcome.terminated,

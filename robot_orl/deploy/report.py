@@ -115,6 +115,12 @@ class DeployReport:
                 "rate": tally.successes / judged if judged else None,
                 "wilson95": list(wilson_interval(tally.successes, judged)),
             },
+            "interventions": {
+                "times": tally.interventions,
+                "steps": tally.taken_over,
+                "of_steps": tally.steps,
+                "alone": {"episodes": tally.alone, "successes": tally.successes_alone},
+            },
             "homing_s": self.homing_s,
             "wall_s": self.wall_s,
             "packages": package_versions() | {"onnxruntime": version("onnxruntime")},

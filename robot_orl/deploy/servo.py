@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from robot_orl.deploy.asking import Asking, Reply
 from robot_orl.deploy.interpolation import Line, Rates
 from robot_orl.deploy.recorder import Recorder
+from robot_orl.deploy.sharing import Sharing, unshared
 from robot_orl.deploy.supervisor.offers import Jointed, Servoed
 from robot_orl.deploy.supervisor.states import Event, State
 from robot_orl.deploy.supervisor.stops import StopRequest
 from robot_orl.deploy.supervisor.supervisor import Supervisor
 from robot_orl.deploy.timing import NS_PER_S, Clock, Ticker, TimingLog
-from robot_orl.types import Array, Robot, Spec, Telemetry
+from robot_orl.types import Actor, Array, Proposal, Robot, Spec, Telemetry
 
 WAIT_SHARE = 0.8  # of a servo slot: until then a tick waits for the policy ...
 LEAST_SHARE = 0.2  # ... and for this long at least, where observing took longer
@@ -37,7 +38,7 @@ class _Commanded:
     goal: where it ends if all of it is done, and nothing else; None: it makes up for something besides.
     """
 
-    proposed: Array
+    proposal: Proposal
     action: Array
     before: Array
     goal: Array | None
@@ -62,13 +63,15 @@ class Servo:
         timing: TimingLog,
         clock: Clock,
         should_stop: Callable[[], bool],
+        sharing: Sharing | None = None,
     ) -> None:
-        """should_stop: asked while it waits for the policy."""
+        """should_stop: asked while it waits for the policy.  sharing: with whoever may take over."""
         self.answered = 0
         self.must_brake = False
         self._robot, self._spec, self._rates = robot, spec, rates
         self._joints = robot if isinstance(robot, Jointed) else None
         self._supervisor, self._asking, self._recorder = supervisor, asking, recorder
+        self._sharing = sharing
         self._timing, self._clock, self._should_stop = timing, clock, should_stop
         self._slot_ns = round(NS_PER_S / rates.servo_hz)
         self._telemetry: Telemetry | None = None
@@ -100,6 +103,8 @@ class Servo:
             if ended := self._record(flat, now_ns):
                 return ended
             self._asking.ask(flat)
+            if self._sharing is not None:
+                self._sharing.saw(flat, self._robot.outcome())
         if not self._act(now_ns):
             return "fault"
         is_over = self._should_stop()  # asked for while the policy was waited for: not one command more
@@ -127,7 +132,7 @@ class Servo:
     def _record(self, flat: Array, now_ns: int) -> str | None:
         """Complete the step under way. Returns why the episode ends, or None."""
         if (done := self._commanded) is not None and done.executed is not None:
-            self._recorder.sent(done.proposed, self._executed(done), done.sent_ns, done.safety)
+            self._recorder.sent(done.proposal, self._executed(done), done.sent_ns, done.safety)
         self._commanded = None
         ended = self._recorder.observed(flat, self._robot.outcome(), now_ns)
         if ended:
@@ -154,8 +159,9 @@ class Servo:
         self._timing.inference(reply.inference_ns)
         if self._supervisor.state is State.READY:
             self._supervisor.handle(Event.RUN)
-        proposed = reply.answer.action
-        action = self._supervisor.action(proposed, reply.asked_ns, self._clock.now_ns())
+        proposal = (unshared if self._sharing is None else self._sharing.proposal)(reply.answer.action)
+        who = "the policy" if proposal.actor is Actor.POLICY else "whoever has taken over"
+        action = self._supervisor.action(proposal.action, reply.asked_ns, self._clock.now_ns(), who)
         if action is None:
             self.must_brake = True
             return False
@@ -163,11 +169,11 @@ class Servo:
         if self._joints is None:
             sent_ns = self._clock.now_ns()
             executed = self._robot.send(action)
-            self._recorder.sent(proposed, executed, sent_ns, self._supervisor.safety)
+            self._recorder.sent(proposal, executed, sent_ns, self._supervisor.safety)
             return True
         goal, before, line = self._joints.plan(action), self._stands_at(), self._line
         is_all = line is None or line.is_over
-        self._commanded = _Commanded(proposed, action, before, goal if is_all else None)
+        self._commanded = _Commanded(proposal, action, before, goal if is_all else None)
         end = goal if line is None or is_all else goal + line.left
         self._line = Line(before, end, self._rates.line_ticks)
         return True

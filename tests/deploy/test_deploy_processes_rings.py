@@ -4,6 +4,7 @@ import mmap
 import os
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from robot_orl.deploy.processes.records import Records, capacity_of, ring_of
 from robot_orl.deploy.processes.ring import Doorbell, Ring, ring_bytes
 from robot_orl.deploy.processes.rows import answer_row, question_row, step_row
 from robot_orl.deploy.recording import RecordedHere, Step
-from robot_orl.types import Array, Outcome, Safety, Spec
+from robot_orl.types import Actor, Array, Outcome, Safety, Spec
 
 ROW = np.dtype([("number", "<i8"), ("values", "<f4", (3,))], align=True)
 
@@ -97,9 +98,10 @@ def test_the_layouts_are_as_drawn() -> None:
     assert (answer.fields["answer"][1], answer.itemsize) == (24, 56)  # type: ignore[index]
     step = step_row(3, 2, 4)
     drawn = {"kind": 0, "seed": 8, "t_ns": 16, "reward": 24, "success": 32, "safety": 40, "ends": 48}
-    drawn |= {"reason": 56, "proposed": 80, "executed": 88, "flat": 96, "state": 112}
+    drawn |= {"actor": 56, "reason": 64, "proposed": 88, "operator": 96, "executed": 104, "flat": 112}
+    drawn |= {"state": 128}
     assert {name: step.fields[name][1] for name in drawn} == drawn  # type: ignore[index]
-    assert step.itemsize == 112 + 32
+    assert step.itemsize == 128 + 32
 
 
 def test_an_answer_goes_through_a_row_unchanged() -> None:
@@ -164,7 +166,8 @@ def step(number: int, *, state: Array | None = None, ends: bool = False) -> Step
     flat = np.full(3, number, np.float32)
     proposed, executed = np.array([1, number], np.float32), np.array([0.5, number], np.float32)
     outcome = Outcome(reward=-1.0, success=number > 2, terminated=ends, sim_state=state)
-    return Step(proposed, executed, number * 7, int(Safety.SPEED), flat, outcome, truncated=False)
+    done = Step(proposed, executed, number * 7, int(Safety.SPEED), flat, outcome, truncated=False)
+    return replace(done, actor=Actor.INTERVENTION, operator=-executed) if number == 2 else done
 
 
 def test_what_is_recorded_through_the_ring_is_what_is_recorded_here(spec: Spec, process: Unstarted) -> None:
@@ -182,9 +185,11 @@ def test_what_is_recorded_through_the_ring_is_what_is_recorded_here(spec: Spec, 
     (one,), (other,) = direct, through
     assert one.meta == other.meta
     assert (other.meta.seed, other.meta.success, other.meta.success_any) == (5, True, True)
-    names = ("action", "action_policy", "reward", "terminated", "truncated", "t_ns", "safety", "sim_state")
-    for name in names:
-        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    names = ("action", "action_policy", "action_operator", "actor", "reward", "terminated", "truncated")
+    for name in (*names, "t_ns", "safety", "sim_state"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+    assert other.actor.tolist() == [Actor.POLICY, Actor.INTERVENTION, Actor.POLICY]
+    assert np.isnan(other.action_operator).all(axis=1).tolist() == [True, False, True]
     assert other.safety is not None
     assert other.safety.tolist() == [Safety.SPEED, Safety.SPEED, Safety.SPEED | Safety.OVERLOAD]
     for key in spec.observation:

@@ -24,7 +24,7 @@ from robot_orl.deploy.processes.records import Records, open_records, ring_of
 from robot_orl.deploy.processes.ring import Doorbell, Ring
 from robot_orl.deploy.processes.rows import TERMINATED, TRUNCATED, UNKNOWN, Kind
 from robot_orl.deploy.recording import RecordedHere, Step
-from robot_orl.types import Array, Outcome, Spec
+from robot_orl.types import Actor, Array, Outcome, Spec
 
 
 class Taking:
@@ -74,6 +74,8 @@ class Taking:
             columns["flat"][slot],
             outcome,
             bool(ends & TRUNCATED),
+            Actor(columns["actor"][slot]),
+            columns["operator"][slot],
         )
 
     def _state(self, slot: int) -> Array | None:

@@ -59,6 +59,7 @@ class RecordingProcess:
             return
         outcome, columns = step.outcome, self._ring.columns
         columns["proposed"][slot] = step.proposed
+        columns["operator"][slot] = np.nan if step.operator is None else step.operator
         columns["executed"][slot] = step.executed
         columns["t_ns"][slot] = step.t_ns
         columns["safety"][slot] = step.safety
@@ -66,6 +67,7 @@ class RecordingProcess:
         columns["reward"][slot] = np.nan if outcome.reward is None else outcome.reward
         columns["success"][slot] = UNKNOWN if outcome.success is None else outcome.success
         columns["ends"][slot] = TERMINATED * outcome.terminated | TRUNCATED * step.truncated
+        columns["actor"][slot] = step.actor
         columns["state"][slot] = np.nan if outcome.sim_state is None else outcome.sim_state
         self._push(slot, Kind.STEP)
 

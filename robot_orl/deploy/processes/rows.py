@@ -2,18 +2,19 @@
 
     question   main -> policy      number | asked_ns | flat (D,)
     answer     policy -> main      number | began_ns | ended_ns | answer, see `answers.AnswerLayout`
-    step       main -> recorder    kind | seed | t_ns | reward | success | safety | ends | reason
-                                   | proposed (A,) | executed (A,) | flat (D,) | state (S,)
+    step       main -> recorder    kind | seed | t_ns | reward | success | safety | ends | actor | reason
+                                   | proposed (A,) | operator (A,) | executed (A,) | flat (D,) | state (S,)
 
 int64, reward and state float64, the rest float32, all as C would align it. Of a step row
 
     kind      filled                                    says
     BEGIN     seed, flat, state                         an episode begins: what was seen there
-    STEP      t_ns .. ends, proposed .. state           an action, and what was seen after it
+    STEP      t_ns .. actor, proposed .. state          an action, and what was seen after it
     MARK      safety                                    bits for the last step
     END       reason                                    the episode is over
 
-ends is 1 for terminated, 2 for truncated; success -1 where it is not known; S is 0 without a simulator.
+ends is 1 for terminated, 2 for truncated; success -1 where it is not known; operator NaN where nobody had
+taken over; S is 0 without a simulator.
 """
 
 from enum import IntEnum
@@ -54,8 +55,10 @@ def step_row(observation_size: int, action_size: int, state_size: int) -> np.dty
         ("success", _I),
         ("safety", _I),
         ("ends", _I),
+        ("actor", _I),
         ("reason", f"S{REASON_BYTES}"),
         ("proposed", _F, (action_size,)),
+        ("operator", _F, (action_size,)),
         ("executed", _F, (action_size,)),
         ("flat", _F, (observation_size,)),
         ("state", "<f8", (state_size,)),

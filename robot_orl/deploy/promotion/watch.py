@@ -19,7 +19,7 @@ from robot_orl.deploy.promotion.log import AnswerLog
 from robot_orl.deploy.promotion.rollback import Rollback
 from robot_orl.deploy.promotion.swap import Swappable
 from robot_orl.deploy.recording import Recording, Step
-from robot_orl.types import Array
+from robot_orl.types import Actor, Array
 
 
 class Mean:
@@ -49,7 +49,7 @@ class Watch:
         self._alarms = dict.fromkeys(Alarm, 0)
         self._number = 0
         self._rewards, self._steps = 0.0, 0
-        self._is_shared = False  # several bundles acted in the episode under way
+        self._is_shared = False  # the episode under way is not the work of one bundle alone
         self.ticks = 0
         self.changes: list[dict[str, Any]] = []
         self.live = ""
@@ -80,12 +80,13 @@ class Watch:
             self._rollback.swapped()
 
     def stepped(self, step: Step) -> None:
-        reward = step.outcome.reward
+        reward, is_its_own = step.outcome.reward, step.actor is Actor.POLICY
+        self._is_shared |= not is_its_own
         self._rewards += np.nan if reward is None else reward
         self._steps += 1
         if self.log is not None:
             self.log.stepped(step.safety, reward)
-        if self._rollback is not None:
+        if self._rollback is not None and is_its_own:
             self._go_back(self._rollback.step(step.safety))
 
     def ended(self, reason: str) -> None:

@@ -53,6 +53,8 @@ class SimRobot:
     With `latency_s` of n control periods, rounded, the k-th `send` of an episode steps the task with what the
     (k - n)-th sent, and the first n with 0, the middle of every signal. `outcome` is of the task as it is,
     whatever was observed; noise and losses are drawn once per step.
+
+    env: the task; whoever watches it may wrap it before `connect`.
     """
 
     def __init__(self, cfg: SimConfig, task: TaskConfig, clock: Clock | None = None) -> None:
@@ -63,8 +65,8 @@ class SimRobot:
         self.limits = cfg.limits
         self.should_stop: Callable[[], bool] = lambda: False  # it stands still between two commands
         self._clock = clock or RealClock()
-        self._env: gymnasium.Env = make_env(task)
-        self._task = task_env(self._env)
+        self.env: gymnasium.Env = make_env(task)
+        self._task = task_env(self.env)
         self.spec = self._task.task_spec
         self._disturbances = Disturbances(self.spec, cfg.noise, cfg.drop, cfg.jitter_s)
         periods, self._said = whole_periods(cfg.latency_s, self.spec.control_hz)
@@ -84,7 +86,7 @@ class SimRobot:
         """Reset the task to the start that `seed` gives."""
         if self._connected_ns is None:
             raise RunError(f"{self.name}: connect before home")
-        obs, _ = self._env.reset(seed=seed)
+        obs, _ = self.env.reset(seed=seed)
         self._disturbances.begin(seed)
         self._delay.begin()
         self._renew(self._disturbances.noisy(obs))
@@ -122,7 +124,7 @@ class SimRobot:
 
     def close(self) -> None:
         self.stop()
-        self._env.close()
+        self.env.close()
 
     def _check_ready(self) -> None:
         if self._holding:
@@ -131,7 +133,7 @@ class SimRobot:
     def _step(self, action: Array) -> None:
         """One control period of the task, and what is seen of it."""
         self._has_moved = True
-        obs, reward, terminated, truncated, info = self._env.step(action)
+        obs, reward, terminated, truncated, info = self.env.step(action)
         seen = self._disturbances.noisy(obs)
         if not self._disturbances.is_lost():
             self._renew(seen)

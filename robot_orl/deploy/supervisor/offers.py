@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+import gymnasium
+
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.types import Array, Telemetry
 
@@ -53,6 +55,16 @@ class Servoed(Protocol):
 
     def action_between(self, before: Array, targets: Array) -> Array:
         """The action, (A,) float32, that moved the targets from the one to the other, (J,) rad. Pure."""
+
+
+@runtime_checkable
+class Simulated(Protocol):
+    """A robot that is a simulation.
+
+    env: the task that it steps; whoever watches it may wrap it before `connect`.
+    """
+
+    env: gymnasium.Env
 
 
 @runtime_checkable

@@ -110,10 +110,10 @@ class Supervisor:
         self._has_begun = True
         return flat
 
-    def action(self, proposed: Array, asked_ns: int, now_ns: int) -> Array | None:
-        """What the policy proposed, (A,) -> (A,) float32 that may be sent; None: nothing may.
+    def action(self, proposed: Array, asked_ns: int, now_ns: int, who: str = "the policy") -> Array | None:
+        """What somebody proposed, (A,) -> (A,) float32 that may be sent; None: nothing may.
 
-        asked_ns: when the observation that it answers was handed to it.
+        asked_ns: when the observation of this tick was handed to the policy.  who: has proposed it.
         """
         if self.state is not State.RUNNING:
             return None
@@ -123,7 +123,7 @@ class Supervisor:
                 Safety.STALE_POLICY, _aged("the policy's answer is", age_ns, self._max_policy_age_ns)
             )
         if (names := self._actions.non_finite(proposed)) is not None:
-            return self._refuse(Safety.NON_FINITE, f"the policy proposed a non-finite action for: {names}")
+            return self._refuse(Safety.NON_FINITE, f"{who} proposed a non-finite action for: {names}")
         allowed, bits = self._actions(proposed)
         if bits:
             self._note(bits)
