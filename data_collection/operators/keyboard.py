@@ -1,6 +1,5 @@
 """`operator=keyboard`: a person at a terminal, over ssh as well; no X, no root."""
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,24 +8,21 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from data_collection.teleop.console import ORDERS, Console
 from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
-from data_collection.teleop.keys import PRESSED, RELEASED, Held, Key, read_keys
-from data_collection.teleop.legend import VERBS, Keyboard, changes, drawn, lines
+from data_collection.teleop.keys import PRESSED, RELEASED, Held, Key
+from data_collection.teleop.legend import Keyboard, lines
 from data_collection.teleop.places import Map
-from data_collection.teleop.session import LONGEST_TEXT, State
+from data_collection.teleop.session import State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
-from data_collection.teleop.terminal import Terminal
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import setting
 from robot_orl.tasks import spec_of
 from robot_orl.types import Actor, Array, Spec
 
-CLEAR = b"\x1b[2J"
-DRAW_EVERY_S = 0.1
-ESCAPE_S = 0.05  # of silence, after which an ESC is the key and not the beginning of another one
 FINE = 0.2  # share of the speed
 # key: which of forward, left, up, roll, pitch, yaw it pushes, and which way
 PUSHES = {
@@ -35,8 +31,6 @@ PUSHES = {
 }  # fmt: skip
 SAME_AS = {"up": "w", "down": "s", "left": "a", "right": "d", "pageup": "r", "pagedown": "f"}
 FINGERS = {"o": 1.0, "c": -1.0}
-TEXTS = (Verb.NOTE, Verb.INSTRUCTION)
-ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
 
 
 @dataclass
@@ -106,27 +100,51 @@ class KeyboardHands:
     ) -> None:
         self._task, self._turns, self._now_s = task, turns, now_s
         self._axes, self._map = np.eye(3) if axes is None else axes, Map()
-        self._terminal = Terminal()
-        self._held = Held(cfg.repeat_delay_s, cfg.repeat_gap_s, cfg.tap)
-        self._rest, self._heard_s = b"", -np.inf
-        self._orders: list[Order] = []
-        self._gripper = 0.0
-        self._fine = False
-        self._typing: tuple[Verb, str] | None = None
+        self._keys = MovingKeys(Held(cfg.repeat_delay_s, cfg.repeat_gap_s, cfg.tap), now_s)
+        self._console = Console("keyboard", self._keys, now_s)
         self._state = ""
-        self._drawn_s = -np.inf
-        self._size = (0, 0)
-        self._shown: list[str] = []
 
     def open(self) -> None:
-        self._terminal.open()
+        self._console.open()
 
     def close(self) -> None:
-        self._terminal.close()
+        self._console.close()
 
     def jog(self) -> Jog | None:
-        self._read()
-        held = self._held.shares(self._now_s())
+        self._console.listen()
+        return self._keys.jog()
+
+    def orders(self) -> Sequence[Order]:
+        return self._console.orders()
+
+    def present(self) -> bool:
+        return self._console.is_there
+
+    def show(self, status: Status, allowed: Sequence[Verb]) -> None:
+        if status.state == State.RECORDING and self._state != State.RECORDING:
+            self._keys.release_all()  # what moves in an episode was pressed in it
+        self._state = status.state
+        if not status.step:
+            self._map = Map()  # of the next episode
+        keys = self._keys
+        keyboard = Keyboard(keys.shares(), keys.is_fine, self._console.typing, self._axes, self._map)
+        self._console.show(lambda: lines(self._task, self._turns, status, allowed, keyboard))
+
+
+class MovingKeys:
+    """The keys that move the robot, and which of them are held; see `console.Movers`."""
+
+    def __init__(self, held: Held, now_s: Callable[[], float]) -> None:
+        self.is_fine = False
+        self._held, self._now_s = held, now_s
+        self._gripper = 0.0
+
+    def shares(self) -> dict[str, float]:
+        """The keys that are held, and how far each counts."""
+        return self._held.shares(self._now_s())
+
+    def jog(self) -> Jog | None:
+        held = self.shares()
         gripper, self._gripper = self._gripper, 0.0
         if not held and not gripper:
             return None
@@ -134,98 +152,41 @@ class KeyboardHands:
         for name, share in held.items():
             axis, sign = PUSHES[name]
             shares[axis] += sign * share
-        shares = np.clip(shares, -1.0, 1.0) * (FINE if self._fine else 1.0)
+        shares = np.clip(shares, -1.0, 1.0) * (FINE if self.is_fine else 1.0)
         return Jog(shares[:3], shares[3:], gripper)
 
-    def orders(self) -> Sequence[Order]:
-        self._read()
-        orders, self._orders = self._orders, []
-        return orders
+    def heard(self, now_s: float) -> None:
+        self._held.heard(now_s)
 
-    def present(self) -> bool:
-        return not self._terminal.is_lost
+    def release_all(self) -> None:
+        self._held.release_all()
 
-    def show(self, status: Status, allowed: Sequence[Verb]) -> None:
-        terminal, now_s = self._terminal, self._now_s()
-        if status.state == State.RECORDING and self._state != State.RECORDING:
-            self._held.release_all()  # what moves in an episode was pressed in it
-        self._state = status.state
-        terminal.write(b"")
-        if terminal.is_busy or now_s < self._drawn_s + DRAW_EVERY_S:
-            return
-        self._drawn_s = now_s
-        if not status.step:
-            self._map = Map()  # of the next episode
-        if terminal.size != self._size:  # it shows who knows what
-            self._size, self._shown = terminal.size, []
-            terminal.write(CLEAR)
-        keyboard = Keyboard(self._held.shares(now_s), self._fine, self._typing, self._axes, self._map)
-        now = drawn(lines(self._task, self._turns, status, allowed, keyboard), *self._size)
-        terminal.write(changes(self._shown, now).encode(errors="replace"))
-        self._shown = now
-
-    def _read(self) -> None:
-        if self._terminal.is_lost:
-            return
-        content = self._terminal.read()
-        now_s = self._now_s()
-        if self._terminal.is_lost:
-            self._held.release_all()
-            self._orders.append(Order(Verb.QUIT))  # nobody can come back
-        if content:
-            self._held.heard(now_s)
-            self._heard_s = now_s
-        if self._typing and self._rest == b"\x1b" and now_s - self._heard_s >= ESCAPE_S:
-            keys, self._rest = [Key("escape")], b""
-        else:
-            keys, self._rest = read_keys(self._rest + content)
-        for key in keys:
-            self._take(key)
-
-    def _take(self, key: Key) -> None:
+    def take(self, key: Key, is_typing: bool) -> bool:
+        name = key.name
         if key.kind == RELEASED:  # maybe together with a key that came later, and whatever it means by now
-            name = key.name.removeprefix("ctrl+").lower()
+            name = name.removeprefix("ctrl+").lower()
             self._held.take(replace(key, name=SAME_AS.get(name, name)), self._now_s())
-        elif key.name == "kitty":
+        elif name == "kitty":
             self._held.tells_release = True
-        elif key.name == "ctrl+c" and key.kind == PRESSED:
-            signal.raise_signal(signal.SIGINT)  # as the terminal does that does not speak kitty's protocol
-        elif key.name == "unfocused":
+        elif name == "unfocused":
             self._held.release_all()
-        elif self._typing:
-            self._type(key)
-        elif key.name == "space":
+        elif is_typing:
+            return False
+        elif name == "space":
             self._held.release_all()
-        elif key.name.lower() in PUSHES and not (key.name.isupper() and key.name in ORDERS):
+        elif name.lower() in PUSHES and not (name.isupper() and name in ORDERS):
             self._held.take(key, self._now_s())
-        elif key.name in SAME_AS:
-            self._held.take(replace(key, name=SAME_AS[key.name]), self._now_s())
-        elif key.kind == PRESSED:
-            self._press(key.name)
+        elif name in SAME_AS:
+            self._held.take(replace(key, name=SAME_AS[name]), self._now_s())
+        elif name in FINGERS or name == "x":
+            if key.kind == PRESSED:
+                self._press(name)
+        else:
+            return False
+        return True
 
     def _press(self, name: str) -> None:
-        if name in FINGERS:
+        if name == "x":
+            self.is_fine = not self.is_fine
+        else:
             self._gripper = FINGERS[name]
-        elif name == "x":
-            self._fine = not self._fine
-        elif name in "12345":
-            self._orders.append(Order(Verb.QUALITY, int(name)))
-        elif (verb := ORDERS.get(name)) in TEXTS:
-            self._typing = verb, ""
-            self._held.release_all()
-        elif verb is not None:
-            self._orders.append(Order(verb))
-            if verb in (Verb.DISCARD, Verb.REDO):
-                self._held.release_all()
-
-    def _type(self, key: Key) -> None:
-        assert self._typing is not None
-        verb, text = self._typing
-        if key.name in ("enter", "escape"):
-            self._typing = None
-            if key.name == "enter":
-                self._orders.append(Order(verb, text))
-        elif key.name == "backspace":
-            self._typing = verb, text[:-1]
-        elif key.text:
-            self._typing = verb, (text + key.text)[:LONGEST_TEXT]

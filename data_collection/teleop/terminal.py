@@ -29,10 +29,11 @@ read -r told || { stty "$1" <&3; printf "$2" >&3; }
 
 
 class Terminal:
-    """is_lost: nobody will ever press a key again."""
+    """operator: its name, for what goes wrong.  is_lost: nobody will ever press a key again."""
 
-    def __init__(self) -> None:
+    def __init__(self, operator: str = "keyboard") -> None:
         self.is_lost = False
+        self._operator = operator
         self._descriptor: int | None = None
         self._modes: list[Any] = []
         self._unsent = b""
@@ -49,13 +50,13 @@ class Terminal:
             self._modes = termios.tcgetattr(self._descriptor)
         except (OSError, ValueError, AttributeError, termios.error) as error:
             raise UsageError(
-                "operator=keyboard needs a terminal, in the foreground, to read keys from"
+                f"operator={self._operator} needs a terminal, in the foreground, to read keys from"
             ) from error
         if os.environ.get("TERM", DUMB) == DUMB:
             os.close(self._descriptor)
             self._descriptor = None
             raise UsageError(
-                "operator=keyboard needs a terminal that can move its cursor; TERM says it cannot"
+                f"operator={self._operator} needs a terminal that can move its cursor; TERM says it cannot"
             )
         self._watcher = _watch(self._descriptor)
         termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, _single_keys(self._descriptor))

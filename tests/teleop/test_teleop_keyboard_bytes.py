@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_collection.operators.keyboard import ESCAPE_S, KeyboardConfig, KeyboardHands
+from data_collection.operators.keyboard import KeyboardConfig, KeyboardHands
+from data_collection.teleop.console import ESCAPE_S
 from data_collection.teleop.hands import Order, Status, Verb
 from data_collection.teleop.keys import SILENT_S
 
@@ -21,7 +22,7 @@ class Person:
         self.hands = KeyboardHands(KeyboardConfig(tap=1.0), "fetch_reach", now_s=lambda: self.now_s)
         self.line, self._theirs = socket.socketpair()
         self._theirs.setblocking(False)
-        self.hands._terminal._descriptor = self._theirs.fileno()
+        self.hands._console.terminal._descriptor = self._theirs.fileno()
         if kitty:
             self.press(b"\x1b[?31u")
 

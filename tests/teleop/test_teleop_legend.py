@@ -2,7 +2,8 @@
 
 import re
 
-from data_collection.operators.keyboard import ORDERS, PUSHES, SAME_AS
+from data_collection.operators.keyboard import PUSHES, SAME_AS
+from data_collection.teleop.console import ORDERS
 from data_collection.teleop.hands import Status, Verb
 from data_collection.teleop.legend import (
     FINGERS,
