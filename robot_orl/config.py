@@ -132,6 +132,12 @@ class FinetuneConfig(TrainingConfig):
     offline_share: float = setting(
         0.5, "Share of every batch that comes from the offline data.", low=0, high=1
     )
+    intervention_share: float = setting(
+        0.5,
+        "Of that, the share of steps in which somebody had taken over from the policy, once there are any.",
+        low=0,
+        high=1,
+    )
     noise: float = setting(
         0.15, "Standard deviation of the exploration noise on actions in [-1, 1].", low=0, high=2
     )

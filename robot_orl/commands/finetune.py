@@ -1,7 +1,9 @@
 """`robot-orl finetune`: go on learning online, in the task."""
 
 from dataclasses import asdict
+from typing import Any
 
+import gymnasium
 import torch
 
 from robot_orl.agents.bc import NO_ONLINE_PHASE
@@ -16,6 +18,7 @@ from robot_orl.commands.tables import out, print_summary
 from robot_orl.config import FinetuneConfig
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
+from robot_orl.intervention import standing_by
 from robot_orl.tasks import make_env, spec_of
 from robot_orl.training.finetune import finetune
 from robot_orl.training.online.stage import Online, Recipe
@@ -39,6 +42,7 @@ def run(cfg: FinetuneConfig) -> None:
         env = make_env(folder.task)
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
+        _require_possible(cfg, env)
         replay = load_replay(env, datasets, stop, cfg.agent)
         every = (cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes)
         seed = folder.part("seed")
@@ -57,6 +61,7 @@ def run(cfg: FinetuneConfig) -> None:
             stop_at=cfg.stop_at_success,
             speed=Speed(cfg.device, cfg.precision, cfg.compile),
             keep_every=cfg.keep_every,
+            operator=cfg.operator,
         )
         recipe = Recipe(
             cfg.env_steps,
@@ -66,6 +71,7 @@ def run(cfg: FinetuneConfig) -> None:
             cfg.warmup_steps,
             cfg.environments,
             cfg.deterministic,
+            cfg.intervention_share,
         )
         if finetune(work, recipe) is None:
             out.print(
@@ -76,6 +82,19 @@ def run(cfg: FinetuneConfig) -> None:
             steps = folder.summary["online"]["env_steps"]
             out.print(f"stopped at step {steps}: the curve's 95% interval begins at {reached:.0%} success")
         print_summary(folder.summary)
+
+
+def _require_possible(cfg: FinetuneConfig, env: gymnasium.Env[Any, Any]) -> None:
+    """Raises: UsageError: who is asked for cannot take over here; before anything is loaded."""
+    if cfg.operator is None:
+        return
+    operator = standing_by(cfg.operator, spec_of(env))
+    if operator.needs_person and cfg.environments > 1:
+        raise UsageError(
+            f"operator={cfg.operator.name} is one person, who watches one environment: leave out "
+            f"environments={cfg.environments}"
+        )
+    operator.stand_by(env).close()
 
 
 def _require_pretrained(folder: Run) -> None:

@@ -4,6 +4,9 @@ Players act beside the learner, see `exploration` for who does what when. The ag
 episode only: it is committed to the run's own dataset, then learned from. A checkpoint every so many
 environment steps and the committed episodes are together enough to come back to any moment: killed and
 started again, a run learns from the later episodes again and has bitwise the weights of one that was not.
+
+Somebody may take over from the policy while it acts (Luo et al. 2024, HIL-SERL): in the player's process, in
+real time for a person, while learning goes on here. Their steps get a share of their own in every batch.
 """
 
 import time
@@ -19,9 +22,11 @@ from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.online.curve import Curve
 from robot_orl.training.online.exploration import AsTheyCome, Exploration, InOrder, Recorded, Source, recorded
 from robot_orl.training.online.stage import STAGE, Online, Recipe, Stage, resume
+from robot_orl.training.online.takeovers import Takeovers
 from robot_orl.training.playing.players import Players
 from robot_orl.training.pretrain import finish
 from robot_orl.training.runs.run import StageClock
+from robot_orl.training.state import TrainingState
 from robot_orl.types import Episode, Metrics
 
 
@@ -35,8 +40,11 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     if stage.is_complete(work, recipe):
         return None
     progress, run = stage.state.progress, work.run
+    takeovers = Takeovers(1e9 / stage.state.spec.control_hz)
     empty = work.offline.like()
-    found = recorded(run.path / STAGE, empty, progress.episodes, work.seed, recipe.deterministic)
+    found = recorded(
+        run.path / STAGE, empty, progress.episodes, work.seed, recipe.deterministic, takeovers.seeing
+    )
     is_trained = stage.is_trained(work, recipe)
     if not is_trained or progress.reached is None:
         progress.target = recipe.env_steps
@@ -46,16 +54,18 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     stage.save(work, recipe)  # what is committed from now on was asked for as it is now
     stage.keep(work)
     if not is_trained:
-        _train(work, recipe, stage, found, clock)
-    mixture = Mixture(work.offline, found.learned, recipe.offline_share)
+        _train(work, recipe, stage, found, clock, takeovers)
+    mixture = recipe.mixture(work.offline, found.learned)
     last = diagnose(run, STAGE, stage.state, mixture)
     return finish(run, work.env, STAGE, stage.state, clock, work.cadence, work.stop, found=last)
 
 
-def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: StageClock) -> None:
+def _train(
+    work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: StageClock, takeovers: Takeovers
+) -> None:
     """Until there are enough environment steps, or success. The checkpoint is made at the end, too."""
     state, progress, cadence = stage.state, stage.state.progress, work.cadence
-    mixture = Mixture(work.offline, found.learned, recipe.offline_share)
+    mixture = recipe.mixture(work.offline, found.learned)
     watch = Watch(work.run, STAGE, state, [work.offline, found.learned])
     compute = stage.compute(work, recipe)
     state.agent.use(compute)
@@ -63,7 +73,7 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
     progress.reached = None
     with (
         SegmentWriter(work.run.path / STAGE, state.spec, "finetune") as writer,
-        Players(work.task, state.spec, state.agent.policy(), recipe.environments) as players,
+        _players(work, recipe, state) as players,
         Curve(work.run, STAGE, work.task, cadence.eval_episodes, stage.pending, stage.last_point) as curve,
         Bar(f"online: {state.agent_config.name}", recipe.env_steps, progress.env_steps) as bar,
     ):
@@ -93,19 +103,31 @@ def _train(work: Online, recipe: Recipe, stage: Stage, found: Recorded, clock: S
                 curve.begin(state, work.fingerprint, clock(), found_now)
             episode = episodes.take(state.agent.policy())
             times.begin()
+            takeovers.saw(episode)
             before = progress.env_steps
             metrics = _learn(stage, mixture, recipe, episode, watch)
             bar.advance(min(len(episode), recipe.env_steps - before), note=_note(curve))
             if _is_due(cadence.log_every, before, progress.env_steps):
                 watch.check()
-                _log(work, progress.env_steps, clock(), episode, metrics | times.shares())
+                helped = takeovers.last() if work.operator is not None else {}
+                _log(work, progress.env_steps, clock(), episode, metrics | times.shares() | helped)
+                work.run.update_summary(_helped(work, takeovers))
             if any(_is_due(every, before, progress.env_steps) for every in saves):
                 save()
         _ends(work, stage, curve.settle())
         # Before the checkpoint: killed after that, it is not trained again.
         figures = {"environments": recipe.environments, "reached": progress.reached}
-        work.run.update_summary({"engine": figures | times.shares()})
+        work.run.update_summary({"engine": figures | times.shares()} | _helped(work, takeovers))
         save()
+
+
+def _players(work: Online, recipe: Recipe, state: TrainingState) -> Players:
+    return Players(work.task, state.spec, state.agent.policy(), recipe.environments, operator=work.operator)
+
+
+def _helped(work: Online, takeovers: Takeovers) -> Metrics:
+    """For the summary: who took over; nothing where nobody could."""
+    return {"interventions": takeovers.figures()} if work.operator is not None or takeovers.any else {}
 
 
 def _order(recipe: Recipe, stage: Stage, source: Source, found: Recorded) -> Exploration:

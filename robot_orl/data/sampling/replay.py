@@ -20,7 +20,7 @@ from robot_orl.data.sampling.targets import Targets, grown
 from robot_orl.data.sampling.tolerance import Paid, RewardFor, reward_within
 from robot_orl.errors import DataError
 from robot_orl.mirror import Mirror
-from robot_orl.types import Array, Batch, Episode, Spec
+from robot_orl.types import Actor, Array, Batch, Episode, Spec
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class Replay:
         self._targets: dict[tuple[int, float, float], Targets] = {}
         self._paid: dict[float, Paid] = {}
         self._better = Better()
+        self._steps_by: dict[
+            Actor, tuple[int, Array]
+        ] = {}  # with the number of steps at which they were found
 
     def __len__(self) -> int:
         return self.steps
@@ -184,6 +187,12 @@ class Replay:
             count = round(sampling.better_share * len(step)) if len(better) else 0
             step[:count] = better[rng.integers(max(len(better), 1), size=count)]
         return self.gather(step, sampling, rng)
+
+    def steps_by(self, actor: Actor) -> Array:
+        """(N,) int64: its steps, in the order of adding; found anew only after more were added."""
+        if self._steps_by.get(actor, (-1, None))[0] != self.steps:
+            self._steps_by[actor] = self.steps, np.flatnonzero(self._actor[: self.steps] == actor)
+        return self._steps_by[actor][1]
 
     def gather(self, step: Array, sampling: Sampling, rng: np.random.Generator) -> Batch:
         """The batch of these steps, (B,) int64 in the order of adding; its arrays are the caller's own."""

@@ -14,7 +14,7 @@ after it: they are learned from again, from there.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -164,8 +164,15 @@ class Recorded:
     numbers: list[int]
 
 
-def recorded(folder: Path, empty: Replay, learned: int, seed: int, in_order: bool) -> Recorded:
-    """What a run recorded. learned: how many episodes its checkpoint learned from.
+def recorded(
+    folder: Path,
+    empty: Replay,
+    learned: int,
+    seed: int,
+    in_order: bool,
+    seeing: Callable[[Iterable[Episode]], Iterable[Episode]] = iter,
+) -> Recorded:
+    """What a run recorded. learned: how many episodes its checkpoint learned from, which `seeing` sees too.
 
     Raises: DataError: they are not there any more.
     """
@@ -179,7 +186,7 @@ def recorded(folder: Path, empty: Replay, learned: int, seed: int, in_order: boo
     if found < learned:
         raise DataError(f"{folder} holds {found} of the {learned} episodes that the checkpoint learned from")
     if dataset is not None:
-        empty.extend(dataset.load_many(records[:learned], sim_state=False))
+        empty.extend(seeing(dataset.load_many(records[:learned], sim_state=False)))
     return Recorded(dataset, empty, records[learned:], numbers)
 
 

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import DataError, UsageError
 from robot_orl.interrupt import StopFlag
@@ -37,6 +38,7 @@ class Recipe:
     offline_share: of every batch.  noise: standard deviation of the exploration noise on actions in
     [-1, 1].  warmup_steps: environment steps with the policy frozen, before the first update.
     environments: how many play at once.  deterministic: learn from episodes in the order of their numbers.
+    intervention_share: of the offline share, from steps in which somebody had taken over.
     """
 
     env_steps: int
@@ -46,6 +48,10 @@ class Recipe:
     warmup_steps: int
     environments: int = 1
     deterministic: bool = True
+    intervention_share: float = 0.0
+
+    def mixture(self, offline: Replay, online: Replay) -> Mixture:
+        return Mixture(offline, online, self.offline_share, self.intervention_share)
 
 
 @dataclass
@@ -55,7 +61,8 @@ class Online:
     agent_config: the run's, with any changed settings.  asked: what the command was asked for, for the
     summary.  stop_at: end where the lower bound of a point of the learning curve reaches this success.
     speed: how updates are computed.  keep_every: environment steps between two checkpoints that are kept
-    for good.
+    for good.  operator: settings of who may take over, as of `operator=...`; None: nobody. It may be another
+    one whenever the run goes on.
     """
 
     run: Run
@@ -71,6 +78,7 @@ class Online:
     stop_at: float | None = None
     speed: Speed = field(default_factory=Speed)
     keep_every: int | None = None
+    operator: Any = None
 
 
 @dataclass

@@ -12,6 +12,9 @@ and what it answers are small messages over a pipe:
                                          Failed(line)                 and it ends
 
 It ends with the pipe, at the end of an episode at the latest: a learner that was killed leaves no process.
+
+Somebody may stand by (`robot_orl.intervention`) and take over while the policy acts: then it plays at their
+pace, in real time for a person. What the learner does meanwhile cannot make a step late.
 """
 
 import mmap
@@ -19,7 +22,7 @@ import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,11 +33,15 @@ from torch import nn
 
 from robot_orl.agents.base import act
 from robot_orl.errors import RobotOrlError
-from robot_orl.rollout import rollout
+from robot_orl.intervention import Intervener, SharedControl, standing_by
+from robot_orl.rollout import End, rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.training.evaluate import figures_of
 from robot_orl.training.playing.shared_memory import Room, Weights
-from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal, Spec
+from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Proposal, Spec
+
+IDLE_S = 0.05  # between two looks of somebody who stands by at what is shown to them
+HANDS = 1  # of an episode's streams of random numbers, see `Request.noise_seed`
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Ready:
+    """steps: the most that an episode has."""
+
     sim_state_size: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -76,30 +86,66 @@ class Failed:
     line: str
 
 
-def play(env: gymnasium.Env[Any, Any], policy: nn.Module, spec: Spec, request: Request) -> Episode:
-    """One episode with the policy and Gaussian noise."""
+def play(
+    env: gymnasium.Env[Any, Any],
+    policy: nn.Module,
+    spec: Spec,
+    request: Request,
+    beside: Intervener | None = None,
+) -> Episode:
+    """One episode with the policy and Gaussian noise. beside: who may take over, already open."""
     rng = np.random.default_rng(request.noise_seed)
+
+    def explored(proposed: Array) -> Array:
+        if request.noise == 0:
+            return proposed
+        noisy = proposed + request.noise * rng.standard_normal(spec.action_size)
+        return np.clip(noisy, -1, 1).astype(np.float32)
 
     def choose(obs: Observation) -> Proposal:
         proposed = act(policy, spec.flatten(obs))
-        if request.noise == 0:
-            return Proposal(proposed, Actor.POLICY, policy=proposed)
-        noisy = proposed + request.noise * rng.standard_normal(spec.action_size)
-        return Proposal(np.clip(noisy, -1, 1).astype(np.float32), Actor.POLICY, policy=proposed)
+        return Proposal(explored(proposed), Actor.POLICY, policy=proposed)
 
-    return rollout(env, choose, seed=request.seed, meta=request.meta, keep_state=request.keep_state)
+    if beside is None:
+        return rollout(env, choose, seed=request.seed, meta=request.meta, keep_state=request.keep_state)
+    shared = SharedControl(beside, spec.control_hz)
+    shared.begin(np.random.default_rng([*request.noise_seed, HANDS]))
+    taken: list[Proposal] = []
+
+    def share(obs: Observation) -> Proposal | End:
+        if len(taken) >= spec.horizon and taken[-1].actor == Actor.POLICY:
+            return End("horizon")
+        proposed = act(policy, spec.flatten(obs))
+        taken.append(shared.proposal(obs, proposed, explored(proposed)))
+        return taken[-1]
+
+    episode = rollout(
+        env,
+        share,
+        seed=request.seed,
+        meta=request.meta,
+        pace=beside.pace,
+        keep_state=request.keep_state,
+        steps=beside.steps,
+    )
+    if episode.meta.end_reason == "recording":  # of `steps`, not of something recorded
+        episode = replace(episode, meta=replace(episode.meta, end_reason="horizon"))
+    beside.ended(episode)
+    return episode
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a player is made from. registration: how Gymnasium makes the task, for a process that has
-    imported no tasks.  policy: the pickled module; its weights come with each request.
+    imported no tasks.  policy: the pickled module; its weights come with each request.  operator: settings
+    of who may take over, as of `operator=...`; None: nobody.
     """
 
     task: TaskConfig
     registration: Any
     spec: Spec
     policy: bytes
+    operator: Any = None
 
 
 def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
@@ -118,21 +164,42 @@ def _serve(connection: Connection, descriptor: int, setting: Setting) -> None:
     torch.set_num_threads(1)  # one observation at a time is too little work for more
     gymnasium.registry.setdefault(setting.task.name, setting.registration)
     env = make_env(setting.task)
+    if setting.operator is None:
+        return _play_on(connection, descriptor, setting, env, None)
+    beside = standing_by(setting.operator, setting.spec).stand_by(env)
+    try:
+        beside.open()
+        _play_on(connection, descriptor, setting, beside.env, beside)
+    finally:
+        beside.close()
+
+
+def _play_on(
+    connection: Connection,
+    descriptor: int,
+    setting: Setting,
+    env: gymnasium.Env[Any, Any],
+    beside: Intervener | None,
+) -> None:
+    """Raises: EOFError: nobody asks any more."""
     env.reset(seed=0)
-    size = len(task_env(env).get_sim_state())
+    spec, size = setting.spec, len(task_env(env).get_sim_state())
+    steps = max(spec.horizon, (beside.steps if beside else None) or 0)
     policy: nn.Module = pickle.loads(setting.policy)
-    weights, room = Weights(policy), Room(setting.spec, size)
+    weights, room = Weights(policy), Room(spec, size, steps)
     os.ftruncate(descriptor, weights.size + room.size)
     memory = mmap.mmap(descriptor, weights.size + room.size)
-    connection.send(Ready(size))
+    connection.send(Ready(size, steps))
     while True:
+        while beside is not None and not connection.poll(IDLE_S):
+            beside.idle()
         request: Request | Measure = connection.recv()
         weights.load(memory, policy)
         if isinstance(request, Measure):
             seeds = _while_asked(connection, request.seeds)
-            connection.send(figures_of(play(env, policy, setting.spec, Request(seed)) for seed in seeds))
+            connection.send(figures_of(play(env, policy, spec, Request(seed)) for seed in seeds))
             continue
-        episode = play(env, policy, setting.spec, request)
+        episode = play(env, policy, spec, request, beside)
         room.write(memory, weights.size, episode)
         connection.send(Played(len(episode), episode.sim_state is not None, episode.meta))
 

@@ -55,15 +55,23 @@ def warm_up(task: TaskConfig) -> None:
 class Players:
     """A context manager. task: made in each process.  spec: the task's.  policy: the module that acts.
 
-    count: how many processes.  what: their name in errors.
+    count: how many processes.  what: their name in errors.  operator: settings of who may take over there
+    while the policy acts; None: nobody.
     """
 
     def __init__(
-        self, task: TaskConfig, spec: Spec, policy: nn.Module, count: int, what: str = "environment process"
+        self,
+        task: TaskConfig,
+        spec: Spec,
+        policy: nn.Module,
+        count: int,
+        what: str = "environment process",
+        operator: Any = None,
     ) -> None:
         self.count = count
         self._weights = Weights(policy)
-        self._setting = Setting(task, _registration(task), spec, pickle.dumps(deepcopy(policy).cpu()))
+        packed = pickle.dumps(deepcopy(policy).cpu())
+        self._setting = Setting(task, _registration(task), spec, packed, operator)
         self._what = what
         self._players: list[_Player] = []
 
@@ -160,7 +168,7 @@ class _Player:
         if self._memory is None:
             ready = self._receive()
             assert isinstance(ready, Ready)
-            self._room = Room(self._setting.spec, ready.sim_state_size)
+            self._room = Room(self._setting.spec, ready.sim_state_size, ready.steps)
             self._memory = mmap.mmap(self._descriptor, len(weights) + self._room.size)
         self._memory[: len(weights)] = weights.data
         try:

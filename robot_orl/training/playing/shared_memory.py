@@ -2,7 +2,7 @@
 
     | weights                     | episode                                                   |
     | tensor 0 | tensor 1 | ...   | obs/... | sim/state | steps/action | steps/reward | ...   |
-      as in the policy's            as in a segment of a dataset, with room for `horizon` steps
+      as in the policy's            as in a segment of a dataset, with room for the longest
       state_dict, float32           (and one row more of what is seen at the end, too)
 
 Every array begins at a multiple of 64 bytes, a cache line. Nobody waits for the other in here: the learner
@@ -86,25 +86,28 @@ def _plain(value: torch.Tensor) -> Array:
 
 
 class Room:
-    """Space for one episode of at most `spec.horizon` steps. sim_state_size: None: without states."""
+    """Space for one episode of at most so many steps; None: the task's horizon.
 
-    def __init__(self, spec: Spec, sim_state_size: int | None) -> None:
-        self.spec = spec
+    sim_state_size: None: without states.
+    """
+
+    def __init__(self, spec: Spec, sim_state_size: int | None, steps: int | None = None) -> None:
+        self.spec, self._steps = spec, steps or spec.horizon
         self._fields: dict[str, Field] = row_fields(spec, sim_state_size, images=False)
         self._layout = Layout(
             {
-                name: (field.dtype, (spec.horizon + field.extra_row, *field.row))
+                name: (field.dtype, (self._steps + field.extra_row, *field.row))
                 for name, field in self._fields.items()
             }
         )
         self.size = self._layout.size
 
     def write(self, memory: Any, start: int, episode: Episode) -> None:
-        """Raises: RunError: it is longer than the task's horizon."""
-        if len(episode) > self.spec.horizon:
+        """Raises: RunError: it has more steps."""
+        if len(episode) > self._steps:
             raise RunError(
                 f"an episode of {len(episode)} steps is longer than the horizon of {self.spec.task}, "
-                f"{self.spec.horizon}"
+                f"{self._steps}"
             )
         views = self._layout.views(memory, start)
         for name, rows in to_columns(episode, self._chosen(episode.sim_state is not None)).items():
