@@ -6,6 +6,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 PACKAGE = "data_collection"
+TIMELINE = ("viewer/curves.js", "viewer/timeline.js")  # scripts, behind vectors.js; and viewer/timeline.css
 
 
 def assembled(page: str, style: tuple[str, ...], scripts: tuple[str, ...], marks: Mapping[str, str]) -> str:
