@@ -162,6 +162,4 @@ class Judge:
 def remaining_m(places: Places) -> float:
     """From the tool to the object, if there is one, and on to the goal."""
     way = [places[name] for name in ("tool", "object", "goal") if name in places]
-    return float(
-        sum(np.linalg.norm(np.subtract(there, here)) for here, there in zip(way, way[1:], strict=False))
-    )
+    return float(sum(np.linalg.norm(np.subtract(there, here)) for here, there in pairwise(way)))
