@@ -31,6 +31,10 @@ class Verb(StrEnum):
     NOTE = "note"  # value: text
     INSTRUCTION = "instruction"  # value: text, of the next episodes
     QUIT = "quit"
+    HALT = "halt"  # a deployed robot, at once; from any page, however old its picture is
+    PAUSE = "pause"  # learning, while a policy is finetuned
+    RESUME = "resume"
+    CHECKPOINT = "checkpoint"  # now
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Status:
     rate_hz, lag_ms: achieved control rate and how late the latest tick was.  warning: a line that says why
     what is recorded now would mislead a learner; "" for none.  label: success, failure, quality so far.
     places: of tool, object and goal, as far as the task observes them: x, y, z in the world [m].
+    deployment: what is told of a deployed policy, see `robot_orl.deploy.attendance`; empty: none is.
     """
 
     state: str
@@ -83,6 +88,7 @@ class Status:
     warning: str = ""
     label: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    deployment: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Hands(Protocol):
@@ -123,6 +129,17 @@ class Onlooker(Protocol):
 
     def moved(self, data: Any) -> None:
         """After every reset and step."""
+
+
+@runtime_checkable
+class Overseeing(Protocol):
+    """Hands that show how learning goes while a policy is finetuned."""
+
+    def oversee(self, board: int, board_bytes: int) -> None:
+        """Before `open`: the descriptor of what a learner publishes, see `training.online.desk.Seat`."""
+
+    def keep(self, number: int, take: bytes) -> None:
+        """An episode that may be seen again, see `viewer.takes.Take`. number: it is asked for by."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ Hands that are laid on go on from what was executed last; how the robot goes bac
 go is `SharedControl`'s.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium
@@ -32,7 +32,7 @@ class Standby:
 
     steps: an episode does not end under somebody's hands before it has so many, `operator.seconds`.
     hear: who is told of orders, one by one.  allowed: the orders that make sense now.  said: a line that
-    hands show.  All three may be set at any time.
+    hands show.  deployment: what they show of one.  All of these may be set at any time.
     """
 
     actor = Actor.INTERVENTION
@@ -55,6 +55,7 @@ class Standby:
         self.hear: Callable[[Order], None] = _nobody
         self.allowed: Sequence[Verb] = ()
         self.said = ""
+        self.deployment: Mapping[str, Any] = {}
         self._executed: Array | None = None  # what was sent last; None: nothing in this episode
         self._is_on = False
         self._obs: Observation = {}
@@ -74,7 +75,7 @@ class Standby:
     def action(self, obs: Observation) -> Array | None:
         self._step += 1
         self._obs = obs
-        self._listen()
+        self.listen()
         jog = self._hands.jog()
         was_on, self._is_on = self._is_on, jog is not None
         self._show(PERSON if self._is_on else POLICY)
@@ -95,13 +96,18 @@ class Standby:
 
     def idle(self) -> None:
         self._is_on = False
-        self._listen()
+        self.listen()
         self._show(WAITING)
 
     def close(self) -> None:
         self._hands.close()
 
-    def _listen(self) -> None:
+    def present(self) -> bool:
+        """Whether there is somebody; it returns at once."""
+        return self._hands.present()
+
+    def listen(self) -> None:
+        """Whoever hears orders is told of those that have come. Hands are left as they are."""
         for order in self._hands.orders():
             self.hear(order)
 
@@ -117,6 +123,7 @@ class Standby:
             lag_ms=self._pacing.lag_ms,
             said=self.said,
             places=places_of(self._spec, self._obs),
+            deployment=self.deployment,
         )
         self._hands.show(status, self.allowed)
 
