@@ -29,11 +29,12 @@ VERBS: dict[Verb, tuple[str, str]] = {
     Verb.UNDO: ("U", "undo the last save"),
     Verb.INSTRUCTION: ("T", "task in words"),
     Verb.QUIT: ("Q", "quit"),
+    Verb.HALT: ("H", "halt the deployed robot"),
 }
 GROUPS = {
     "episode": (Verb.START, Verb.STOP, Verb.SAVE, Verb.DISCARD, Verb.REDO),
     "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE),
-    "session": (Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT),
+    "session": (Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT, Verb.HALT),
 }
 STYLE_OF = {"T": BOLD, "O": YELLOW, "G": GREEN}
 Piece = tuple[str, str]  # text and style
