@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 
 from data_collection.teleop.settings import PersonConfig
-from robot_orl.types import Array
+from robot_orl.types import Array, Episode
 
 
 class Verb(StrEnum):
@@ -29,6 +29,8 @@ class Verb(StrEnum):
     REDO = "redo"  # discard, and begin again from the same start
     UNDO = "undo"  # take the last saved episode back
     NOTE = "note"  # value: text
+    TRIM = "trim"  # value: (first step, step behind the last) of those that are kept, while reviewing
+    SEED = "seed"  # value: of the next start; None: any other
     INSTRUCTION = "instruction"  # value: text, of the next episodes
     QUIT = "quit"
     HALT = "halt"  # a deployed robot, at once; from any page, however old its picture is
@@ -37,12 +39,15 @@ class Verb(StrEnum):
     CHECKPOINT = "checkpoint"  # now
 
 
+Value = int | str | tuple[int, int] | None
+
+
 @dataclass(frozen=True)
 class Order:
     """value: see `Verb`; None where it needs none."""
 
     verb: Verb
-    value: int | str | None = None
+    value: Value = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,8 @@ class Status:
     state: of the session.  step, horizon: of the episode.  success: as the task sees it now.
     good, episodes, target: saved successful ones, saved in all, and how many good ones are wanted.
     rate_hz, lag_ms: achieved control rate and how late the latest tick was.  warning: a line that says why
-    what is recorded now would mislead a learner; "" for none.  label: success, failure, quality so far.
+    what is recorded now would mislead a learner; "" for none.  label: what the person has said so far, see
+    `session.Label`.  seed: of the start that is shown.
     places: of tool, object and goal, as far as the task observes them: x, y, z in the world [m].
     deployment: what is told of a deployed policy, see `robot_orl.deploy.attendance`; empty: none is.
     """
@@ -87,6 +93,7 @@ class Status:
     said: str = ""
     warning: str = ""
     label: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
     places: Mapping[str, Sequence[float]] = field(default_factory=dict)
     deployment: Mapping[str, Any] = field(default_factory=dict)
 
@@ -129,6 +136,14 @@ class Onlooker(Protocol):
 
     def moved(self, data: Any) -> None:
         """After every reset and step."""
+
+
+@runtime_checkable
+class Reviewer(Protocol):
+    """Hands that show an episode once it is recorded."""
+
+    def review(self, episode: Episode) -> None:
+        """It ended just now, and every moment of it was given to `moved`, if these are an Onlooker's."""
 
 
 @runtime_checkable

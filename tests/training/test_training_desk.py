@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from robot_orl.deploy.sensors.channel import Channel
+from robot_orl.deploy.sensors.channel import Channel, size_of
 from robot_orl.training.online.desk import BOARD_BYTES, Desk, Seat
 
 S = 1_000_000_000
@@ -86,6 +86,11 @@ def test_a_page_reads_the_board_from_the_seats_descriptor(ends: tuple[Desk, Seat
     assert value is not None
     assert value.number == 2
     assert json.loads(value.payload.tobytes()) == {"env_steps": 2, "curve": [[0, 0.5, 0.3, 0.7]]}
+    worth = Channel(memory, size_of(seat.board_bytes), 8)
+    desk.publish_value(-2.5)
+    assert worth.read().payload.view(np.float64) == [-2.5]  # type: ignore[union-attr]
+    desk.publish_value(None)
+    assert np.isnan(worth.read().payload.view(np.float64)).all()  # type: ignore[union-attr]
 
 
 def test_a_board_that_does_not_fit_leaves_the_one_before(ends: tuple[Desk, Seat]) -> None:

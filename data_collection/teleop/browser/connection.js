@@ -42,8 +42,7 @@ function hearBytes(data) {
   }
   arrived = performance.now();
   if (data.byteLength > 4) {
-    view.poses = new Float32Array(data, 4);
-    view.needed = true;
+    replay.moved(new Float32Array(data, 4));
     followJoints();
   }
   say({say: "got", number: new Uint32Array(data, 0, 1)[0]});
@@ -53,6 +52,8 @@ function hear(message) {
   heard = performance.now();
   if (message.say === "hello") return greet(message);
   if (message.say === "answer") return answered(message);
+  if (message.say === "board") return dashboard.show(message.board, message.replays);
+  if (message.say === "value") return dashboard.value(message.value);
   if (message.say === "over") isOver = true;
   else state = message;
   if (message.at) tripMs = performance.now() - message.at;
@@ -110,7 +111,7 @@ function answered({verb, why}) {
 function tellHands() {
   const now = performance.now();
   for (const verb of hands.padOrders()) order(verb);
-  const jog = state.drives && !document.hidden && !isBehind() ? hands.jog() : null;
+  const jog = state.drives && !document.hidden && !isBehind() && !replay.isOn ? hands.jog() : null;
   if (jog) say({say: "jog", at: now, ...jog});
   else if (!wasOff || now - sent > REST_MS) say({say: "off", at: now});
   else return;

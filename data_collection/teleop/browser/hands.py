@@ -10,14 +10,17 @@ import secrets
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_collection.teleop.browser.board import Replays
 from data_collection.teleop.browser.seats import HANDS_OFF_S
 from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
@@ -66,6 +69,8 @@ class BrowserHands:
         self._tool, self._view, self._grace_s, self._now_ns = tool, view, grace_s, now_ns
         self._scene: Scene | None = None
         self._shared: Shared | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of episodes that can be seen again
+        self._board: dict[str, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
         self._has_ended = self._has_quit = False
@@ -83,6 +88,15 @@ class BrowserHands:
         if self._shared is not None and self._scene is not None:
             self._shared.moment.write(self._now_ns(), self._scene.moment(data))
 
+    # Overseeing
+
+    def oversee(self, board: int, board_bytes: int) -> None:
+        self._board = {"descriptor": board, "board_bytes": board_bytes}
+
+    def keep(self, number: int, take: bytes) -> None:
+        if self._folder is not None:
+            Replays(Path(self._folder.name)).keep(number, take)
+
     # Hands
 
     def open(self) -> None:
@@ -92,6 +106,8 @@ class BrowserHands:
         memory = create_memory(sizes.total)
         self._shared = Shared(memory, sizes)
         self._shared.scene = packed
+        self._folder = tempfile.TemporaryDirectory(prefix="robot-orl-")
+        told = {**self._told, "sizes": asdict(sizes), "board": self._board, "folder": self._folder.name}
         with self._listening:
             ends = (self._listening.fileno(), memory)
             self._process = subprocess.Popen(
@@ -99,13 +115,13 @@ class BrowserHands:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=ends,
+                pass_fds=ends if self._board is None else (*ends, self._board["descriptor"]),
                 start_new_session=True,  # a terminal's Ctrl-C is for us
             )
         os.close(memory)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({**self._told, "sizes": asdict(sizes)}).encode() + b"\n")
+        self._process.stdin.write(json.dumps(told).encode() + b"\n")
         self._process.stdin.flush()
         if not select.select([self._process.stdout], [], [], STARTS_S)[0] or not self._read():
             self.close()
@@ -140,6 +156,8 @@ class BrowserHands:
 
     def close(self) -> None:
         self._listening.close()
+        if self._folder is not None:
+            self._folder.cleanup()
         process, self._process = self._process, None
         if process is None:
             return

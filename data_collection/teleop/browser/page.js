@@ -1,5 +1,11 @@
 // Keys, buttons, fields.
 
+const dashboard = new Dashboard(show("training"), episode => {
+  if (episode) replay.start(episode.seed, episode.values, `Episode ${episode.number}`);
+  else replay.end();
+});
+const replay = new Replay(show("replay"), view, () => dashboard.replayed());
+
 function keyDown(event) {
   const key = event.key.length === 1 ? event.key : event.key.toLowerCase(), low = key.toLowerCase();
   if (event.ctrlKey || event.metaKey || event.altKey) return hands.releaseAll();  // no key may come up as it went down

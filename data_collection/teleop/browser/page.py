@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from data_collection.teleop.browser.board import Board, News, Replays
 from data_collection.teleop.browser.pictures import Pictures
 from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.browser.shared import Shared
@@ -23,18 +24,22 @@ MOST_ANSWERS = 16  # that wait for a page
 
 
 class Server(Protocol):
-    """What pages have in common.  hello: what every page is told first.  dropped: messages that were none."""
+    """What pages have in common.  hello: what every page is told first.  dropped: messages that were none.
+    board: what a learner publishes; None: nobody learns.
+    """
 
     shared: Shared
     seats: Seats
     hello: Mapping[str, Any]
     dropped: int
+    board: Board | None
+    replays: Replays
 
 
 class Page:
     """What one page is told: first itself and the scene, then whatever is new; slow ones miss something.
 
-    text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}
+    text    {"say": "hello", "seat": ...}, {"say": "state", ...}, {"say": "over"}, and those of `board.News`
             {"say": "answer", "verb": ..., "why": "" or why an order was not taken}
     bytes   the scene, the first; then pictures: number, uint32, and where things are, see
             `viewer.scene.Scene`, or nothing more where they are as they were
@@ -45,6 +50,7 @@ class Page:
         self.at = 0.0  # [ms] by its own clock, when it was last heard of
         self.pictures = Pictures()
         self.answers: deque[dict[str, Any]] = deque(maxlen=MOST_ANSWERS)
+        self._news = News(server.board, server.replays) if server.board is not None else None
 
     async def tell(self) -> None:
         shared = self._server.shared
@@ -61,6 +67,9 @@ class Page:
                     await self.connection.send(struct.pack("<I", self.pictures.sent(now_s)) + poses)
                 while self.answers:
                     await self.connection.send(json.dumps(self.answers.popleft()))
+                if self._news is not None and self.pictures.may_send:
+                    for message in self._news.messages():
+                        await self.connection.send(message)
                 state = self._state(now_s)
                 may_tell = self.pictures.may_send or now_s - told_s > TELL_S  # on a slow way, less
                 if may_tell and ((news := json.dumps(state)) != told or now_s - told_s > TELL_S):

@@ -7,6 +7,7 @@ stdout   a line "." once it serves, and a line of JSON for each order
 
 GET /?token=        the page
 GET /hands?token=   the websocket: messages.py up, page.py down
+GET /replay?token=&number=   an episode, see `viewer.takes`, while a policy is finetuned
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,23 +27,27 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from data_collection.teleop.browser.board import Board, Replays
 from data_collection.teleop.browser.messages import Malformed, Message, read
 from data_collection.teleop.browser.page import Page
 from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.browser.serving import run, tell
 from data_collection.teleop.browser.shared import Shared, Sizes
 from data_collection.teleop.hands import Jog, Order
-from data_collection.viewer.document import assembled, policy_of
+from data_collection.viewer.document import TIMELINE, assembled, policy_of
 from data_collection.viewer.door import Door, query_of
 
-PAGE, STYLE = "teleop/browser/page.html", ("viewer/base.css", "teleop/browser/page.css")
+PAGE = "teleop/browser/page.html"
+STYLE = ("viewer/base.css", "viewer/timeline.css", "teleop/browser/page.css", "teleop/browser/dashboard.css")
+OWN = ("gizmo", "hands", "connection", "picture", "session", "replay", "dashboard", "page")
 SCRIPTS = (
-    *("viewer/vectors.js", "viewer/view.js"),
-    *(f"teleop/browser/{name}.js" for name in ("gizmo", "hands", "connection", "picture", "session", "page")),
+    *("viewer/vectors.js", "viewer/view.js", *TIMELINE),
+    *(f"teleop/browser/{name}.js" for name in OWN),
 )
 BEAT_S = 0.1  # the loop hears at least so often of the hands
 LINGER_S = 0.3  # after the session, for pages to hear that it is over
 MOST_PAGES = 16
+MOST_DIGITS = 20  # of an episode's number
 TAKEN = 4001  # close code: the same seat is used by another page
 
 
@@ -52,6 +58,8 @@ class HandsServer:
         self.shared, self.seats = shared, Seats(float(told["grace_s"]))
         self.joints = int(told["joints"])
         self.hello = told["hello"]
+        self.board = Board(**told["board"]) if told["board"] else None
+        self.replays = Replays(Path(told["folder"]))
         self.dropped = 0  # messages that were none, or not of the driver
         self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": told["token"]})
         self._door = Door(told["token"], bool(told["is_local"]), told["address"], policy_of(self._page))
@@ -63,15 +71,21 @@ class HandsServer:
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """What a request gets; None: the websocket that it asks for."""
         path = urlsplit(request.path).path
-        if path not in ("/", "/hands"):
+        if path not in ("/", "/hands", "/replay"):
             return self._door.text(404, "no such page")
         if (refused := self._door.refusal(request)) is not None:
             return refused
         if path == "/":
             return self._door.text(200, self._page)
+        if path == "/replay":
+            return self._replay(query_of(request).get("number", ""))
         if len(self._pages) >= MOST_PAGES:
             return self._door.text(503, "too many pages")
         return None
+
+    def _replay(self, number: str) -> Response:
+        packed = self.replays.read(int(number)) if number.isdecimal() and len(number) < MOST_DIGITS else None
+        return self._door.text(404, "no such episode") if packed is None else self._door.data(packed)
 
     # Pages
 
@@ -187,7 +201,8 @@ def _plain(jog: Jog | None) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """First line of stdin: token, is_local, address, joints, grace_s, sizes, and `hello` of pages."""
+    """First line of stdin: token, is_local, address, joints, grace_s, sizes, board, folder, and `hello` of
+    pages."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they are for the parent, with which this ends
     told = json.loads(sys.stdin.buffer.readline())

@@ -1,6 +1,7 @@
 // What is shown of the session.
 
-const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", reviewing: "Review", over: "Over"};
+const STATES = {idle: "Ready", countdown: "Get ready", recording: "Recording", reviewing: "Review", over: "Over",
+                policy: "Policy acts", person: "You act", waiting: "Waiting"};
 
 function put(id, text) {
   if (show(id).textContent !== text) show(id).textContent = text;
@@ -9,7 +10,8 @@ function put(id, text) {
 function draw() {
   const {status, allowed} = state, lost = isLost();
   const kinds = [isOver ? "over" : lost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
-                 view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns"];
+                 view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns",
+                 dashboard.board && "training", dashboard.board?.is_paused && "paused", replay.isOn && "replaying"];
   document.body.className = kinds.filter(Boolean).join(" ");
   const isSlow = state.drives && isBehind();
   show("lost").hidden = !lost && !isOver && status && !state.silent_s && !isSlow;
@@ -32,7 +34,7 @@ function draw() {
   put("seat", lost ? "" : `${state.drives ? "you drive" : "watching"}${state.pages > 1 ? ` · ${state.pages} pages` : ""}`);
   if (!status) return;
   put("state", isOver ? STATES.over : STATES[status.state] ?? status.state);
-  const hasSteps = ["recording", "reviewing"].includes(status.state);
+  const hasSteps = ["recording", "reviewing", "policy", "person"].includes(status.state);
   put("step", hasSteps && status.horizon ? `step ${status.step} of ${status.horizon}` : "");
   show("bar").firstElementChild.style.width = hasSteps && status.horizon ? `${100 * status.step / status.horizon}%` : "0";
   put("rate", status.rate_hz ? `${status.rate_hz.toFixed(1)} Hz · late ${status.lag_ms.toFixed(1)} ms · page ${tripMs.toFixed(0)} ms` : "");

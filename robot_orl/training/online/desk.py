@@ -1,11 +1,12 @@
 """What somebody at a page sees of learning, and what they order of it. Neither side ever waits for the other.
 
-    learner: Desk ------- board, JSON -------> the page's process, which reads it from the same memory
-                  <------ seen, float32 ------ Seat: player
+    learner: Desk ------- board, JSON -----------> the page's process, which reads them from the same memory
+                  ------- value, one float64 --->
+                  <------ seen, float32 ---------- Seat: player
                   <------ orders, a byte each, through a pipe that nobody waits for
 
-Both channels lie in one anonymous file, one behind the other. The player is given descriptors of it and of
-the pipe's end while its process is made.
+The three channels lie in one anonymous file, one behind the other. The player is given descriptors of it and
+of the pipe's end while its process is made.
 """
 
 import json
@@ -22,7 +23,7 @@ from robot_orl.deploy.sensors.channel import Channel, create_memory, size_of
 from robot_orl.types import Array
 
 ORDERS = ("pause", "resume", "checkpoint", "stop")
-BOARD_BYTES = 65_536
+BOARD_BYTES, VALUE_BYTES = 262_144, 8
 SEEN_S = 0.5  # an older observation is not shown any more
 MOST_ORDERS = 4_096  # bytes that are read at once; there are never so many
 
@@ -36,8 +37,7 @@ class Desk:
         self._orders, self._theirs = os.pipe()
         os.set_blocking(self._orders, False)
         os.set_blocking(self._theirs, False)
-        self._board, self._seen = _channels(self._memory, observation_size)
-        self._size = observation_size
+        self._board, self._value, self._seen = _channels(self._memory, observation_size)
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -48,6 +48,10 @@ class Desk:
         """Plain JSON that is shown from now on. Raises: ValueError: more than BOARD_BYTES of it."""
         raw = json.dumps(board, ensure_ascii=False, allow_nan=False).encode()
         self._board.write(self._now_ns(), np.frombuffer(raw, np.uint8))
+
+    def publish_value(self, value: float | None) -> None:
+        """What the critics think of what is seen; None: nothing is, or there are none."""
+        self._value.write(self._now_ns(), np.array([np.nan if value is None else value]))
 
     def orders(self) -> list[str]:
         """Those given since the last call, of ORDERS."""
@@ -76,7 +80,7 @@ class Desk:
 class Seat:
     """The player's end, from the descriptors of the learner's, which it keeps.
 
-    board: the memory's descriptor, whose first bytes are a `Channel` of `board_bytes`.
+    board: the memory's descriptor, where a `Channel` of `board_bytes` comes first, and one of 8 bytes next.
     """
 
     board_bytes = BOARD_BYTES
@@ -90,7 +94,7 @@ class Seat:
     ) -> None:
         self.board = memory
         self._orders, self._now_ns = orders, now_ns
-        self._seen = _channels(memory, observation_size)[1]
+        self._seen = _channels(memory, observation_size)[2]
 
     def order(self, verb: str) -> bool:
         """One of ORDERS; whether the learner will hear of it."""
@@ -105,10 +109,17 @@ class Seat:
 
 
 def _size(observation_size: int) -> int:
-    return size_of(BOARD_BYTES) + size_of(4 * observation_size)
+    return sum(map(size_of, _capacities(observation_size)))
 
 
-def _channels(descriptor: int, observation_size: int) -> tuple[Channel, Channel]:
-    """board, seen. The memory stays mapped for as long as either is used."""
-    memory = mmap.mmap(descriptor, _size(observation_size))
-    return Channel(memory, 0, BOARD_BYTES), Channel(memory, size_of(BOARD_BYTES), 4 * observation_size)
+def _capacities(observation_size: int) -> tuple[int, int, int]:
+    return BOARD_BYTES, VALUE_BYTES, 4 * observation_size
+
+
+def _channels(descriptor: int, observation_size: int) -> list[Channel]:
+    """board, value, seen. The memory stays mapped for as long as one of them is used."""
+    memory, at, made = mmap.mmap(descriptor, _size(observation_size)), 0, []
+    for capacity in _capacities(observation_size):
+        made.append(Channel(memory, at, capacity))
+        at += size_of(capacity)
+    return made

@@ -1,0 +1,179 @@
+"""A learner under somebody's eyes: between two updates it hears what they order, and tells them what is so.
+
+`board`, plain JSON, what dashboard.js draws:
+
+    phase            playing, learning, measuring, saving, paused, stopping
+    is_paused, said  whether it is; a line of news
+    env_steps, target, updates, episodes
+    curve            [environment step, success, low, high], in order
+    recent           the last episodes, [{"seed", "number", "steps", "return", "success", "interventions",
+                     "share", "values"}, ...]; share: of steps that were not the policy's; values: of each
+                     step, of the latest episodes, else null
+    replay, batch    steps of each part, and its share of a batch: {"offline", "online", "interventions"}
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from robot_orl.agents.base import Valued
+from robot_orl.interrupt import StopFlag
+from robot_orl.intervention import interventions
+from robot_orl.training.online.desk import Desk
+from robot_orl.training.runs.run import EVALUATED, Run, read_metrics
+from robot_orl.training.state import TrainingState
+from robot_orl.types import Actor, Array, Episode
+
+TELL_S = 0.1  # between two values
+PAUSE_S = 0.02  # between two looks for an order to go on
+RECENT, WITH_VALUES = 30, 8  # episodes
+MOST_POINTS = 500  # of the learning curve
+
+
+class Overseer:
+    """desk: None: nobody looks, and all of this does nothing.
+
+    target: environment steps.  stop: is set when somebody orders it, as a first Ctrl-C sets it.
+    """
+
+    def __init__(
+        self,
+        desk: Desk | None,
+        state: TrainingState,
+        target: int,
+        stop: StopFlag,
+        now_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._desk, self._state, self._stop = desk, state, stop
+        self._now_s, self._sleep = now_s, sleep
+        self.is_paused = self.wants_checkpoint = False
+        self._phase, self._said, self._told_s = "playing", "", -np.inf
+        self._parts: dict[str, Any] = {"target": target, "curve": [], "replay": {}, "batch": {}}
+        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+
+    def attend(self, phase: str, left: int = 0) -> None:
+        """Between two updates, and while waiting: does not return while it is paused, unless a checkpoint
+        or the end is wanted.
+
+        phase: what is being done.  left: updates until a checkpoint can be made.
+        """
+        if self._desk is None:
+            return
+        self._hear(left)
+        self._tell(phase)
+        while self.is_paused and not (self.wants_checkpoint or self._stop.requested):
+            self._tell("paused")
+            self._sleep(PAUSE_S)
+            self._hear(left)
+
+    def learned(self, number: int, episode: Episode) -> None:
+        """That episode was played, and is learned from."""
+        if self._desk is None:
+            return
+        own = (episode.actor == Actor.POLICY) | (episode.actor == Actor.UNKNOWN)
+        values = values_of(self._state, self._state.spec.flatten(episode.obs)[:-1])
+        self._recent.append(
+            {
+                "seed": episode.meta.seed,
+                "number": number,
+                "steps": len(episode),
+                "return": round(float(episode.reward.sum()), 3),
+                "success": bool(episode.meta.success),
+                "interventions": interventions(episode.actor),
+                "share": round(float(1 - own.mean()), 4),
+                "values": None if values is None else values.round(2).tolist(),
+            }
+        )
+        if len(self._recent) > WITH_VALUES:
+            self._recent[-1 - WITH_VALUES]["values"] = None
+        self._publish()
+
+    def mixed(self, replay: Mapping[str, int], batch: Mapping[str, float]) -> None:
+        """What there is to learn from, and how batches are made of it: see `board`."""
+        self._parts |= {"replay": dict(replay), "batch": dict(batch)}
+
+    def measured(self, run: Run, stage: str) -> None:
+        """The learning curve has another point, in the run's log."""
+        if self._desk is not None:
+            self._parts["curve"] = curve_of(run, stage)
+            self._publish()
+
+    def saved(self) -> None:
+        """The checkpoint is made."""
+        self.wants_checkpoint = False
+        self._said = f"Saved at step {self._state.progress.env_steps:,}."
+        self._publish()
+
+    def close(self) -> None:
+        if self._desk is not None:
+            self._desk.close()
+
+    def _hear(self, left: int) -> None:
+        assert self._desk is not None
+        for order in self._desk.orders():
+            match order:
+                case "pause":
+                    self.is_paused = True
+                    self._said = "Nothing is learned, and no other episode begins, until you resume."
+                case "resume":
+                    self.is_paused, self._said = False, ""
+                case "checkpoint":
+                    self.wants_checkpoint = True
+                    self._said = f"Saving, after {left} more updates." if left else "Saving."
+                case "stop":
+                    self._stop.requested = True
+                    self._said = "It stops after this episode, and the same command goes on from there."
+            self._told_s = -np.inf
+
+    def _tell(self, phase: str) -> None:
+        """Where there is something new to tell, or often enough."""
+        assert self._desk is not None
+        phase = "stopping" if self._stop.requested else phase
+        now_s = self._now_s()
+        if phase == self._phase and now_s - self._told_s < TELL_S:
+            return
+        if phase != self._phase or self._told_s == -np.inf:
+            self._phase = phase
+            self._publish()
+        self._told_s = now_s
+        seen = self._desk.seen()
+        values = None if seen is None else values_of(self._state, seen[None])
+        self._desk.publish_value(None if values is None else float(values[0]))
+
+    def _publish(self) -> None:
+        if self._desk is None:
+            return
+        progress = self._state.progress
+        now = {
+            "phase": self._phase,
+            "is_paused": self.is_paused,
+            "said": self._said,
+            "env_steps": progress.env_steps,
+            "updates": progress.updates,
+            "episodes": progress.episodes,
+            "recent": list(self._recent),
+        }
+        self._desk.publish(self._parts | now)
+
+
+@torch.no_grad()
+def values_of(state: TrainingState, obs: Array) -> Array | None:
+    """Mean over the critics of Q(s, policy(s)): (B, D) -> (B,); None: the agent has none, or diverged."""
+    if not hasattr(state.agent, "q_values"):
+        return None
+    seen = torch.from_numpy(np.ascontiguousarray(obs, np.float32))
+    q = cast(Valued, state.agent).q_values(seen, state.agent.policy()(seen))  # (E, B)
+    values: Array = q.mean(dim=0).numpy()
+    return values if np.isfinite(values).all() else None
+
+
+def curve_of(run: Run, stage: str) -> list[list[float]]:
+    """[environment step, success, low, high] of each point of the stage in the run's log, in their order."""
+    names = ("env_steps", EVALUATED, "eval/wilson_low", "eval/wilson_high")
+    rows = [row for row in read_metrics(run.path) if row["stage"] == stage and EVALUATED in row]
+    return [[row.get(name, row[EVALUATED]) for name in names] for row in rows][-MOST_POINTS:]
