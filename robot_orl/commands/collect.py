@@ -23,6 +23,7 @@ from robot_orl.data.store.root import check_writable
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.errors import RunError, UsageError
 from robot_orl.interrupt import StopFlag
+from robot_orl.intervention import StandsBy
 from robot_orl.progress import Bar
 from robot_orl.registry import factory
 from robot_orl.schema import differing
@@ -34,10 +35,21 @@ def run(cfg: CollectConfig) -> None:
     env = make_env(cfg.task)
     spec = spec_of(env)
     operator = factory("operator", cfg.operator.name)(cfg.operator, spec)
+    _require_actor(operator, cfg.operator.name)
     root = place_at(cfg.out)
     check_writable(root, spec)
     with _session(cfg, root.path):
         _collect(cfg, env, operator, root.path)
+
+
+def _require_actor(operator: Any, name: str) -> None:
+    """Raises: UsageError: it only takes over from a policy."""
+    from data_collection.teleop.hands import Interactive
+
+    if isinstance(operator, StandsBy) and not isinstance(operator, Interactive):
+        raise UsageError(
+            f"operator={name} takes over from a policy, and alone does nothing: finetune and deploy take it"
+        )
 
 
 def lock_name(operator: str, seed: int) -> str:
