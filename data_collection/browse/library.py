@@ -1,0 +1,183 @@
+"""A dataset as a page looks at it: its episodes as rows, what a query selects, and other labels for them.
+
+It is a snapshot until `refresh`, so that a process that records meanwhile changes nothing under a reader.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from robot_orl.curation.labels import Change, changed, history, parse_labels
+from robot_orl.data.query import parse, value_of
+from robot_orl.data.store.layout import Field, fields_of
+from robot_orl.data.store.reader import Dataset
+from robot_orl.data.store.records import EpisodeRecord
+from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage
+from robot_orl.errors import DataError, UsageError
+from robot_orl.types import Actor, Array
+
+COLUMNS = (
+    *("id", "operator", "seed", "length", "return", "success", "quality", "end_reason"),
+    *("notes", "actor", "deleted"),
+)
+DELETED = {"true": True, "false": False}
+
+
+class Library:
+    """All of it from one thread at a time. Make one with a path, as `Dataset.open` takes it."""
+
+    def __init__(self, path: str, sign: Callable[[], Mapping[str, str]]) -> None:
+        """sign: who changes something, and when: now.
+
+        Raises: DataError: there is no dataset, or it is damaged.
+        """
+        self.path, self._sign = path, sign
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See what others have added and changed. Raises: DataError."""
+        self.dataset = Dataset.open(self.path, allow_empty=True)
+        self._segments = {segment.path.name: segment for segment in self.dataset.segments}
+        self._index()
+
+    def _index(self) -> None:
+        self._records = {record.id: record for record in self.dataset.records}
+
+    def record(self, episode: str) -> EpisodeRecord:
+        """episode: its id. Raises: UsageError: there is none."""
+        if episode not in self._records:
+            raise UsageError(f"no episode '{episode[:80]}' in {self.path}; refresh the page")
+        return self._records[episode]
+
+    def segment(self, record: EpisodeRecord) -> Segment:
+        return self._segments[record.segment]
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        return self.dataset.segments
+
+    # Rows
+
+    def ids(self) -> list[str]:
+        """Of every committed episode, the deleted ones included."""
+        return [record.id for record in self.dataset.records]
+
+    def row(self, episode: str) -> list[Any]:
+        """The values of COLUMNS; None: unknown."""
+        record = self.record(episode)
+        return [record.deleted if name == "deleted" else _plain(value_of(record, name)) for name in COLUMNS]
+
+    def matching(self, where: str, episodes: Sequence[str]) -> list[int]:
+        """Which of these the query selects. Raises: UsageError: it is no query."""
+        query, known = parse(where), self._records
+        return [i for i, name in enumerate(episodes) if name in known and query.matches(known[name])]
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Who acted in how much of an episode, by its id, of those in which more than one did, or that do
+        not tell. Raises: DataError: names the file that is damaged."""
+        found: dict[str, dict[str, float]] = {}
+        for segment in self.segments:
+            mixed = [record for record in segment.records if len(record.actors or ()) != 1]
+            if not mixed:
+                continue
+            first, last = mixed[0], mixed[-1]
+            actor = self._read(first, "steps/actor", slice(first.start, last.start + last.length), last)
+            for record in mixed:
+                begin = record.start - first.start
+                found[record.id] = _shares(actor[begin : begin + record.length])
+        return found
+
+    # One episode
+
+    def about(self, episode: str) -> dict[str, Any]:
+        """All that its log tells: labels, where it comes from, and what was changed, oldest first."""
+        record = self.record(episode)
+        changes: list[Change] = history(self.dataset, [record])[record.id]
+        told = {name: _plain(value_of(record, name)) for name in ("policy_hash", "instruction", "origin")}
+        return {
+            **dict(zip(COLUMNS, self.row(episode), strict=True)),
+            **told,
+            "rate_hz": record.rate_hz,
+            "writer": self.segment(record).writer,
+            "history": [asdict(change) for change in changes],
+        }
+
+    def last_state(self, episode: str) -> Array | None:
+        """(S,) float64 of the simulator, after the last step; None: none was kept."""
+        record = self.record(episode)
+        if self.segment(record).attributes["sim_state_size"] is None:
+            return None
+        end = record.start + record.index + record.length
+        state = np.asarray(self._read(record, "sim/state", slice(end, end + 1))[0])
+        return state if np.isfinite(state).all() else None
+
+    def frames(self, episode: str, camera: str, moments: slice) -> Array:
+        """(n, H, W, 3) uint8: what a camera saw at these of the T + 1 moments, as far as there are.
+
+        Raises: UsageError: no such camera.  DataError: names the file that is damaged.
+        """
+        record = self.record(episode)
+        if camera not in self.dataset.spec.cameras:
+            raise UsageError(f"no camera '{camera[:80]}'; valid: {', '.join(self.dataset.spec.cameras)}")
+        begin, end, _ = moments.indices(record.length + 1)
+        at = record.start + record.index
+        if begin >= end:
+            size = self.dataset.spec.cameras[camera]
+            return np.zeros((0, size.height, size.width, 3), np.uint8)
+        return self._read(record, f"obs/images/{camera}", slice(at + begin, at + end))
+
+    def _read(
+        self, record: EpisodeRecord, name: str, rows: slice, last: EpisodeRecord | None = None
+    ) -> Array:
+        """Rows of an array, which lie in that episode, or from it to `last`."""
+        segment = self.segment(record)
+        item: Field = fields_of(self.dataset.spec, segment.attributes["sim_state_size"])[name]
+        try:
+            return segment.read(item, rows)
+        except BAD_CHUNK as error:
+            raise damage(segment, item, last or record) from error
+
+    # Labels
+
+    def relabel(self, episodes: Iterable[str], values: Mapping[str, str], reason: str) -> list[str]:
+        """Other labels, as typed for `dataset relabel`; 'deleted' is 'true' or 'false'.
+
+        Returns which episodes were changed: what is so already is not written again.
+        Raises: UsageError: not a value of that label.  DataError: somebody writes there.  RunError: disk.
+        """
+        labels = parse_labels({name: text for name, text in values.items() if name != "deleted"})
+        records = [self.record(episode) for episode in episodes]
+        if "deleted" not in values:
+            to_change = changed(records, labels)
+        elif values["deleted"] not in DELETED:
+            raise UsageError(f"deleted={values['deleted'][:80]} is not one of: {', '.join(DELETED)}")
+        else:
+            labels["deleted"] = DELETED[values["deleted"]]
+            to_change = [record for record in records if record.deleted != labels["deleted"]]
+        self._require_unwritten({record.segment for record in to_change})
+        try:
+            self.dataset.relabel(to_change, reason, self._sign(), **labels)
+        finally:
+            self._index()
+        return [record.id for record in to_change]
+
+    def _require_unwritten(self, names: set[str]) -> None:
+        """As it is now, not as it was when the snapshot was made."""
+        for name in names:
+            if (holder := self._segments[name].place.holder()) is not None:
+                raise DataError(f"{name} is being written by {holder}: its labels can change when it is done")
+
+
+def _shares(actor: Array) -> dict[str, float]:
+    """actor: (T,) uint8."""
+    names = {int(who): who.name.lower() for who in Actor}
+    who, counts = np.unique(actor, return_counts=True)
+    return {names.get(int(one), "unknown"): int(n) / len(actor) for one, n in zip(who, counts, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: it knows no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

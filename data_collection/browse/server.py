@@ -1,0 +1,198 @@
+"""Serves the page. What it asks for is read by one thread, so that the pages stay connected meanwhile.
+
+GET /?token=        the page
+GET /asks?token=    the websocket: messages.py up; down
+
+    text    {"say": "answer", "number": of the question, "why": "" or why there is none, "found": ...}
+            {"say": "changed", "rows": [...]}       what another page, or this one, has changed
+    bytes   number of the question, uint32, and what was asked for; nothing more: there is none
+"""
+
+import asyncio
+import json
+import secrets
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from data_collection.browse.library import COLUMNS, Library
+from data_collection.browse.messages import MAX_BYTES, Malformed, Question, read
+from data_collection.browse.pictures import jpeg, packed
+from data_collection.browse.worlds import Worlds
+from data_collection.viewer.connections import Connection
+from data_collection.viewer.document import assembled, policy_of
+from data_collection.viewer.door import Door
+from robot_orl.deploy.supervisor.listening import address_of, named
+from robot_orl.errors import RobotOrlError
+
+PAGE, STYLE = "browse/page.html", ("viewer/base.css", "viewer/timeline.css", "browse/page.css")
+SCRIPTS = (
+    *("viewer/vectors.js", "viewer/view.js", "viewer/curves.js", "viewer/timeline.js"),
+    *(f"browse/{name}.js" for name in ("asking", "table", "thumbnails", "player", "labels", "page")),
+)
+OPENS_S = 10.0  # in which a connection says what it wants
+THUMBNAIL = 240  # pixels
+REASON = "seen in dataset browse"
+
+
+class BrowseServer:
+    """Of one dataset, for every page that is open."""
+
+    def __init__(self, library: Library, token: str, is_local: bool, address: str, where: str) -> None:
+        """where: the query that pages begin with.  token, is_local, address: see `Door`."""
+        self._library, self._worlds, self._where = library, Worlds(library.dataset.spec), where
+        self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": token})
+        self._door = Door(token, is_local, address, policy_of(self._page))
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="browse")
+        self._pages: set[ServerConnection] = set()
+        self._answers: Mapping[str, Callable[[Question, list[str]], Any]] = {
+            "list": self._list,
+            "match": lambda asked, listed: library.matching(asked.where, listed),
+            "shares": lambda asked, listed: library.shares(),
+            "about": lambda asked, listed: library.about(asked.episode),
+            "scene": self._scene,
+            "moment": self._moment,
+            "take": self._take,
+            "picture": self._picture,
+            "frames": lambda asked, listed: packed(
+                library.frames(asked.episode, asked.camera, slice(*asked.frames))
+            ),
+            "relabel": self._relabel,
+        }
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Until it is cancelled."""
+        options: dict[str, Any] = {
+            "process_request": self.answer,
+            "create_connection": Connection,
+            "open_timeout": OPENS_S,
+            "max_size": 2 * MAX_BYTES,
+            "server_header": None,
+        }
+        try:
+            async with serve(self.serve_page, sock=listening, **options):
+                await asyncio.Future()
+        finally:
+            self._worker.shutdown(wait=True, cancel_futures=True)  # labels that are being written stay whole
+            self._worlds.close()
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """What a request gets; None: the websocket that it asks for."""
+        path = urlsplit(request.path).path
+        if path not in ("/", "/asks"):
+            return self._door.text(404, "no such page")
+        if (refused := self._door.refusal(request)) is not None:
+            return refused
+        return self._door.text(200, self._page) if path == "/" else None
+
+    async def serve_page(self, connection: ServerConnection) -> None:
+        """One page, for as long as its connection lasts."""
+        listed: list[str] = []
+        self._pages.add(connection)
+        try:
+            with suppress(ConnectionClosed):
+                async for raw in connection:
+                    await self._hear(connection, raw, listed)
+        finally:
+            self._pages.discard(connection)
+
+    async def _hear(self, page: ServerConnection, raw: str | bytes, listed: list[str]) -> None:
+        """listed: ids of the episodes in the page's table, in its order."""
+        number: int | None = None
+        try:
+            asked = read(raw)
+            number = asked.number
+            loop, make = asyncio.get_running_loop(), self._answers[asked.say]
+            found = await loop.run_in_executor(self._worker, make, asked, listed)
+        except (Malformed, RobotOrlError, OSError) as error:
+            number = error.number if isinstance(error, Malformed) else number
+            await page.send(_text({"say": "answer", "number": number, "why": str(error), "found": None}))
+            return
+        if isinstance(found, bytes):
+            await page.send(struct.pack("<I", asked.number) + found)
+            return
+        await page.send(_text({"say": "answer", "number": number, "why": "", "found": found}))
+        if asked.say == "relabel" and found:
+            news = _text({"say": "changed", "rows": found})
+            for other in self._pages - {page}:
+                asyncio.create_task(_told(other, news))  # noqa: RUF006  a page that does not take it is gone
+
+    # Answers, in the thread that reads
+
+    def _list(self, asked: Question, listed: list[str]) -> dict[str, Any]:
+        library = self._library
+        library.refresh()
+        listed[:] = library.ids()
+        spec = library.dataset.spec
+        return {
+            "path": library.path,
+            "task": spec.task,
+            "hz": spec.control_hz,
+            "where": self._where,
+            "cameras": list(spec.cameras),
+            "worlds": {s.path.name: world for s in library.segments if (world := self._worlds.name(s))},
+            "writers": {s.path.name: s.writer for s in library.segments if s.writer},
+            "columns": COLUMNS,
+            "rows": [library.row(episode) for episode in listed],
+        }
+
+    def _scene(self, asked: Question, listed: list[str]) -> bytes:
+        segment = self._library.segment(self._library.record(asked.episode))
+        return self._worlds.of(segment).scene.packed
+
+    def _moment(self, asked: Question, listed: list[str]) -> bytes:
+        """Where everything was at the end."""
+        state = self._library.last_state(asked.episode)
+        if state is None:
+            return b""
+        segment = self._library.segment(self._library.record(asked.episode))
+        return self._worlds.of(segment).moment(state).tobytes()
+
+    def _take(self, asked: Question, listed: list[str]) -> bytes:
+        library = self._library
+        record = library.record(asked.episode)
+        episode = library.dataset.load(record, images=False)
+        return self._worlds.take(library.segment(record), episode, record.id).packed()
+
+    def _picture(self, asked: Question, listed: list[str]) -> bytes:
+        """What a camera saw at the end."""
+        end = self._library.record(asked.episode).length
+        frames = self._library.frames(asked.episode, asked.camera, slice(end, end + 1))
+        return jpeg(np.asarray(frames[0]), THUMBNAIL)
+
+    def _relabel(self, asked: Question, listed: list[str]) -> list[list[Any]]:
+        """The rows that are otherwise now."""
+        library = self._library
+        changed = library.relabel(asked.episodes, asked.values, asked.reason or REASON)
+        return [library.row(episode) for episode in changed]
+
+
+async def _told(page: ServerConnection, news: str) -> None:
+    with suppress(ConnectionClosed):
+        await page.send(news)
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def browse(library: Library, listening: socket.socket, where: str) -> None:
+    """Serves it until Ctrl-C."""
+    address = address_of(listening)
+    token = secrets.token_urlsafe(16)
+    server = BrowseServer(library, token, address.is_loopback, str(address), where)
+    url = f"http://{named(address)}:{listening.getsockname()[1]}/"
+    if not address.is_loopback:
+        url += f"?token={token}"
+    print(f"browse at {url}   (Ctrl-C ends it)", flush=True)
+    with listening, suppress(KeyboardInterrupt):
+        asyncio.run(server.serve(listening))

@@ -1,0 +1,86 @@
+// Small pictures of how episodes ended: drawn here from where everything was, or of a recorded frame.
+
+const AT_ONCE = 3, MOST_KEPT = 300;  // questions under way, pictures
+
+class Thumbnails {
+  // ask(say, fields): see asking.js.  stage: a canvas that nobody sees, of their size.
+  constructor(stage, ask, scenes) {
+    Object.assign(this, {ask, scenes, wanted: new Map(), made: new Map(), asking: 0, world: null});
+    this.view = new View(stage);
+    this.cameras = [];
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
+  }
+
+  // Into this canvas, once it is there.
+  want(episode, canvas) {
+    this.wanted.set(episode.id, {episode, canvas});
+    const made = this.made.get(episode.id);
+    made ? this.put(canvas, made) : this.pump();
+  }
+
+  forget(id) {
+    this.wanted.delete(id);
+  }
+
+  again() {
+    this.made.clear();
+    this.pump();
+  }
+
+  pump() {
+    for (const [id, {episode}] of this.wanted) {
+      if (this.asking >= AT_ONCE) return;
+      if (this.made.has(id)) continue;
+      this.made.set(id, null);
+      this.asking++;
+      this.make(episode).catch(() => null).then(async picture => {
+        this.asking--;
+        this.keep(id, picture);
+        await new Promise(requestAnimationFrame);  // keys and scrolling come between
+        this.pump();
+      });
+    }
+  }
+
+  keep(id, picture) {
+    this.made.delete(id);  // the newest comes last
+    this.made.set(id, picture);
+    const wanted = this.wanted.get(id);
+    if (wanted && picture) this.put(wanted.canvas, picture);
+    for (const old of this.made.keys()) {
+      if (this.made.size <= MOST_KEPT) break;
+      if (!this.wanted.has(old)) this.made.delete(old);
+    }
+  }
+
+  async make(episode) {
+    const scene = this.view.gl ? this.scenes(episode) : null;
+    if (scene) {
+      const [{world, packed}, moment] = await Promise.all([scene, this.ask("moment", {episode: episode.id})]);
+      if (packed && moment.byteLength) return this.drawn(world, packed, new Float32Array(moment));
+    }
+    if (!this.cameras.length) return null;
+    return createImageBitmap(new Blob([await this.ask("picture", {episode: episode.id, camera: this.cameras[0]})]));
+  }
+
+  drawn(world, packed, poses) {
+    if (this.world !== world) this.view.load(packed);
+    this.world = world;
+    this.view.poses = poses;
+    this.view.draw([], colour("--thumb"), colour("--line"));
+    return createImageBitmap(this.view.canvas);
+  }
+
+  put(canvas, picture) {
+    const ratio = Math.min(devicePixelRatio, 2), wide = Math.round(canvas.clientWidth * ratio), high = Math.round(canvas.clientHeight * ratio);
+    Object.assign(canvas, {width: wide, height: high});
+    const scale = Math.max(wide / picture.width, high / picture.height);  // fills it
+    const [w, h] = [picture.width * scale, picture.height * scale];
+    canvas.getContext("2d").drawImage(picture, (wide - w) / 2, (high - h) / 2, w, h);
+  }
+}
+
+function colour(name) {
+  const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  return [1, 3, 5].map(i => parseInt(text.slice(i, i + 2), 16) / 255);
+}
