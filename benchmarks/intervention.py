@@ -6,8 +6,8 @@ Pick and place from few and bad demonstrations. Each seed is pretrained once, an
 and with `operator=expert`, a script that takes over by distance and lets go again: everything else is equal.
 Both stop at the first point of the learning curve, on validation episodes, where the policy alone succeeds in
 90%, or after --env-steps; a point is known when the next one begins. The policy at the end is measured once
-more on evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends; the same
-command goes on where it was. One run at a time.
+more on evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends, and the
+same command goes on where it was. One run at a time.
 """
 
 import argparse
@@ -123,7 +123,8 @@ def runs_in(out: Path, task: str) -> list[Run]:
 
 def table(runs: list[Run], args: argparse.Namespace) -> str:
     lines = [
-        "| seed | who acts | offline [%] | steps to 90% | at the end [%] | interventions | their steps | saved |",
+        "| seed | who acts | offline [%] | steps to 90% | at the end [%] "
+        "| interventions | their steps | saved |",
         "| --: | :-- | --: | --: | --: | --: | --: | --: |",
     ]
     for run in sorted(runs, key=lambda run: (run["seed"], run["way"])):
@@ -139,11 +140,11 @@ def table(runs: list[Run], args: argparse.Namespace) -> str:
         )
     how = (
         f"{args.task}, {args.demonstrations} scripted demonstrations of skill up to {args.skill_high:g}, "
-        f"{args.pretrain_steps:,} offline updates. Steps: environment steps, the expert's included, until the "
-        f"policy alone first succeeds in 90% of {args.eval_episodes} validation episodes, measured every "
+        f"{args.pretrain_steps:,} offline updates. Steps: environment steps, the expert's included, until "
+        f"the policy alone first succeeds in 90% of {args.eval_episodes} validation episodes, measured every "
         f"{args.eval_every}. Offline, at the end: of the policy alone on {args.final_episodes} evaluation "
-        "episodes, in brackets Wilson's 95% interval; a run ends one point after the one that was good enough. "
-        "Saved: of the steps that the policy needed alone."
+        "episodes, in brackets Wilson's 95% interval; a run ends one point after the one that was good "
+        "enough. Saved: of the steps that the policy needed alone."
     )
     return "\n".join([*lines, "", how]) + "\n"
 
