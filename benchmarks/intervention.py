@@ -6,8 +6,8 @@ Pick and place from few and bad demonstrations. Each seed is pretrained once, an
 and with `operator=expert`, a script that takes over by distance and lets go again: everything else is equal.
 Both stop at the first point of the learning curve, on validation episodes, where the policy alone succeeds in
 90%, or after --env-steps; a point is known when the next one begins. The policy at the end is measured once
-more on evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends, and the
-same command goes on where it was. One run at a time.
+more on evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends; with
+the same command it goes on where it was. One run at a time.
 """
 
 import argparse
