@@ -264,6 +264,11 @@ class DeployConfig(Schema):
     operator: Any = setting(
         None, "Who may take over while the policy acts, a person or a script; null: nobody. See below."
     )
+    unattended: str = setting(
+        "stop",
+        "Without a person at operator=: the robot does not begin, and stops; policy: it goes on alone.",
+        choices=["stop", "policy"],
+    )
     duration_s: float = setting(
         20.0, "How long to run the policy, homing not counted.", unit="s", low=0.01, high=1e7
     )

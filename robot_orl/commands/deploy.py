@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_orl.commands.answering import bundles, figures_of, watch_over
+from robot_orl.commands.attending import Telling, attended
 from robot_orl.commands.tables import out, print_deployment
 from robot_orl.config import DeployConfig
 from robot_orl.deploy.answers import Answerer
@@ -19,6 +20,7 @@ from robot_orl.deploy.processes.hosting import Hosts, beside, here
 from robot_orl.deploy.processes.records import Records
 from robot_orl.deploy.promotion.swap import swaps
 from robot_orl.deploy.promotion.watch import WatchedAsking, WatchedRecording
+from robot_orl.deploy.sharing import Sharing
 from robot_orl.deploy.supervisor.stop_page import StopPage, stop_page
 from robot_orl.deploy.supervisor.stops import StopRequest, stop_on_signals, stop_sources, terminal
 from robot_orl.deploy.timing import RealClock
@@ -52,8 +54,9 @@ def run(cfg: DeployConfig) -> None:
         ):
             if page is not None:
                 out.print(f"STOP button: {page.url}", soft_wrap=True)
-            _await_dead_man(cfg, stop, keys)
-            figures, failure = _control(cfg, bundle, shadow, robot, stop, page)
+            with attended(cfg, robot, bundle, stop) as sharing:
+                _await_dead_man(cfg, stop, keys)
+                figures, failure = _control(cfg, bundle, shadow, robot, stop, page, sharing)
         _write(file, figures)
     print_deployment(figures)
     if figures["journal"]:
@@ -69,8 +72,9 @@ def run(cfg: DeployConfig) -> None:
 
 def _told(figures: dict[str, Any]) -> str:
     """How a run ended that somebody asked to stop."""
-    is_emergency = figures["stopped_by"] == "emergency"
-    what = f"emergency stop, {figures['stop_reason']}" if is_emergency else "interrupted"
+    is_emergency, why = figures["stopped_by"] == "emergency", figures["stop_reason"]
+    is_said = figures["operator"] is not None and why != "interrupt"
+    what = f"emergency stop, {why}" if is_emergency else why if is_said else "interrupted"
     if not figures["connected"]:
         return f"{what}; the robot was not connected"
     if not is_emergency:
@@ -104,6 +108,7 @@ def _control(
     robot: Robot,
     stop: StopRequest,
     page: StopPage | None,
+    sharing: Sharing | None,
 ) -> tuple[dict[str, Any], str | None]:
     """The figures, and why episodes or answers could not be kept, or None."""
     title, ticks = f"deploy: {robot.name}", round(cfg.duration_s * bundle.spec.control_hz)
@@ -113,11 +118,14 @@ def _control(
         watch = watch_over(cfg, asking, figures_file(cfg), bundle.spec.action_size)
         if hosts.cut_off:
             out.print(f"{cfg.record}: {hosts.cut_off}")
+        telling = None if sharing is None else Telling(sharing, watch, bundle.spec.control_hz)
         with DetachedBar(title, ticks) as bar, swaps(cfg.swap_file, asking) as told:
 
             def show(done: int, total: int) -> None:
                 bar.done = done
                 bar.title = f"{title}, {watch.live}" if watch.live else title
+                if telling is not None:
+                    telling(done, total)
 
             report = control(
                 robot,
@@ -131,15 +139,21 @@ def _control(
                 asking=WatchedAsking(asking, watch),
                 recording=WatchedRecording(hosts.recording, watch),
                 processes=hosts.processes,
+                sharing=sharing,
             )
-        if page is not None:  # before what is recorded is committed, which may take long
-            page.over(report.fault or report.stop_reason or "all of its time was used")
+        # Before what is recorded is committed, which may take long.
+        why = report.fault or report.stop_reason or "all of its time was used"
+        if page is not None:
+            page.over(why)
+        if sharing is not None and sharing.attendance is not None:
+            sharing.attendance.tell_over(why)
     except BaseException:
         hosts.kill()
         raise
     journal, failure = hosts.close()
     answers, unwritten = figures_of(watch, told, bundle, shadow)
     more = {"answers": answers, "journal": journal, "config": asdict(cfg), "host": latest()}
+    more["operator"] = None if cfg.operator is None else cfg.operator.name
     return report.to_dict() | more, "; ".join(filter(None, (failure, unwritten))) or None
 
 

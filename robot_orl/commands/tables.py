@@ -109,6 +109,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
             ("interventions", _nonzero(figures["safety"])),
+            *([("taken over", taken_over(figures))] if figures.get("operator") else []),
             *answer_rows(figures.get("answers")),
             *([("connection", _nonzero(figures["connection"]))] if figures["connection"] else []),
             *([("tightened", _tightened(figures["tightened"]))] if figures["tightened"] else []),
@@ -117,6 +118,16 @@ def print_deployment(figures: dict[str, Any]) -> None:
     )
     if figures["parked"] is False:
         out.print("not parked: it holds its pose, torque on")
+
+
+def taken_over(figures: dict[str, Any]) -> str:
+    """How often and for how long somebody acted in the policy's place, and how it did alone."""
+    found = figures["interventions"]
+    alone, share = found["alone"], found["steps"] / max(found["of_steps"], 1)
+    line = f"{found['times']} times by {figures['operator']}, {share:.0%} of {found['of_steps']} steps"
+    if not alone["episodes"]:
+        return line
+    return f"{line}; {alone['successes']} of {alone['episodes']} episodes without succeeded"
 
 
 def answer_rows(answers: dict[str, Any] | None) -> list[tuple[str, str]]:

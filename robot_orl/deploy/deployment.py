@@ -144,6 +144,8 @@ class Deployment:
         finally:  # also for what is no Exception, such as a second Ctrl-C elsewhere
             self.supervisor.handle(Event.STOP)
             self._attempt(self._halt)
+            if self.sharing is not None:
+                self.sharing.rest(is_over=True)
         self._attempt(lambda: self.recorder.finish(stopped_by, whole=False))
         stopped_by = self.leaving.asked() if self.leaving.should_stop() else stopped_by
         parked = self.leaving.park(self.supervisor, self.homed > 0)
@@ -184,6 +186,8 @@ class Deployment:
         begin_ns = self.clock.now_ns()
         gc.collect()  # the collector is off while ticking
         self.supervisor.handle(Event.HOME)
+        if self.sharing is not None:
+            self.sharing.rest(is_over=False)
         self.homed += 1
         self.robot.home(self.next_seed)
         self.recorder.home(self.next_seed)

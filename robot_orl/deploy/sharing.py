@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_orl.deploy.attendance import Attendance
 from robot_orl.deploy.twin import Twin
 from robot_orl.intervention import Intervener, SharedControl
 from robot_orl.types import Actor, Array, Observation, Outcome, Proposal, Spec
@@ -20,18 +21,38 @@ class Sharing:
     """A policy and an intervener, which is open already.
 
     twin: the world as the robot sees it, where hands are not shown the robot's own simulation.
+    attendance: of a person; None: it is a script.  episodes: begun.  interventions: how often somebody has
+    taken over.
     """
 
-    def __init__(self, intervener: Intervener, spec: Spec, twin: Twin | None = None) -> None:
-        self._intervener, self._twin = intervener, twin
+    def __init__(
+        self,
+        intervener: Intervener,
+        spec: Spec,
+        twin: Twin | None = None,
+        attendance: Attendance | None = None,
+    ) -> None:
+        self.attendance = attendance
+        self.episodes = self.interventions = 0
+        self._twin = twin
         self._env: Any = intervener.env
         self._control = SharedControl(intervener, spec.control_hz)
         self._slices = {key: spec.slice_of(key) for key in spec.observation}
         self._at_rest = np.zeros(spec.action_size, np.float32)
         self._obs: Observation = {}
+        self._is_theirs = False
+
+    def rest(self, is_over: bool) -> None:
+        """The policy does not act from now on.  is_over: nor will it again."""
+        self._is_theirs = False
+        if self.attendance is not None:
+            self.attendance.is_playing, self.attendance.is_over = False, is_over
 
     def begin(self, seed: int) -> None:
         """The robot stands at the start that this seed gave it."""
+        self.episodes += 1
+        if self.attendance is not None:
+            self.attendance.is_playing = True
         if self._twin is not None:
             self._env.reset(seed=seed)
         self._control.begin(np.random.default_rng(seed))
@@ -45,7 +66,10 @@ class Sharing:
 
     def proposal(self, policy: Array) -> Proposal:
         """policy: (A,) its answer to what was `saw`n."""
-        return self._control.proposal(self._obs, policy)
+        proposal = self._control.proposal(self._obs, policy)
+        was_theirs, self._is_theirs = self._is_theirs, proposal.actor is not Actor.POLICY
+        self.interventions += self._is_theirs and not was_theirs
+        return proposal
 
 
 def unshared(policy: Array) -> Proposal:

@@ -296,6 +296,8 @@ def test_the_figures_hold_what_was_asked_for(bundle: Path, tmp_path: Path) -> No
     assert told(bundle)["config"] == {
         "bundle": str(bundle),
         "robot": vars(SimConfig()) | {"limits": vars(Limits())},
+        "operator": None,
+        "unattended": "stop",
         "duration_s": 0.08,
         "record": record,
         "out": None,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_orl.deploy.answers import Answer
 from robot_orl.deploy.asking import Reply
 from robot_orl.deploy.promotion.alarm import Alarm, said
 from robot_orl.deploy.promotion.log import AnswerLog
@@ -53,9 +54,10 @@ class Watch:
         self.ticks = 0
         self.changes: list[dict[str, Any]] = []
         self.live = ""
+        self.latest: Answer | None = None
 
     def answered(self, reply: Reply) -> None:
-        answer = reply.answer
+        self.latest = answer = reply.answer
         if answer.bundle_number != self._number:
             self._changed(answer.bundle_number)
         self.ticks += 1

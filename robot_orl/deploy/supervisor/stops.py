@@ -32,6 +32,7 @@ class StopRequest:
 
     reason: one line, of the first request.  is_emergency: nothing may move any more.  count: requests.
     looked_ns: when `is_set` was last asked; None: never.  is_seen: it has answered yes.
+    look: called before `is_set` answers, with the time; it may set this, and waits for nothing.
     """
 
     def __init__(self, dead_man_s: float | None = None) -> None:
@@ -41,6 +42,7 @@ class StopRequest:
         self.count = 0
         self.looked_ns: int | None = None
         self.is_seen = False
+        self.look: Callable[[int], None] | None = None
         self._dead_man_s = dead_man_s
         self._refreshed_ns: int | None = None
 
@@ -67,6 +69,8 @@ class StopRequest:
     def is_set(self, now_ns: int) -> bool:
         """Whether to stop. now_ns: the time, for the dead-man input, which counts once it has been held."""
         self.looked_ns = now_ns
+        if self.look is not None:
+            self.look(now_ns)
         if self._refreshed_ns is not None and self._dead_man_s is not None and not self.is_emergency:
             age_s = (now_ns - self._refreshed_ns) / 1e9
             if age_s > self._dead_man_s:
