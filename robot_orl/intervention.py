@@ -19,24 +19,10 @@ from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal, 
 RAMP_S = 0.15  # in which an action may go through its whole range after hands let go
 
 
-class Intervener(Protocol):
-    """An `Operator` beside a policy: whoever it is, most of the time its action is None.
+class TakesOver(Protocol):
+    """What `SharedControl` needs of somebody beside a policy: most of the time their action is None."""
 
-    env: the task, a gymnasium.Env, for whoever steps it: made so that a person sees every step.
-    pace: real time, which a person needs; None: it keeps up with a simulation at full speed.
-    steps: who steps the task lets an episode go on past its horizon while hands are on, until it has so
-    many; None: it ends there.
-    """
-
-    name: str
     actor: Actor
-    policy_hash: str | None
-    env: Any
-    pace: Pace | None
-    steps: int | None
-
-    def open(self) -> None:
-        """Raises: UsageError: it cannot be used here, and why."""
 
     def begin(self, rng: np.random.Generator) -> float | None:
         """An episode begins; nothing was executed in it yet."""
@@ -47,6 +33,25 @@ class Intervener(Protocol):
     def executed(self, action: Array) -> None:
         """(A,): what the robot is sent in this step, whoever chose it; who takes over goes on from there."""
 
+
+class Intervener(TakesOver, Protocol):
+    """Whoever stands by beside a policy that acts in a task.
+
+    env: the task, a gymnasium.Env, for whoever steps it: made so that a person sees every step.
+    pace: real time, which a person needs; None: it keeps up with a simulation at full speed.
+    steps: who steps the task lets an episode go on past its horizon while hands are on, until it has so
+    many; None: it ends there.
+    """
+
+    name: str
+    policy_hash: str | None
+    env: Any
+    pace: Pace | None
+    steps: int | None
+
+    def open(self) -> None:
+        """Raises: UsageError: it cannot be used here, and why."""
+
     def ended(self, episode: Episode) -> None:
         """An episode is over, where whoever steps the task has it."""
 
@@ -55,6 +60,22 @@ class Intervener(Protocol):
 
     def close(self) -> None:
         """Works from any state, more than once."""
+
+
+class Seat(Protocol):
+    """Where somebody sits who stands by while a policy is finetuned, see `training.online.desk`.
+
+    board: a descriptor of memory in which the learner says how it goes, and how large that is [bytes].
+    """
+
+    board: int
+    board_bytes: int
+
+    def order(self, verb: str) -> bool:
+        """pause, resume, checkpoint or stop; whether the learner will hear of it. Returns at once."""
+
+    def saw(self, obs: Array) -> None:
+        """A flat observation (D,): what is so now."""
 
 
 @runtime_checkable
@@ -86,7 +107,7 @@ class SharedControl:
     each signal changes by 2 / (ramp_s control_hz) a step at most until all of them have met.
     """
 
-    def __init__(self, intervener: Intervener, control_hz: float, ramp_s: float = RAMP_S) -> None:
+    def __init__(self, intervener: TakesOver, control_hz: float, ramp_s: float = RAMP_S) -> None:
         self._intervener = intervener
         self._most = np.inf if ramp_s == 0 else 2.0 / (ramp_s * control_hz)
         self._last: Array | None = None  # what was executed while it is not yet the policy's

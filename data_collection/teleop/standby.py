@@ -14,16 +14,23 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 
-from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status, Verb
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Overseeing, Status, Verb
 from data_collection.teleop.pacing import Pacing
 from data_collection.teleop.places import places_of
 from data_collection.teleop.steering import steering_of
+from data_collection.teleop.takeover import Takeover
 from data_collection.teleop.watched import Watched
 from robot_orl.deploy.timing import Clock, RealClock
-from robot_orl.intervention import Intervener
+from robot_orl.intervention import Intervener, Seat
 from robot_orl.tasks import spec_of
 from robot_orl.types import Actor, Array, Episode, Observation, Pace
 
+TRAINING = {
+    Verb.PAUSE: "pause",
+    Verb.RESUME: "resume",
+    Verb.CHECKPOINT: "checkpoint",
+    Verb.QUIT: "stop",
+}  # what can be ordered of a learner, as it names it
 POLICY, PERSON, WAITING = "policy", "person", "waiting"  # states: who acts; nobody, between episodes
 
 
@@ -43,7 +50,7 @@ class Standby:
     ) -> None:
         """Raises: UsageError: this person cannot act in this task, or needs the terminal."""
         self.name, self._spec = operator.name, spec_of(env)
-        self._steering = steering_of(env, operator.cfg)
+        self._takeover = Takeover(steering_of(env, operator.cfg))
         self._hands: Hands = operator.make_hands(env, alone=True)
         self._onlooker = self._hands if isinstance(self._hands, Onlooker) else None
         self.env = self._watched = Watched(env, self._onlooker)
@@ -56,10 +63,15 @@ class Standby:
         self.allowed: Sequence[Verb] = ()
         self.said = ""
         self.deployment: Mapping[str, Any] = {}
-        self._executed: Array | None = None  # what was sent last; None: nothing in this episode
-        self._is_on = False
+        self._seat: Seat | None = None
         self._obs: Observation = {}
         self._step = self._episodes = self._good = 0
+
+    def sit(self, seat: Seat) -> None:
+        """Before `open`: at a learner's desk, where orders go and hands may see how learning goes."""
+        self._seat, self.allowed, self.hear = seat, tuple(TRAINING), self._order
+        if isinstance(self._hands, Overseeing):
+            self._hands.oversee(seat.board, seat.board_bytes)
 
     def open(self) -> None:
         """Raises: UsageError, RunError: hands cannot be had."""
@@ -70,32 +82,29 @@ class Standby:
         self._hands.open()
 
     def begin(self, rng: np.random.Generator) -> None:
-        self._executed, self._is_on, self._step = None, False, 0
+        self._step = 0
+        self._takeover.begin(rng)
 
     def action(self, obs: Observation) -> Array | None:
         self._step += 1
         self._obs = obs
         self.listen()
-        jog = self._hands.jog()
-        was_on, self._is_on = self._is_on, jog is not None
-        self._show(PERSON if self._is_on else POLICY)
-        if jog is None:
-            return None
-        if not was_on and self._executed is None:
-            self._steering.begin()
-        elif not was_on:
-            self._steering.take_over(cast(Array, self._executed))
-        return self._steering.action(jog, obs)
+        if self._seat is not None:
+            self._seat.saw(self._spec.flatten(obs))
+        self._takeover.jog = jog = self._hands.jog()
+        self._show(POLICY if jog is None else PERSON)
+        return self._takeover.action(obs)
 
     def executed(self, action: Array) -> None:
-        self._executed = action
+        self._takeover.executed(action)
 
     def ended(self, episode: Episode) -> None:
         self._episodes += 1
         self._good += bool(episode.meta.success)
+        if self._seat is not None and isinstance(self._hands, Overseeing):
+            self._hands.keep(episode.meta.seed or 0, self.env, episode)
 
     def idle(self) -> None:
-        self._is_on = False
         self.listen()
         self._show(WAITING)
 
@@ -126,6 +135,10 @@ class Standby:
             deployment=self.deployment,
         )
         self._hands.show(status, self.allowed)
+
+    def _order(self, order: Order) -> None:
+        if self._seat is not None and order.verb in TRAINING:
+            self._seat.order(TRAINING[order.verb])
 
 
 class PersonStandsBy:
