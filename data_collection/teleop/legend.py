@@ -45,7 +45,8 @@ class Keyboard:
     """What only the keyboard knows.
 
     held: names of the keys that are.  typing: what is asked for, and what has been typed of it; None:
-    nothing is asked for.  axes: of the map, see `places.ways`.
+    nothing is asked for.  axes: of the map, see `places.ways`.  moves: rows that say what moves the robot
+    where it is something else; None: the keys.
     """
 
     held: Collection[str] = ()
@@ -53,6 +54,7 @@ class Keyboard:
     typing: tuple[Verb, str] | None = None
     axes: Array = field(default_factory=lambda: np.eye(3))
     map: Map = field(default_factory=Map)
+    moves: "Sequence[Sequence[Piece]] | None" = None
 
 
 def lines(
@@ -63,22 +65,9 @@ def lines(
     if status.step:
         state += [(f"  step {status.step} of {status.horizon}", PLAIN)]
     state += [("  the task is solved", GREEN)] if status.success else []
-    held = {*keyboard.held, "x"} if keyboard.fine else keyboard.held
-    rows = [
-        [(f" {task}  ", BOLD), *state],
-        _progress(status),
-        [],
-        [(" move     ", DIM), *_keys(MOVES, keyboard.held), ("or arrows, pages", DIM)],
-    ]
-    if turns:
-        rows += [[(" turn     ", DIM), *_keys([TURNS[name] for name in turns], keyboard.held)]]
-    rows += [
-        [(" fingers  ", DIM), *_keys(FINGERS, held)],
-        [],
-        *_verbs(allowed),
-        [],
-        *_about(status),
-    ]
+    moves = _moves(turns, keyboard) if keyboard.moves is None else keyboard.moves
+    rows = [[(f" {task}  ", BOLD), *state], _progress(status), [], *map(list, moves)]
+    rows += [[], *_verbs(allowed), [], *_about(status)]
     if keyboard.typing:
         verb, text = keyboard.typing
         rows += [[(f" {verb}: ", BOLD), (f"{text}_", PLAIN), ("   enter: done, escape: leave it", DIM)]]
@@ -87,6 +76,20 @@ def lines(
     else:
         rows += [[(f" {status.said}", GREEN)]]
     return [*rows, *_places(status, keyboard)]
+
+
+def _moves(turns: Sequence[str], keyboard: Keyboard) -> list[list[Piece]]:
+    """What the keys do."""
+    rows = [[(" move     ", DIM), *_keys(MOVES, keyboard.held), ("or arrows, pages", DIM)]]
+    if turns:
+        rows += [[(" turn     ", DIM), *_keys([TURNS[name] for name in turns], keyboard.held)]]
+    held = {*keyboard.held, "x"} if keyboard.fine else keyboard.held
+    return [*rows, [(" fingers  ", DIM), *_keys(FINGERS, held)]]
+
+
+def row(label: str, keys: Sequence[tuple[str, str]], held: Collection[str] = ()) -> list[Piece]:
+    """A row of the legend. keys: names, and what they do.  held: those that are."""
+    return [(f" {label:9}", DIM), *_keys(keys, held)]
 
 
 def _places(status: Status, keyboard: Keyboard) -> list[list[Piece]]:
