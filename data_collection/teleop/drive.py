@@ -16,7 +16,9 @@ from math import ceil
 from typing import Any
 
 import gymnasium
+import numpy as np
 
+from data_collection.record import OPERATOR_STREAM
 from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status
 from data_collection.teleop.pacing import RATE_TICKS, Pacing
 from data_collection.teleop.places import places_of
@@ -24,6 +26,7 @@ from data_collection.teleop.session import Do, RecordingSession, State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
 from data_collection.teleop.steering import Steering, steering_of
+from data_collection.teleop.takeover import HasPolicy, PolicyAndHands
 from data_collection.teleop.watched import Watched
 from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.interrupt import StopFlag
@@ -39,6 +42,7 @@ class Drive:
     """One recording session; `run` returns when it is over.
 
     seeds: start seeds that are not recorded yet, in their order.  clock: the real one by default.
+    mixed: a policy acts where hands are off; None: nobody does.
     """
 
     def __init__(
@@ -52,10 +56,11 @@ class Drive:
         cfg: PersonConfig,
         stop: StopFlag,
         clock: Clock | None = None,
+        mixed: PolicyAndHands | None = None,
     ) -> None:
         spec = spec_of(env)
         self._env = Watched(env, hands if isinstance(hands, Onlooker) else None)
-        self._hands, self._steering, self._session = hands, steering, session
+        self._hands, self._steering, self._session, self._mixed = hands, steering, session, mixed
         self._shelf, self._cfg, self._stop = shelf, cfg, stop
         self._coming, self._seeds = deque[int](), iter(seeds)
         self._orders: deque[Order] = deque()
@@ -124,6 +129,8 @@ class Drive:
         doing: list[Do] = []
         self._steps = self._still = 0
         self._steering.begin()
+        if self._mixed is not None:
+            self._mixed.begin(np.random.default_rng([self._seed, OPERATOR_STREAM]))
 
         def choose(obs: Observation) -> Proposal | End:
             if self._steps:  # an episode has a step at least
@@ -133,11 +140,15 @@ class Drive:
             self._show()
             self._steps += 1
             jog = self._hands.jog()
+            if self._mixed is not None:
+                return self._mixed.proposal(jog, obs)
             self._still = 0 if jog is not None else self._still + 1
             action = self._steering.action(jog, obs)
             return Proposal(action, Actor.HUMAN, operator=None if jog is None else action)
 
         meta = EpisodeMeta(operator=self._shelf.operator, instruction=session.instruction or None)
+        if self._mixed is not None:
+            meta = replace(meta, policy_hash=self._mixed.policy_hash)
         try:
             self._episode = rollout(
                 self._env,
@@ -228,6 +239,9 @@ def hold_session(
 ) -> None:
     """A person records episodes until they quit. Raises: UsageError: not in this task, or not here."""
     steering = steering_of(env, operator.cfg)
+    mixed = None
+    if isinstance(operator, HasPolicy):
+        mixed = PolicyAndHands(operator, steering, spec_of(env).control_hz)
     hands = operator.make_hands(env)
     if isinstance(hands, Onlooker):
         task: Any = env.unwrapped
@@ -235,6 +249,6 @@ def hold_session(
         hands.watch(task.model, task.data)
     try:
         hands.open()
-        Drive(env, hands, steering, session, shelf, seeds, operator.cfg, stop).run()
+        Drive(env, hands, steering, session, shelf, seeds, operator.cfg, stop, mixed=mixed).run()
     finally:
         hands.close()

@@ -1,6 +1,6 @@
 """Hands beside a policy: what they push becomes actions that go on from what was executed last."""
 
-from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,18 +41,24 @@ class Takeover:
         self._executed = action
 
 
+@runtime_checkable
+class HasPolicy(Protocol):
+    """An operator that is a person beside a policy. noise: standard deviation of what is added to `act`."""
+
+    policy_hash: str | None
+    noise: float
+
+    def act(self, obs: Observation) -> Array:
+        """(A,): the policy's."""
+
+
 class PolicyAndHands:
-    """In a recording session: a policy acts, and a person takes over whenever they want.
+    """In a recording session: a policy acts, and a person takes over whenever they want."""
 
-    act: the policy.  noise: standard deviation of what is added to its actions.
-    """
-
-    def __init__(
-        self, act: Callable[[Observation], Array], steering: Steering, control_hz: float, noise: float = 0.0
-    ) -> None:
-        self._act, self._noise = act, noise
-        self._takeover = Takeover(steering)
+    def __init__(self, policy: HasPolicy, steering: Steering, control_hz: float) -> None:
+        self._policy, self._takeover = policy, Takeover(steering)
         self._control = SharedControl(self._takeover, control_hz)
+        self.policy_hash = policy.policy_hash
         self.begin(np.random.default_rng(0))
 
     def begin(self, rng: np.random.Generator) -> None:
@@ -63,7 +69,7 @@ class PolicyAndHands:
     def proposal(self, jog: Jog | None, obs: Observation) -> Proposal:
         """jog: what hands say; None: they are off, and the policy acts."""
         self._takeover.jog = jog
-        proposed = np.asarray(self._act(obs), np.float32)
-        noise = self._noise * self._rng.standard_normal(proposed.shape)
+        proposed = self._policy.act(obs)
+        noise = self._policy.noise * self._rng.standard_normal(proposed.shape)
         explored = np.clip(proposed + noise, -1.0, 1.0).astype(np.float32)
         return self._control.proposal(obs, proposed, explored)
