@@ -94,8 +94,9 @@ function isBehind() {
 }
 
 function order(verb, value = null) {
-  if (!state.drives) return;
-  if (isBehind()) answered({verb, why: isLost() ? "the connection is lost" : "the connection is too slow"});
+  const isForAll = verb === "halt";  // of every page, whatever it knows
+  if (!state.drives && !isForAll) return;
+  if (isForAll ? isLost() : isBehind()) answered({verb, why: isLost() ? "the connection is lost" : "the connection is too slow"});
   else say({say: "order", verb, value});
 }
 

@@ -73,15 +73,10 @@ class Dashboard {
 
   // The critics' word on what is seen now; null: nobody plays.
   value(value) {
-    const now = performance.now(), svg = this.find("#worth svg");
+    const now = performance.now();
     if (value !== null) this.worth.push([now, value]);
-    while (this.worth.length && this.worth[0][0] < now - SPARK_MS) this.worth.shift();
     tell(this.find("#worth output"), value === null ? "–" : value.toFixed(2));
-    const values = this.worth.map(([, one]) => one), low = Math.min(...values), span = Math.max(Math.max(...values) - low, 1e-3);
-    const wide = svg.clientWidth, high = svg.clientHeight;
-    const points = this.worth.map(([at, one]) => `${wide * (1 - (now - at) / SPARK_MS)},${high - 4 - (high - 8) * (one - low) / span}`);
-    svg.replaceChildren(drawn("line", {class: "grid", x1: 0, x2: wide, y1: high - 0.5, y2: high - 0.5}),
-                        drawn("polyline", {class: "line", points: points.join(" ")}));
+    drawSpark(this.find("#worth svg"), this.worth, now);
   }
 
   // One column an episode: below whether it succeeded, above the share of its steps in which a person acted.
@@ -141,6 +136,16 @@ class Dashboard {
     }));
     tell(this.find("#memory output"), `${whole(all)} steps`);
   }
+}
+
+// seen: [ms, value] in their order, of which those are kept that are drawn.
+function drawSpark(svg, seen, now) {
+  while (seen.length && seen[0][0] < now - SPARK_MS) seen.shift();
+  const values = seen.map(([, one]) => one), low = Math.min(...values), span = Math.max(Math.max(...values) - low, 1e-3);
+  const wide = svg.clientWidth, high = svg.clientHeight;
+  const points = seen.map(([at, one]) => `${wide * (1 - (now - at) / SPARK_MS)},${high - 4 - (high - 8) * (one - low) / span}`);
+  svg.replaceChildren(drawn("line", {class: "grid", x1: 0, x2: wide, y1: high - 0.5, y2: high - 0.5}),
+                      drawn("polyline", {class: "line", points: points.join(" ")}));
 }
 
 function drawn(kind, attributes, text = "") {

@@ -5,6 +5,7 @@ const dashboard = new Dashboard(show("training"), episode => {
   else replay.end();
 });
 const replay = new Replay(show("replay"), view, () => dashboard.replayed());
+const deployment = new Deployment(show("deployment"));
 
 function keyDown(event) {
   const key = event.key.length === 1 ? event.key : event.key.toLowerCase(), low = key.toLowerCase();
@@ -15,6 +16,7 @@ function keyDown(event) {
   }
   if (event.target.matches("button, summary") && ["enter", " "].includes(key)) return;  // it is pressed so
   if (key === " ") hands.releaseAll();
+  else if (key === "escape" && deployment.told) order("halt");
   else if (low in PUSHES && !(event.shiftKey && key.length === 1)) hands.held.set(event.code || low, low);
   else if (event.repeat) return;
   else if (key in FINGERS) hands.grip(FINGERS[key]);

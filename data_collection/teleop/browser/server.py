@@ -33,13 +33,16 @@ from data_collection.teleop.browser.page import Page
 from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.browser.serving import run, tell
 from data_collection.teleop.browser.shared import Shared, Sizes
-from data_collection.teleop.hands import Jog, Order
+from data_collection.teleop.hands import Jog, Order, Verb
 from data_collection.viewer.document import TIMELINE, assembled, policy_of
 from data_collection.viewer.door import Door, query_of
 
 PAGE = "teleop/browser/page.html"
-STYLE = ("viewer/base.css", "viewer/timeline.css", "teleop/browser/page.css", "teleop/browser/dashboard.css")
-OWN = ("gizmo", "hands", "connection", "picture", "session", "replay", "dashboard", "page")
+STYLE = (
+    *("viewer/base.css", "viewer/timeline.css"),
+    *(f"teleop/browser/{name}.css" for name in ("page", "dashboard", "deployment")),
+)
+OWN = ("gizmo", "hands", "connection", "picture", "session", "replay", "dashboard", "deployment", "page")
 SCRIPTS = (
     *("viewer/vectors.js", "viewer/view.js", *TIMELINE),
     *(f"teleop/browser/{name}.js" for name in OWN),
@@ -150,10 +153,14 @@ class HandsServer:
         return True
 
     def _order(self, page: Page, order: Order) -> bool:
-        """To the loop, if the page drives and shows what is so; it is told either way."""
-        if page.seat != self.seats.driver:
+        """To the loop, if the page drives and shows what is so; it is told either way.
+
+        A deployed robot is halted by whoever wants it halted.
+        """
+        is_for_all = order.verb == Verb.HALT
+        if page.seat != self.seats.driver and not is_for_all:
             why = "another page drives"
-        elif not page.pictures.is_fresh(time.monotonic()):
+        elif not is_for_all and not page.pictures.is_fresh(time.monotonic()):
             why = "the picture was too old"
         else:
             said = {"verb": order.verb, "value": order.value}

@@ -11,10 +11,11 @@ function draw() {
   const {status, allowed} = state, lost = isLost();
   const kinds = [isOver ? "over" : lost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
                  view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns",
-                 dashboard.board && "training", dashboard.board?.is_paused && "paused", replay.isOn && "replaying"];
+                 dashboard.board && "training", dashboard.board?.is_paused && "paused", replay.isOn && "replaying",
+                 status?.deployment?.phase && "deployed"];
   document.body.className = kinds.filter(Boolean).join(" ");
   const isSlow = state.drives && isBehind();
-  show("lost").hidden = !lost && !isOver && status && !state.silent_s && !isSlow;
+  show("lost").hidden = !lost && !isOver && status && (!state.silent_s || status.deployment?.phase === "over") && !isSlow;
   put("lost", isOver ? "The session is over"
       : lost && isRefused ? "Another session runs here: open the address that it printed"
       : lost ? "Connection lost; looking for the session"
@@ -41,6 +42,7 @@ function draw() {
   put("good", String(status.good));
   put("target", status.target ? `of ${status.target} good episodes · ${status.episodes} saved` : `good · ${status.episodes} saved`);
   show("filled").firstElementChild.style.width = status.target ? `${clamp(100 * status.good / status.target, 0, 100)}%` : "0";
+  deployment.draw(state, lost || isOver);
   put("said", status.said);
   put("warning", status.warning);
   show("warning").hidden = !status.warning;
