@@ -1,5 +1,6 @@
 """The terminal beside whatever a person holds: keys that give orders, typed texts, and the picture."""
 
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_collection.teleop.hands import Order, Verb
+from data_collection.teleop.hands import Order, Value, Verb
 from data_collection.teleop.keys import PRESSED, RELEASED, Key, read_keys
 from data_collection.teleop.legend import VERBS, Piece, changes, drawn
 from data_collection.teleop.session import LONGEST_TEXT
@@ -16,7 +17,7 @@ from data_collection.teleop.terminal import Terminal
 CLEAR = b"\x1b[2J"
 DRAW_EVERY_S = 0.1
 ESCAPE_S = 0.05  # of silence, after which an ESC is the key and not the beginning of another one
-TEXTS = (Verb.NOTE, Verb.INSTRUCTION)
+TEXTS = (Verb.NOTE, Verb.INSTRUCTION, Verb.TRIM, Verb.SEED)
 ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
 LETTING_GO = (Verb.DISCARD, Verb.REDO)
 
@@ -130,7 +131,7 @@ class Console:
         if key.name in ("enter", "escape"):
             self.typing = None
             if key.name == "enter":
-                self._orders.append(Order(verb, text))
+                self._orders.append(Order(verb, value_of(verb, text)))
         elif key.name == "backspace":
             self.typing = verb, text[:-1]
         elif key.text:
@@ -139,3 +140,13 @@ class Console:
     def _let_go(self) -> None:
         if self._movers is not None:
             self._movers.release_all()
+
+
+def value_of(verb: Verb, text: str) -> Value:
+    """What was typed, as the session takes it; what does not fit stays a text, which it refuses in words."""
+    numbers = [int(word) for word in re.findall(r"[0-9]{1,9}", text)]
+    if verb == Verb.TRIM and len(numbers) == 2:
+        return numbers[0] - 1, numbers[1]  # the screen counts steps from 1
+    if verb == Verb.SEED and len(numbers) < 2 and re.fullmatch(r"[0-9 ]*", text):
+        return numbers[0] if numbers else None
+    return text

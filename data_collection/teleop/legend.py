@@ -26,6 +26,8 @@ VERBS: dict[Verb, tuple[str, str]] = {
     Verb.FAILURE: ("n", "failure"),
     Verb.QUALITY: ("1-5", "quality"),
     Verb.NOTE: ("N", "note"),
+    Verb.TRIM: ("E", "keep steps"),
+    Verb.SEED: ("G", "go to a start"),
     Verb.UNDO: ("U", "undo the last save"),
     Verb.INSTRUCTION: ("T", "task in words"),
     Verb.QUIT: ("Q", "quit"),
@@ -33,9 +35,10 @@ VERBS: dict[Verb, tuple[str, str]] = {
 }
 GROUPS = {
     "episode": (Verb.START, Verb.STOP, Verb.SAVE, Verb.DISCARD, Verb.REDO),
-    "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE),
-    "session": (Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT, Verb.HALT),
+    "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE, Verb.TRIM),
+    "session": (Verb.SEED, Verb.UNDO, Verb.INSTRUCTION, Verb.QUIT, Verb.HALT),
 }
+ASKED = {Verb.TRIM: ", first and last step", Verb.SEED: " of the start, nothing for any other"}
 STYLE_OF = {"T": BOLD, "O": YELLOW, "G": GREEN}
 Piece = tuple[str, str]  # text and style
 
@@ -70,7 +73,8 @@ def lines(
     rows += [[], *_verbs(allowed), [], *_about(status)]
     if keyboard.typing:
         verb, text = keyboard.typing
-        rows += [[(f" {verb}: ", BOLD), (f"{text}_", PLAIN), ("   enter: done, escape: leave it", DIM)]]
+        asked = f" {verb}{ASKED.get(verb, '')}: "
+        rows += [[(asked, BOLD), (f"{text}_", PLAIN), ("   enter: done, escape: leave it", DIM)]]
     elif status.warning:
         rows += [[(f" {status.warning} ", RED)]]
     else:
@@ -146,6 +150,7 @@ def _about(status: Status) -> list[list[Piece]]:
     said = ["" if success is None else "success" if success else "failure"]
     said += [f"quality {label['quality']}"] if label.get("quality") else []
     said += [f"'{label['note']}'"] if label.get("note") else []
+    said += ["steps {} .. {}".format(label["trim"][0] + 1, label["trim"][1])] if label.get("trim") else []
     rows = [[(" said     ", DIM), (", ".join(filter(None, said)) or "-", PLAIN)]]
     if status.instruction:
         rows += [[(" task     ", DIM), (status.instruction, PLAIN)]]

@@ -160,3 +160,12 @@ def test_nothing_that_a_line_says_ends_in_an_error(person: Person) -> None:
     for junk in (b"1114112", b"99999999999"):
         assert person.press(b"\x1b[97;1;%su\x1b[?%su" % (junk, junk)) == []
     assert person.press(b"\x1b[122;2;90u") == [Order(Verb.DISCARD)]
+
+
+def test_steps_and_starts_are_typed_as_the_screen_counts_them(plain: Person) -> None:
+    assert plain.press(b"E1 40\r") == [Order(Verb.TRIM, (0, 40))]
+    assert plain.press(b"E 5-9\r") == [Order(Verb.TRIM, (4, 9))]
+    assert plain.press(b"E5\r") == [Order(Verb.TRIM, "5")]  # which the session refuses in words
+    assert plain.press(b"G12\r") == [Order(Verb.SEED, 12)]
+    assert plain.press(b"G\r") == [Order(Verb.SEED)]
+    assert plain.press(b"G-3\r") == [Order(Verb.SEED, "-3")]
