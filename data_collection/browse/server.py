@@ -37,7 +37,8 @@ from robot_orl.errors import RobotOrlError
 PAGE, STYLE = "browse/page.html", ("viewer/base.css", "viewer/timeline.css", "browse/page.css")
 SCRIPTS = (
     *("viewer/vectors.js", "viewer/view.js", "viewer/curves.js", "viewer/timeline.js"),
-    *(f"browse/{name}.js" for name in ("asking", "table", "thumbnails", "player", "labels", "page")),
+    *(f"browse/{name}.js" for name in ("asking", "table", "thumbnails", "player", "labels")),
+    *(f"browse/{name}.js" for name in ("listing", "episode", "page")),
 )
 OPENS_S = 10.0  # in which a connection says what it wants
 THUMBNAIL = 240  # pixels
@@ -54,6 +55,7 @@ class BrowseServer:
         self._door = Door(token, is_local, address, policy_of(self._page))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="browse")
         self._pages: set[ServerConnection] = set()
+        self._is_fresh = True  # the library was opened a moment ago, for the first page
         self._answers: Mapping[str, Callable[[Question, list[str]], Any]] = {
             "list": self._list,
             "match": lambda asked, listed: library.matching(asked.where, listed),
@@ -130,7 +132,9 @@ class BrowseServer:
 
     def _list(self, asked: Question, listed: list[str]) -> dict[str, Any]:
         library = self._library
-        library.refresh()
+        if not self._is_fresh:
+            library.refresh()
+        self._is_fresh = False
         listed[:] = library.ids()
         spec = library.dataset.spec
         return {

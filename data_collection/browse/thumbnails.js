@@ -54,13 +54,16 @@ class Thumbnails {
   }
 
   async make(episode) {
-    const scene = this.view.gl ? this.scenes(episode) : null;
-    if (scene) {
-      const [{world, packed}, moment] = await Promise.all([scene, this.ask("moment", {episode: episode.id})]);
-      if (packed && moment.byteLength) return this.drawn(world, packed, new Float32Array(moment));
-    }
-    if (!this.cameras.length) return null;
+    const drawn = await this.drawnOf(episode).catch(() => null);
+    if (drawn || !this.cameras.length) return drawn;
     return createImageBitmap(new Blob([await this.ask("picture", {episode: episode.id, camera: this.cameras[0]})]));
+  }
+
+  async drawnOf(episode) {
+    const scene = this.view.gl ? this.scenes(episode) : null;
+    if (!scene) return null;
+    const [{world, packed}, moment] = await Promise.all([scene, this.ask("moment", {episode: episode.id})]);
+    return moment.byteLength ? this.drawn(world, packed, new Float32Array(moment)) : null;
   }
 
   drawn(world, packed, poses) {

@@ -19,6 +19,7 @@ from robot_orl.errors import DataError, UsageError
 
 LABELS = ("success", "success_any", "quality", "operator", "notes", "instruction")
 _TRUTH = {"true": True, "false": False}
+_COMMIT = re.compile(rb'\{"id":"[^"]*","start":')  # how a line begins that changes nothing
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,18 @@ def history(dataset: Dataset, records: Sequence[EpisodeRecord]) -> dict[str, lis
         name = segment.path.name
         if name not in wanted:
             continue
-        for line in filter(is_change, log_lines(segment)):
+        for line in _changes(segment):
             changes = found.get(f"{name}:{line['id'].rpartition(':')[2]}")
             if changes is not None:
                 changes.append(_change(line))
     return found
+
+
+def _changes(segment: Segment) -> list[dict[str, Any]]:
+    """The lines that change an episode. Of the others, which are many, only the beginning is read."""
+    lines = segment.place.read_log(LOG_FILE).split(b"\n")[:-1]
+    found = [from_line(line) for line in lines if not _COMMIT.match(line)]
+    return [content for content in found if content is not None and is_change(content)]
 
 
 def _change(line: dict[str, Any]) -> Change:

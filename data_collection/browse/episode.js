@@ -1,0 +1,106 @@
+// The episode that is open, and labels of it and of those that are selected.
+
+const TOAST_MS = 9000;
+let toasting = null;
+
+async function open(id, isNew) {
+  const episode = dataset.byId.get(id);
+  if (!episode) return close();
+  const isOther = seen.open !== id || !player.take;
+  seen.open = id;
+  if (isNew) remember(true);
+  document.body.classList.add("playing");
+  table.mark(id);
+  show("title").textContent = `Episode ${episode.number}`;
+  show("before").disabled = !table.beside(id, -1);
+  show("after").disabled = !table.beside(id, 1);
+  const told = tellAbout(id);
+  try {
+    if (isOther) await player.open(episode, dataset.cameras);
+    await told;
+  } catch (error) {
+    problem(error.message);
+  }
+}
+
+function close() {
+  seen.open = null;
+  player.close();
+  player.take = null;
+  document.body.classList.remove("playing");
+  table.mark(null);
+}
+
+async function tellAbout(id) {
+  ofOne.show([dataset.byId.get(id)]);
+  const about = await ask("about", {episode: id});
+  if (id !== seen.open) return;
+  const episode = dataset.byId.get(id);
+  const facts = [
+    ["id", about.id], ["operator", about.operator], ["who acted", saidShares(episode)],
+    ["steps", `${about.length}${about.rate_hz ? ` at ${about.rate_hz.toFixed(1)} Hz` : ""}`],
+    ["return", number(about.return, 3)], ["ended by", about.end_reason], ["seed", about.seed],
+    ["instruction", about.instruction], ["origin", about.origin], ["policy", about.policy_hash?.slice(0, 12)],
+    ["state", about.writer && `being written by ${about.writer}`],
+  ];
+  show("facts").replaceChildren(...facts.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(pair));
+  show("changes").hidden = !about.history.length;
+  show("changes").querySelector("ol").replaceChildren(...about.history.map(said).reverse());
+}
+
+function pair([name, value]) {
+  const term = document.createElement("dt"), what = document.createElement("dd");
+  term.textContent = name;
+  what.textContent = value;
+  return [term, what];
+}
+
+function said({time, by, reason, values}) {
+  const item = document.createElement("li"), what = Object.entries(values).map(([name, value]) => `${name}: ${value ?? "unknown"}`).join(", ");
+  item.textContent = [what, reason && `“${reason}”`, [by, time.replace("T", " ").replace("Z", " UTC")].filter(Boolean).join(", ")].filter(Boolean).join(" · ");
+  return item;
+}
+
+function step(by) {
+  const next = table.beside(seen.open, by);
+  if (next) open(next.id, true);
+}
+
+// Labels
+
+const grouped = episodes => episodes.reduce((groups, {id, segment}) => {
+  (groups[segment] ??= []).push(Number(id.slice(segment.length + 1)));
+  return groups;
+}, {});
+
+async function relabel(episodes, values, reason, isUndo = false) {
+  const [name, value] = Object.entries(values)[0];
+  const before = new Map();  // how to undo it: by the value that they had
+  for (const episode of episodes) {
+    const was = typed(name, episode[name]);
+    if (was !== value) before.set(was, [...(before.get(was) ?? []), episode]);
+  }
+  try {
+    const rows = await ask("relabel", {episodes: grouped(episodes), values, reason});
+    changed(rows);
+    problem("");
+    if (!rows.length) toast("That is so already");
+    else if (isUndo) toast(`Undone in ${amount(rows.length)}`);
+    else toast(name === "deleted" ? `${amount(rows.length)} ${value === "true" ? "deleted" : "in use again"}` : `${name}: ${value || "none"}, in ${amount(rows.length)}`,
+               () => before.forEach((ones, was) => relabel(ones, {[name]: was}, "undone", true)));
+  } catch (error) {
+    problem(error.message);
+  }
+  await filter();  // what it selects may have changed
+  if (seen.open && dataset.byId.has(seen.open)) ofOne.show([dataset.byId.get(seen.open)]);
+}
+
+function toast(text, undo = null) {
+  show("toast").firstElementChild.textContent = text;
+  show("undo").hidden = !undo;
+  show("undo").onclick = () => { show("toast").hidden = true; undo(); };
+  show("toast").hidden = false;
+  clearTimeout(toasting);
+  toasting = setTimeout(() => { show("toast").hidden = true; }, TOAST_MS);
+}
+
