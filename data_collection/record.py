@@ -49,10 +49,21 @@ class RealTime:
 
 
 def recorded(dataset: Dataset | None, operator: str, seed: int) -> list[EpisodeMeta]:
-    """The episodes that this operator has recorded whole, of that seed of a run."""
+    """The episodes that this operator has recorded whole, of that seed of a run.
+
+    A person may choose another start, or cut it off: then the session tells whose they are.
+    """
+    if dataset is None:
+        return []
     starts = range(collection_seed(seed, 0), collection_seed(seed, EPISODES_PER_STAGE - 1) + 1)
-    metas = [record.meta for record in dataset.episodes] if dataset is not None else []
-    return [m for m in metas if m.operator == operator and m.end_reason not in CUT_SHORT and m.seed in starts]
+    configs = {segment.path.name: segment.attributes["config"] for segment in dataset.segments}
+    sessions = {
+        name
+        for name, config in configs.items()
+        if (config.get("operator", {}).get("name"), config.get("seed")) == (operator, seed)
+    }
+    found = [r for r in dataset.episodes if r.meta.seed in starts or r.segment in sessions]
+    return [r.meta for r in found if r.meta.operator == operator and r.meta.end_reason not in CUT_SHORT]
 
 
 def unrecorded_seeds(before: Iterable[EpisodeMeta], seed: int) -> Iterator[int]:

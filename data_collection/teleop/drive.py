@@ -19,7 +19,7 @@ import gymnasium
 import numpy as np
 
 from data_collection.record import OPERATOR_STREAM
-from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Status
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Reviewer, Status
 from data_collection.teleop.pacing import RATE_TICKS, Pacing
 from data_collection.teleop.places import places_of
 from data_collection.teleop.session import Do, RecordingSession, State
@@ -28,6 +28,7 @@ from data_collection.teleop.shelf import Shelf
 from data_collection.teleop.steering import Steering, steering_of
 from data_collection.teleop.takeover import HasPolicy, PolicyAndHands
 from data_collection.teleop.watched import Watched
+from robot_orl.data.trimming import trimmed
 from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.interrupt import StopFlag
 from robot_orl.rollout import CutShort, End, rollout
@@ -69,7 +70,7 @@ class Drive:
         self._horizon = spec.horizon if cfg.seconds is None else max(1, round(cfg.seconds * spec.control_hz))
         self._episode: Episode | None = None
         self._steps = self._still = 0
-        self._was_present = True
+        self._was_present, self._is_chosen = True, False
 
     def run(self) -> None:
         """Raises: whatever saving an episode raises; what was recorded is in its journal then."""
@@ -94,6 +95,12 @@ class Drive:
                     self._show_start()
                 case Do.NEXT:
                     self._seed = self._coming.popleft() if self._coming else next(self._seeds)
+                    self._is_chosen = False
+                    self._show_start()
+                case Do.SEED:
+                    if not self._is_chosen:  # its turn comes afterwards
+                        self._coming.appendleft(self._seed)
+                    self._seed, self._is_chosen = self._session.seed, True
                     self._show_start()
                 case Do.UNDO:
                     self._coming.extend(seed for seed in [self._shelf.undo()] if seed is not None)
@@ -166,13 +173,17 @@ class Drive:
             raise
         if self._episode.meta.end_reason == "recording":  # our horizon, not the task's
             self._episode = replace(self._episode, meta=replace(self._episode.meta, end_reason="horizon"))
-        session.ended(self._episode.meta.end_reason)
+        session.ended(self._episode.meta.end_reason, len(self._episode))
+        if session.state == State.REVIEWING and isinstance(self._hands, Reviewer):
+            self._hands.review(self._episode)
         return [do for do in doing if do != Do.END]
 
     def _save(self) -> None:
         """What a person says about an episode counts more than what the task says."""
         episode, label = self._episode, self._session.label
         assert episode is not None
+        if label.trim is not None:
+            episode = trimmed(episode, *label.trim, np.array(self._env.succeeded))
         meta = episode.meta
         success = bool(meta.success) if label.success is None else label.success
         meta = replace(
@@ -182,7 +193,7 @@ class Drive:
             quality=label.stored_quality,
             notes=label.note,
         )
-        self._shelf.keep(replace(episode, meta=meta))
+        self._shelf.keep(replace(episode, meta=meta), self._seed)
         self._session.saved(success)
 
     def _show(self) -> None:
@@ -192,7 +203,7 @@ class Drive:
                 state=session.state.value,
                 step=self._steps,
                 horizon=self._horizon,
-                success=self._env.success,
+                success=self._success,
                 good=session.good,
                 episodes=session.episodes,
                 target=session.target,
@@ -202,10 +213,17 @@ class Drive:
                 said=f"in {ceil(session.left_s)} s" if session.state == State.COUNTDOWN else session.said,
                 warning=self._warning(),
                 label=session.label.to_dict(),
+                seed=self._seed,
                 places=places_of(self._spec, self._env.obs),
             ),
             session.allowed(),
         )
+
+    @property
+    def _success(self) -> bool:
+        """As the task sees it now or, once something is trimmed, at the end of what is left."""
+        trim = self._session.label.trim
+        return self._env.success if trim is None else self._env.succeeded[trim[1] - 1]
 
     def _warning(self) -> str:
         """Why what is recorded now would mislead a learner, or may be lost."""
@@ -220,12 +238,15 @@ class Drive:
         if failed := self._shelf.journals.told():
             return failed
         if session.state == State.REVIEWING:
-            if label.success and not self._env.success:
+            if label.success and not self._success:
                 return "you say success, but the task does not: its rewards stay those of a failure"
-            if label.success is False and self._env.success:
+            if label.success is False and self._success:
                 return "you say failure, but the task says success: its rewards stay those of a success"
-            if self._steps > self._spec.horizon:
-                return f"{self._steps} steps; policies have {self._spec.horizon} to do it, the task's horizon"
+            start, stop = label.trim or (0, self._steps)
+            if stop - start > self._spec.horizon:
+                return (
+                    f"{stop - start} steps; policies have {self._spec.horizon} to do it, the task's horizon"
+                )
         return ""
 
 

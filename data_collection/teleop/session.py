@@ -14,17 +14,20 @@
     any --quit, or Ctrl-C--> OVER    what was RECORDING is saved as 'interrupt', what was REVIEWING as it is
 
 No clock and no I/O: it can be played through in a test. Success, failure, quality and a note can be said
-while RECORDING and REVIEWING; an instruction at any time, for the episodes that begin later.
+while RECORDING and REVIEWING, which steps are kept while REVIEWING, the seed of the next start while IDLE;
+an instruction at any time, for the episodes that begin later.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from data_collection.teleop.hands import Order, Verb
+from data_collection.teleop.hands import Order, Value, Verb
+from robot_orl.seeds import VALIDATION_SEEDS
 
 BEST, WORST = 5, 1  # of the quality that a person says
 LONGEST_TEXT = 500  # letters of a note or an instruction
+MOST_SEED = VALIDATION_SEEDS.start - 1  # from there on are those that policies are judged by
 OPERATOR, SUCCESS, INTERRUPT, DISCONNECT = "operator", "success", "interrupt", "disconnect"  # end reasons
 
 
@@ -44,17 +47,22 @@ class Do(StrEnum):
     SAVE = "save"  # it, with `label`; then tell `saved`
     DISCARD = "discard"
     NEXT = "next"  # show the next start
+    SEED = "seed"  # show the start of `seed`; the one that was to be next comes after it
     UNDO = "undo"  # take the episode saved last back; then tell `undone`
     QUIT = "quit"
 
 
 @dataclass
 class Label:
-    """What a person says about an episode; None: nothing.  quality: WORST .. BEST."""
+    """What a person says about an episode; None: nothing.  quality: WORST .. BEST.
+
+    trim: first step and step behind the last of those that are kept; None: all of them.
+    """
 
     success: bool | None = None
     quality: int | None = None
     note: str = ""
+    trim: tuple[int, int] | None = None
 
     @property
     def stored_quality(self) -> float | None:
@@ -62,23 +70,24 @@ class Label:
         return None if self.quality is None else (self.quality - WORST) / (BEST - WORST)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"success": self.success, "quality": self.quality, "note": self.note}
+        return asdict(self)
 
 
 _LABELS = (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE)
 _ALWAYS = (Verb.INSTRUCTION, Verb.QUIT)
 _ALLOWED: dict[State, tuple[Verb, ...]] = {
-    State.IDLE: (Verb.START, Verb.UNDO, *_ALWAYS),
+    State.IDLE: (Verb.START, Verb.UNDO, Verb.SEED, *_ALWAYS),
     State.COUNTDOWN: (Verb.STOP, Verb.DISCARD, *_ALWAYS),
     State.RECORDING: (Verb.STOP, *_LABELS, Verb.DISCARD, Verb.REDO, *_ALWAYS),
-    State.REVIEWING: (Verb.SAVE, Verb.START, *_LABELS, Verb.DISCARD, Verb.REDO, *_ALWAYS),
+    State.REVIEWING: (Verb.SAVE, Verb.START, *_LABELS, Verb.TRIM, Verb.DISCARD, Verb.REDO, *_ALWAYS),
     State.OVER: (),
 }
 
 
 class RecordingSession:
     """countdown_s: between start and the first step [s].  target: good episodes wanted; good, episodes:
-    there are already.  reason: why the last episode ended.  said: the latest news, one line.
+    there are already.  reason: why the last episode ended, after `steps`.  said: the latest news, one line.
+    seed: that was asked for last.
     """
 
     def __init__(
@@ -93,7 +102,7 @@ class RecordingSession:
     ) -> None:
         self.state = State.IDLE
         self.label = Label()
-        self.reason = ""
+        self.reason, self.steps, self.seed = "", 0, 0
         self.said = _progress(good, target) if good >= target else ""
         self.instruction = instruction
         self.target, self.good, self.episodes = target, good, episodes
@@ -116,11 +125,16 @@ class RecordingSession:
             return []
         if verb in (*_LABELS, Verb.INSTRUCTION):
             return self._labelled(verb, order.value)
+        if verb == Verb.TRIM:
+            return self._trimmed(order.value)
+        if verb == Verb.SEED:
+            return self._chosen(order.value)
         if verb == Verb.START:
             saving = [Do.SAVE, Do.NEXT] if self.state == State.REVIEWING else []
             return [*saving, *self._start()]
         if verb == Verb.REDO:
-            return [*self._end(OPERATOR), Do.DISCARD, *self._start()]
+            ending, self.label = self._end(OPERATOR), Label()
+            return [*ending, Do.DISCARD, *self._start()]
         if verb == Verb.QUIT:
             return self.interrupt()
         if verb == Verb.UNDO:
@@ -151,8 +165,9 @@ class RecordingSession:
         stops = self.state == State.RECORDING and self._stop_at_success
         return self._end(SUCCESS, State.REVIEWING) if stops else []
 
-    def ended(self, reason: str) -> None:
-        """The episode has ended by itself: at its horizon, or because the task says so."""
+    def ended(self, reason: str, steps: int) -> None:
+        """The episode has so many steps; if it is still recorded it ended by itself, at its horizon maybe."""
+        self.steps = steps
         if self.state == State.RECORDING:
             self._end(reason, State.REVIEWING)
 
@@ -184,7 +199,26 @@ class RecordingSession:
         self.episodes -= 1
         self.said = f"taken back; {_progress(self.good, self.target)}"
 
-    def _labelled(self, verb: Verb, value: int | str | None) -> list[Do]:
+    def _trimmed(self, value: Value) -> list[Do]:
+        """Success is what the person said, or what the task says of what is left."""
+        match value:
+            case (int(start), int(stop)) if 0 <= start < stop <= self.steps:
+                self.label.trim = None if (start, stop) == (0, self.steps) else (start, stop)
+                self.said = f"keeps {stop - start} of {self.steps} steps" if self.label.trim else ""
+            case _:
+                self.said = f"trim keeps steps from 0 to {self.steps} at most, not {value!r}"
+        return []
+
+    def _chosen(self, value: Value) -> list[Do]:
+        if value is None:
+            return [Do.NEXT]
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_SEED:
+            self.said = f"a seed is 0 .. {MOST_SEED}, not {value!r}: policies are judged by those above"
+            return []
+        self.seed, self.said = value, ""
+        return [Do.SEED]
+
+    def _labelled(self, verb: Verb, value: Value) -> list[Do]:
         if verb in (Verb.SUCCESS, Verb.FAILURE):
             self.label.success = verb == Verb.SUCCESS
             return self._end(OPERATOR, State.REVIEWING)

@@ -32,7 +32,7 @@ class Shelf:
         self._made_by = spec, operator, config, env_kwargs
         self.journals = Journals(path, *self._made_by)
         self._writer = self._open()
-        self._kept: list[int | None] = []  # start seeds of the episodes that were kept, in their order
+        self._kept: list[tuple[str, int | None]] = []  # segment and start seed of what was kept, in its order
 
     def _open(self) -> BackgroundWriter:
         return BackgroundWriter(SegmentWriter(self._path, *self._made_by), self.journals)
@@ -51,11 +51,16 @@ class Shelf:
         """The episode that was begun is not wanted."""
         self._writer.drop()
 
-    def keep(self, episode: Episode) -> None:
-        """Once this returns, it is committed. Raises: RunError: it is not, but still is in its journal."""
+    def keep(self, episode: Episode, seed: int | None = None) -> None:
+        """Once this returns, it is committed.  seed: of the start of which it is a part; None: its own.
+
+        Raises: RunError: it is not committed, but still is in its journal.
+        """
         self._writer.append(episode)
         self._writer.flush()
-        self._kept.append(episode.meta.seed)
+        segment = self._writer.writer.segment
+        assert segment is not None
+        self._kept.append((segment, episode.meta.seed if seed is None else seed))
 
     def undo(self) -> int | None:
         """Delete the episode that was kept last, which the store can undo; returns its start seed.
@@ -63,13 +68,9 @@ class Shelf:
         A segment is changed by its writer only by adding to it: it is closed first, and another one begins.
         """
         self._writer.close()
-        seed = self._kept.pop()
+        segment, seed = self._kept.pop()
         dataset = Dataset.open(self._path)
-        ours = [
-            record
-            for record in dataset.episodes
-            if (record.meta.operator, record.meta.seed) == (self.operator, seed)
-        ]
+        ours = [record for record in dataset.episodes if record.segment == segment]
         dataset.delete(ours[-1:], TAKEN_BACK)
         self._writer = self._open()
         return seed

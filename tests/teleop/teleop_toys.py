@@ -10,7 +10,7 @@ import numpy as np
 
 import envs
 from data_collection.teleop.drive import Drive
-from data_collection.teleop.hands import Jog, Order, Status, Verb
+from data_collection.teleop.hands import Jog, Order, Status, Value, Verb
 from data_collection.teleop.session import RecordingSession
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.shelf import Shelf
@@ -74,7 +74,7 @@ def reach() -> gymnasium.Env[Any, Any]:
     return envs.make("fetch_reach")
 
 
-def order(verb: Verb, value: int | str | None = None) -> Said:
+def order(verb: Verb, value: Value = None) -> Said:
     return None, [Order(verb, value)]
 
 

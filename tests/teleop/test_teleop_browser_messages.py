@@ -50,15 +50,19 @@ def test_a_task_with_a_tool_takes_no_joints_which_no_speed_limits(joints: list[f
     assert read(jog(), joints=0).jog is not None
 
 
-@pytest.mark.parametrize("verb", [v for v in Verb if v not in (Verb.QUALITY, Verb.NOTE, Verb.INSTRUCTION)])
+@pytest.mark.parametrize(
+    "verb", [v for v in Verb if v not in (Verb.QUALITY, Verb.NOTE, Verb.INSTRUCTION, Verb.TRIM)]
+)
 def test_an_order_without_a_value_takes_none(verb: Verb) -> None:
     assert read(order(verb), 2).order == Order(verb)
     with pytest.raises(Malformed):
         read(order(verb, "now"), 2)
 
 
-def test_quality_is_1_to_5_and_a_note_is_a_text() -> None:
+def test_quality_is_1_to_5_a_trim_two_steps_a_seed_a_number_and_a_note_a_text() -> None:
     assert read(order("quality", 4), 2).order == Order(Verb.QUALITY, 4)
+    assert read(order("trim", [5, 30]), 2).order == Order(Verb.TRIM, (5, 30))
+    assert read(order("seed", 12), 2).order == Order(Verb.SEED, 12)
     assert read(order("note", "à côté"), 2).order == Order(Verb.NOTE, "à côté")
     assert read(order("note", ""), 2).order == Order(Verb.NOTE, "")
 
@@ -128,6 +132,18 @@ def test_the_number_of_a_picture_is_read() -> None:
         order("quality", 6),
         order("quality", True),
         order("quality", 4.0),
+        order("trim"),
+        order("trim", [5]),
+        order("trim", [5, 30, 40]),
+        order("trim", [-1, 30]),
+        order("trim", [0, 10**10]),
+        order("trim", [0, 3.0]),
+        order("trim", [False, True]),
+        order("trim", {"0": 0, "1": 3}),
+        order("seed", -1),
+        order("seed", True),
+        order("seed", "5"),
+        order("seed", 2_000_000_000),
         order("note", 5),
         order("note", "two\nlines"),
         order("note", "a" * 501),
@@ -147,6 +163,8 @@ def test_nothing_that_a_page_sends_does_more_than_be_refused(value: Any) -> None
         jog(linear=value),
         jog(joints=value),
         order("quality", value),
+        order("trim", [value, value]),
+        order("seed", value),
         order(value),
     ):
         with suppress(Malformed):

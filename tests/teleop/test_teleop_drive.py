@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from teleop_toys import AWAY, MS, Person, ScriptedHands, drive, order, pushes, reach, until
 
+from data_collection.record import recorded
 from data_collection.teleop.hands import Jog, Verb
+from robot_orl.curation.resimulate import Resimulator
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.recovery import recover
 from robot_orl.errors import RunError
@@ -130,6 +132,98 @@ def test_the_last_save_is_taken_back_and_its_start_comes_again(tmp_path: Path) -
     assert [record.meta.seed for record in dataset.records] == [0, 1, 2, 1]
     assert [record.meta.seed for record in dataset.episodes] == [0, 2, 1]
     assert session.episodes == 3
+
+
+def test_what_is_trimmed_is_saved_without_its_ends_and_can_be_played_again(tmp_path: Path) -> None:
+    """Its start is not the seed's any more, but its simulator state is there to begin from."""
+
+    def script(hands: ScriptedHands) -> Person:
+        yield order(Verb.START)
+        yield from until(hands, "recording")
+        yield from pushes(9)
+        yield order(Verb.STOP)
+        yield order(Verb.SUCCESS)
+        yield order(Verb.TRIM, (4, 8))
+        yield order(Verb.SAVE)
+        yield order(Verb.START)
+        yield from until(hands, "recording")
+        yield from pushes(3)
+        yield order(Verb.STOP)
+        yield order(Verb.SAVE)
+        yield order(Verb.UNDO)
+        yield order(Verb.UNDO)
+        for seed in (2, 1, 0):
+            yield order(Verb.START)
+            yield from until(hands, "recording")
+            assert hands.seen[-1].seed == seed, "what was taken back comes again"
+            yield order(Verb.STOP)
+            yield order(Verb.SAVE)
+        yield order(Verb.QUIT)
+
+    hands, session = drive(tmp_path / "data", script)
+    dataset = Dataset.open(tmp_path / "data")
+    part = dataset.records[0]
+    assert (part.length, part.meta.seed, part.meta.success) == (4, None, True)
+    assert part.meta.origin == "seed 0, steps 4 to 8 of 10"
+    assert [record.meta.seed for record in dataset.episodes] == [2, 1, 0]
+    assert session.episodes == 3
+    kept = [status for status in hands.seen if status.label.get("trim") == (4, 8)]
+    assert {(status.state, status.said) for status in kept} == {("reviewing", "keeps 4 of 10 steps")}
+    with Resimulator(dataset) as resimulator:
+        again = resimulator.replay(part)
+    assert (again.is_equal, again.start, again.steps) == (True, "stored state", 4)
+
+
+def test_the_task_is_asked_again_where_an_episode_ends_earlier(tmp_path: Path) -> None:
+    """It pushes through the goal and away from it: a success at the moment it was there."""
+    env = reach()
+    obs, _ = env.reset(seed=0)
+    way = obs["desired_goal"] - obs["achieved_goal"]
+    through = Jog(way / np.linalg.norm(way), np.zeros(3))
+
+    def script(hands: ScriptedHands) -> Person:
+        yield order(Verb.START)
+        yield from until(hands, "recording")
+        while not hands.seen[-1].success:
+            yield through, []
+        reached = hands.seen[-1].step
+        while hands.seen[-1].success:
+            yield through, []
+        yield order(Verb.STOP)
+        assert not hands.seen[-1].success
+        yield order(Verb.TRIM, (2, reached))
+        assert hands.seen[-1].success
+        yield order(Verb.SAVE)
+        yield order(Verb.QUIT)
+
+    _, session = drive(tmp_path / "data", script, speed_m_s=0.5, stop_at_success=False)
+    dataset = Dataset.open(tmp_path / "data")
+    (record,) = dataset.episodes
+    assert (record.meta.success, record.meta.end_reason, session.good) == (True, "operator", 1)
+    assert dataset.load(record).reward.tolist()[-2:] == [-1.0, 0.0]
+
+
+def test_a_chosen_start_is_recorded_and_the_others_come_in_their_order(tmp_path: Path) -> None:
+    def script(hands: ScriptedHands) -> Person:
+        for seed in (77, 400, 401, None):
+            if seed is not None:
+                yield order(Verb.SEED, seed)
+            if seed == 400:
+                continue  # and changes its mind
+            yield order(Verb.START)
+            yield from until(hands, "recording")
+            yield order(Verb.STOP)
+            yield order(Verb.SAVE)
+        yield order(Verb.SEED)  # another one
+        yield order(Verb.START)
+        yield from until(hands, "recording")
+        yield order(Verb.QUIT)
+
+    drive(tmp_path / "data", script)
+    dataset = Dataset.open(tmp_path / "data")
+    assert [record.meta.seed for record in dataset.episodes] == [77, 401, 0, 2]
+    assert len(recorded(dataset, "person", 0)) == 4, "they count when the session goes on"
+    assert recorded(dataset, "person", 1) == []
 
 
 def test_who_is_gone_leaves_a_saved_episode_and_may_come_back(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from data_collection.teleop.hands import Order, Verb
-from data_collection.teleop.session import Do, RecordingSession, State
+from data_collection.teleop.hands import Order, Value, Verb
+from data_collection.teleop.session import MOST_SEED, Do, RecordingSession, State
 
 
-def order(session: RecordingSession, verb: Verb, value: int | str | None = None) -> list[Do]:
+def order(session: RecordingSession, verb: Verb, value: Value = None) -> list[Do]:
     return session.take(Order(verb, value))
 
 
@@ -18,9 +18,10 @@ def recording(countdown_s: float = 0.0, target: int = 3) -> RecordingSession:
     return session
 
 
-def reviewing(target: int = 3) -> RecordingSession:
+def reviewing(target: int = 3, steps: int = 100) -> RecordingSession:
     session = recording(target=target)
     assert order(session, Verb.STOP) == [Do.END]
+    session.ended("operator", steps)
     assert session.state == State.REVIEWING
     return session
 
@@ -62,11 +63,11 @@ def test_labels_can_be_changed_until_they_are_saved() -> None:
     assert order(session, Verb.FAILURE) == []
     order(session, Verb.QUALITY, 4)
     order(session, Verb.NOTE, " slipped ")
-    assert session.label.to_dict() == {"success": False, "quality": 4, "note": "slipped"}
+    assert session.label.to_dict() == {"success": False, "quality": 4, "note": "slipped", "trim": None}
     assert order(session, Verb.SAVE) == [Do.SAVE, Do.NEXT]
     assert session.label.note == "slipped"  # until it is saved
     session.saved(is_good=False)
-    assert session.label.to_dict() == {"success": None, "quality": None, "note": ""}
+    assert session.label.to_dict() == {"success": None, "quality": None, "note": "", "trim": None}
 
 
 @pytest.mark.parametrize(("said", "stored"), [(1, 0.0), (2, 0.25), (3, 0.5), (4, 0.75), (5, 1.0)])
@@ -89,6 +90,50 @@ def test_a_note_is_a_text_that_is_not_endless(value: int | str | None) -> None:
     session = reviewing()
     order(session, Verb.NOTE, value)
     assert (session.label.note, session.said) == ("", "note takes a text of up to 500 letters")
+
+
+def test_what_is_trimmed_can_be_changed_until_it_is_saved() -> None:
+    session = reviewing(steps=40)
+    assert order(session, Verb.TRIM, (5, 30)) == []
+    assert (session.label.trim, session.said) == ((5, 30), "keeps 25 of 40 steps")
+    order(session, Verb.TRIM, (0, 40))
+    assert (session.label.trim, session.said) == (None, ""), "all of it is no trim"
+    order(session, Verb.TRIM, (0, 1))
+    assert order(session, Verb.START) == [Do.SAVE, Do.NEXT]
+    assert session.label.trim == (0, 1)  # until it is saved
+    session.saved(is_good=True)
+    assert session.label.trim is None
+
+
+@pytest.mark.parametrize("verb", [Verb.REDO, Verb.DISCARD])
+def test_what_is_thrown_away_takes_its_trim_with_it(verb: Verb) -> None:
+    session = reviewing(steps=40)
+    order(session, Verb.TRIM, (5, 30))
+    order(session, verb)
+    assert session.label.trim is None
+
+
+@pytest.mark.parametrize("value", [(0, 41), (-1, 5), (5, 5), (9, 3), (0.0, 3.0), 3, "0-3", None, (1, 2, 3)])
+def test_no_steps_are_kept_that_there_are_not(value: Value) -> None:
+    session = reviewing(steps=40)
+    assert order(session, Verb.TRIM, value) == []
+    assert session.label.trim is None
+    assert session.said == f"trim keeps steps from 0 to 40 at most, not {value!r}"
+
+
+def test_the_next_start_is_the_one_that_is_asked_for_or_another() -> None:
+    session = RecordingSession(1)
+    assert order(session, Verb.SEED, 12) == [Do.SEED]
+    assert session.seed == 12
+    assert order(session, Verb.SEED) == [Do.NEXT]
+    assert order(reviewing(), Verb.SEED, 3) == []
+
+
+@pytest.mark.parametrize("value", [-1, MOST_SEED + 1, 2_000_000_000, "5", True, 1.0])
+def test_no_start_can_be_asked_for_that_policies_are_judged_by(value: Value) -> None:
+    session = RecordingSession(1)
+    assert order(session, Verb.SEED, value) == []
+    assert session.said.startswith(f"a seed is 0 .. 1899999999, not {value!r}")
 
 
 def test_start_while_reviewing_saves_first_and_records_the_next() -> None:
@@ -131,7 +176,7 @@ def test_an_episode_ends_at_success_unless_it_is_told_not_to() -> None:
 
 def test_the_horizon_ends_it_too() -> None:
     session = recording()
-    session.ended("horizon")
+    session.ended("horizon", 9)
     assert (session.state, session.reason) == (State.REVIEWING, "horizon")
 
 
@@ -140,7 +185,7 @@ def test_leaving_saves_what_was_recorded() -> None:
     assert order(under_way, Verb.QUIT) == [Do.END, Do.SAVE, Do.QUIT]
     assert (under_way.state, under_way.reason) == (State.OVER, "interrupt")
     done = recording()
-    done.ended("horizon")
+    done.ended("horizon", 9)
     assert done.interrupt() == [Do.SAVE, Do.QUIT]
     assert done.reason == "horizon"
     assert RecordingSession(1).interrupt() == [Do.QUIT]
@@ -186,12 +231,12 @@ def test_an_order_that_makes_no_sense_now_changes_nothing() -> None:
 
 
 def test_every_allowed_order_is_taken() -> None:
-    values: dict[Verb, int | str] = {Verb.QUALITY: 3, Verb.NOTE: "n", Verb.INSTRUCTION: "i"}
+    values: dict[Verb, Value] = {Verb.QUALITY: 3, Verb.NOTE: "n", Verb.INSTRUCTION: "i", Verb.TRIM: (2, 9)}
     for make in (lambda: RecordingSession(1), recording, reviewing):
         for verb in make().allowed():
             session = make()
             order(session, verb, values.get(verb))
-            assert not session.said.startswith("cannot"), verb
+            assert not session.said.startswith(("cannot", "trim keeps")), verb
 
 
 def test_an_instruction_is_that_of_the_episodes_that_begin_later() -> None:

@@ -2,7 +2,7 @@
 
     {"say": "jog", "at": 5, "linear": [0, 0, 1], "angular": [0, 0, 0], "gripper": 0, "joints": null}
     {"say": "off", "at": 5}                        nobody pushes; also the sign of life of a page
-    {"say": "order", "verb": "quality", "value": 4}
+    {"say": "order", "verb": "quality", "value": 4}         see `hands.Verb`; a trim's is a list of two
     {"say": "got", "number": 12}        a picture, see `Pictures`
     {"say": "ask"}  {"say": "grant"}  {"say": "refuse"}        control of another page, see `Seats`
 
@@ -18,9 +18,11 @@ from unicodedata import category
 import numpy as np
 
 from data_collection.teleop.hands import Jog, Order, Verb
+from data_collection.teleop.session import BEST, MOST_SEED, WORST
 
 MAX_BYTES = 4_096
 MAX_TEXT = 500  # characters of a note or an instruction
+MOST_STEPS = 10**9
 FIELDS = {
     "jog": {"at", "linear", "angular", "gripper", "joints"},
     "off": {"at"},
@@ -93,13 +95,26 @@ def _order(verb: Any, value: Any) -> Order:
     verb = Verb(verb)
     if verb in (Verb.NOTE, Verb.INSTRUCTION):
         return Order(verb, _text(verb, value))
+    if verb == Verb.TRIM:
+        return Order(verb, _steps(value))
     if verb == Verb.QUALITY:
-        fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5
+        fits = _is_whole(value, WORST, BEST)
     else:
-        fits = value is None
+        fits = value is None or (verb == Verb.SEED and _is_whole(value, 0, MOST_SEED))
     if not fits:
         raise Malformed("that is no value of it", verb)
     return Order(verb, value)
+
+
+def _steps(value: Any) -> tuple[int, int]:
+    """Whether an episode has them, the session knows."""
+    if not isinstance(value, list) or len(value) != 2 or not all(_is_whole(x, 0, MOST_STEPS) for x in value):
+        raise Malformed("it takes the first step and the one behind the last", Verb.TRIM)
+    return value[0], value[1]
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _text(verb: Verb, value: Any) -> str:
