@@ -1,0 +1,151 @@
+"""Who took over while a run was finetuned, counted by hand; how a player plays with somebody beside it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from learning_toys import points
+from test_training_players import policy_for
+from training_toys import reach
+
+from robot_orl.agents.base import act
+from robot_orl.intervention import Intervener
+from robot_orl.rollout import SimulatedTime
+from robot_orl.tasks import spec_of
+from robot_orl.training.online.takeovers import Takeovers, late_ms
+from robot_orl.training.playing.player import Request, play
+from robot_orl.training.playing.shared_memory import Room
+from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Pace
+
+MS = 1_000_000
+P, I = int(Actor.POLICY), int(Actor.INTERVENTION)  # noqa: E741
+
+
+def episode(actors: Sequence[int], success: bool = False, t_ms: Sequence[float] | None = None) -> Episode:
+    """Of a task at 10 Hz."""
+    made = points(list(range(len(actors) + 1)), [-1.0] * len(actors))
+    times = np.arange(len(actors)) * 100 if t_ms is None else np.array(t_ms)
+    meta = EpisodeMeta(success=success)
+    return replace(made, actor=np.array(actors, np.uint8), t_ns=(times * MS).astype(np.int64), meta=meta)
+
+
+def test_interventions_are_counted_by_taking_over_and_by_steps() -> None:
+    takeovers = Takeovers(100 * MS)
+    takeovers.saw(episode([P, I, I, P, P, I, P, P], success=True))
+    assert takeovers.last() == {"episode/interventions": 2, "episode/intervention_share": 3 / 8}
+    takeovers.saw(episode([P] * 8))
+    found = takeovers.figures()
+    assert found["interventions"] == 2
+    assert found["per_episode"] == 1.0
+    assert found["episodes_with"] == 1
+    assert found["step_share"] == round(3 / 16, 4)
+    assert found["success"] == 0.5
+    assert [(part["env_steps"], part["per_episode"]) for part in found["over_time"]] == [(8, 2.0), (16, 0.0)]
+    assert "lateness_ms" not in found  # simulated time
+
+
+def test_interventions_over_time_are_those_of_parts_of_the_run() -> None:
+    """Of 50 episodes of 2 steps, 17 parts of 3, the last of 2; somebody takes over in the first 6."""
+    takeovers = Takeovers(100 * MS)
+    seen = list(takeovers.seeing(episode([I if n < 6 else P, P]) for n in range(50)))
+    assert len(seen) == 50
+    parts = takeovers.figures()["over_time"]
+    assert [part["episodes"] for part in parts] == [3] * 16 + [2]
+    assert [part["per_episode"] for part in parts] == [1.0, 1.0] + [0.0] * 15
+    assert parts[-1]["env_steps"] == 100
+
+
+def test_a_step_is_late_behind_the_tick_that_it_was_for() -> None:
+    """At 10 Hz: 3 ms late, on time, a tick and 20 ms late: the tick at 400 ms was missed."""
+    t_ns = (np.array([0.0, 103.0, 200.0, 420.0, 500.0]) * MS).astype(np.int64)
+    assert late_ms(t_ns, 100 * MS).tolist() == [3.0, 0.0, 120.0, 0.0]
+
+
+def test_lateness_is_told_of_what_was_played_in_real_time() -> None:
+    takeovers = Takeovers(100 * MS)
+    takeovers.saw(episode([P, P, P, P, P], t_ms=[0, 103, 200, 420, 500]))
+    assert takeovers.figures()["lateness_ms"] == {"p50": 1.5, "p99": 116.49, "max": 120.0, "ticks": 4}
+
+
+# playing
+
+
+class Beside:
+    """Somebody who takes over in steps `first` .. `last`."""
+
+    name, actor, policy_hash = "beside", Actor.INTERVENTION, None
+
+    def __init__(self, env: Any, first: int, last: int, steps: int | None = None) -> None:
+        self.env, self.steps, self._span = env, steps, range(first, last + 1)
+        self.pace: Pace | None = SimulatedTime(25.0)
+        self.played: list[Episode] = []
+        self._step = 0
+
+    def open(self) -> None: ...
+
+    def begin(self, rng: np.random.Generator) -> None:
+        self._step = 0
+
+    def action(self, obs: Observation) -> Array | None:
+        self._step += 1
+        return np.ones(4, np.float32) if self._step - 1 in self._span else None
+
+    def executed(self, action: Array) -> None: ...
+
+    def ended(self, episode: Episode) -> None:
+        self.played.append(episode)
+
+    def idle(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def played(first: int, last: int, steps: int | None = None) -> Episode:
+    env = reach()
+    beside: Intervener = Beside(env, first, last, steps)
+    request = Request(3, noise=0.1, noise_seed=(0, 1, 3), keep_state=True)
+    episode = play(env, policy_for(spec_of(env)), spec_of(env), request, beside)
+    assert beside.played == [episode]  # type: ignore[attr-defined]
+    return episode
+
+
+def test_what_the_policy_wanted_is_kept_while_somebody_else_acts() -> None:
+    episode, spec = played(10, 19), spec_of(reach())
+    assert episode.actor.tolist() == [P] * 10 + [I] * 10 + [P] * 30
+    assert (episode.action[10:20] == 1).all()
+    np.testing.assert_array_equal(episode.action_operator[10:20], episode.action[10:20])
+    assert np.isnan(episode.action_operator[:10]).all()
+    seen = {key: rows[12] for key, rows in episode.obs.items()}
+    np.testing.assert_array_equal(episode.action_policy[12], act(policy_for(spec), spec.flatten(seen)))
+
+
+def test_the_noise_of_a_policy_is_the_same_whether_somebody_stands_by_or_not() -> None:
+    env = reach()
+    request = Request(3, noise=0.1, noise_seed=(0, 1, 3), keep_state=True)
+    alone = play(env, policy_for(spec_of(env)), spec_of(env), request)
+    np.testing.assert_array_equal(played(60, 70).action, alone.action)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "steps", "length"),
+    [
+        (40, 44, 100, 50),  # let go in time
+        (40, 59, 100, 61),  # the step that shows that hands are off is the first past them
+        (40, 500, 100, 100),  # never let go
+        (49, 49, 100, 51),
+        (40, 59, None, 50),
+    ],
+)
+def test_an_episode_does_not_end_under_somebody_s_hands(
+    first: int, last: int, steps: int | None, length: int
+) -> None:
+    episode = played(first, last, steps)
+    assert len(episode) == length
+    assert episode.meta.end_reason == "horizon"
+    assert episode.truncated.tolist() == [False] * (length - 1) + [True]
+    room = Room(spec_of(reach()), episode.sim_state.shape[1], steps)  # type: ignore[union-attr]
+    memory = bytearray(room.size)
+    room.write(memory, 0, episode)
+    np.testing.assert_array_equal(room.read(memory, 0, length, True, episode.meta).action, episode.action)
