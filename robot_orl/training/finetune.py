@@ -20,7 +20,17 @@ from robot_orl.training.checks.diagnosis import diagnose
 from robot_orl.training.checks.watch import Watch
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.online.curve import Curve
-from robot_orl.training.online.exploration import AsTheyCome, Exploration, InOrder, Recorded, Source, recorded
+from robot_orl.training.online.desk import Desk
+from robot_orl.training.online.exploration import (
+    LOOK_S,
+    AsTheyCome,
+    Exploration,
+    InOrder,
+    Recorded,
+    Source,
+    recorded,
+)
+from robot_orl.training.online.overseer import Overseer
 from robot_orl.training.online.stage import STAGE, Online, Recipe, Stage, resume
 from robot_orl.training.online.takeovers import Takeovers
 from robot_orl.training.playing.players import Players
@@ -73,7 +83,8 @@ def _train(
     progress.reached = None
     with (
         SegmentWriter(work.run.path / STAGE, state.spec, "finetune") as writer,
-        _players(work, recipe, state) as players,
+        Desk(state.spec.observation_size) as desk,
+        _players(work, recipe, state, desk) as players,
         Curve(work.run, STAGE, work.task, cadence.eval_episodes, stage.pending, stage.last_point) as curve,
         Bar(f"online: {state.agent_config.name}", recipe.env_steps, progress.env_steps) as bar,
     ):
@@ -81,6 +92,9 @@ def _train(
         episodes = _order(recipe, stage, source, found)
         stage.under_way = episodes.under_way
         times = Times(source)
+        overseer = Overseer(desk if work.operator is not None else None, state, recipe.env_steps, work.stop)
+        overseer.measured(work.run, STAGE)
+        overseer.mixed(*mixture.parts(state.agent.sampling.batch_size))
 
         def save() -> None:
             watch.check_weights()
@@ -89,24 +103,43 @@ def _train(
             with times.saving():
                 stage.save(work, recipe)
                 stage.keep(work)
+            overseer.saved()
 
+        def rest() -> None:
+            """Between two episodes, when everything can be saved."""
+            overseer.attend("playing")
+            while overseer.wants_checkpoint:
+                save()
+                overseer.attend("playing")
+
+        source.meanwhile = rest
         saves = [cadence.checkpoint_every, *([work.keep_every] if work.keep_every else [])]
         while progress.env_steps < recipe.env_steps:
+            rest()
             if work.stop.requested:
+                work.run.update_summary(_helped(work, takeovers))
                 save()
                 work.stop.check(f"online is saved at step {progress.env_steps}; the same command goes on")
             if _is_due(cadence.eval_every, curve.last_step, progress.env_steps):
                 watch.check_weights()
+                while not curve.is_known(LOOK_S):
+                    overseer.attend("measuring")
                 if _ends(work, stage, curve.settle()):
                     break
+                overseer.measured(work.run, STAGE)
                 found_now = diagnose(work.run, STAGE, state, mixture)
                 curve.begin(state, work.fingerprint, clock(), found_now)
             episode = episodes.take(state.agent.policy())
             times.begin()
             takeovers.saw(episode)
             before = progress.env_steps
-            metrics = _learn(stage, mixture, recipe, episode, watch)
-            bar.advance(min(len(episode), recipe.env_steps - before), note=_note(curve))
+            metrics = _learn(stage, mixture, recipe, episode, watch, overseer)
+            overseer.learned(progress.episodes, episode)
+            overseer.mixed(*mixture.parts(state.agent.sampling.batch_size))
+            note = _note(curve)
+            if note is not None:
+                overseer.measured(work.run, STAGE)
+            bar.advance(min(len(episode), recipe.env_steps - before), note=note)
             if _is_due(cadence.log_every, before, progress.env_steps):
                 watch.check()
                 helped = takeovers.last() if work.operator is not None else {}
@@ -121,8 +154,10 @@ def _train(
         save()
 
 
-def _players(work: Online, recipe: Recipe, state: TrainingState) -> Players:
-    return Players(work.task, state.spec, state.agent.policy(), recipe.environments, operator=work.operator)
+def _players(work: Online, recipe: Recipe, state: TrainingState, desk: Desk) -> Players:
+    policy, operator = state.agent.policy(), work.operator
+    seat = None if operator is None or recipe.environments > 1 else desk
+    return Players(work.task, state.spec, policy, recipe.environments, operator=operator, desk=seat)
 
 
 def _helped(work: Online, takeovers: Takeovers) -> Metrics:
@@ -154,13 +189,16 @@ def _ends(work: Online, stage: Stage, point: Evaluation | None) -> bool:
     return True
 
 
-def _learn(stage: Stage, mixture: Mixture, recipe: Recipe, episode: Episode, watch: Watch) -> Metrics:
+def _learn(
+    stage: Stage, mixture: Mixture, recipe: Recipe, episode: Episode, watch: Watch, overseer: Overseer
+) -> Metrics:
     """The updates that an episode's steps allow; the metrics are those of the last one."""
     state, progress = stage.state, stage.state.progress
     mixture.online.add(episode)
     metrics: Metrics = {}
     if progress.env_steps >= recipe.warmup_steps:
-        for _ in range(len(episode) * recipe.updates_per_step):
+        for left in range(len(episode) * recipe.updates_per_step, 0, -1):
+            overseer.attend("learning", left)
             batch = mixture.sample(state.agent.sampling, state.rng)
             metrics = dict(state.agent.update(batch))
             progress.updates += 1

@@ -25,7 +25,7 @@ class Quick:
     def start(self, player: int, request: Any, weights: Any) -> None:
         self.playing[player] = request.noise_seed[-1]
 
-    def played(self) -> list[int]:
+    def played(self, timeout_s: float | None = None) -> list[int]:
         return sorted(self.playing)
 
     def take(self, player: int) -> int:

@@ -38,6 +38,16 @@ class Mixture:
         wanted = round(self.offline_count(batch_size) * self.intervention_share)
         return min(wanted, len(self.online.steps_by(Actor.INTERVENTION))) if wanted else 0
 
+    def parts(self, batch_size: int) -> tuple[dict[str, int], dict[str, float]]:
+        """Steps of the replay, and shares of a batch: offline, of interventions, and online, of which those
+        are a part that batches have besides."""
+        steps, helped = len(self.online.steps_by(Actor.INTERVENTION)), self.intervention_count(batch_size)
+        demonstrations = self.offline_count(batch_size)
+        held = {"offline": len(self.offline), "online": len(self.online) - steps, "interventions": steps}
+        drawn = {"offline": demonstrations - helped, "online": batch_size - demonstrations}
+        drawn["interventions"] = helped
+        return held, {name: count / batch_size for name, count in drawn.items()}
+
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
         size = sampling.batch_size
         helped = self.intervention_count(size)

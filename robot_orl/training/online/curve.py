@@ -73,6 +73,12 @@ class Curve:
             return None
         return self._receive()
 
+    def is_known(self, timeout_s: float) -> bool:
+        """Whether `settle` would return at once; waits for that at most so long."""
+        if self.pending is None or self._found is not None or self._players is None:
+            return True
+        return self._players.is_played(0, timeout_s)
+
     def settle(self) -> Evaluation | None:
         """What the pending point says, waiting for it; its state is kept if it is the best so far."""
         if self.pending is None:

@@ -15,10 +15,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from robot_orl import intervention
 from robot_orl.deploy.sensors.channel import Channel, create_memory, size_of
 from robot_orl.types import Array
 
@@ -68,6 +69,12 @@ class Desk:
             return None
         return value.payload.view(np.float32)
 
+    def __enter__(self) -> "Desk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Works more than once. A player that is still there orders nothing any more."""
         for name in ("_memory", "_orders", "_theirs"):
@@ -106,6 +113,14 @@ class Seat:
     def saw(self, obs: Array) -> None:
         """(D,): what is so now."""
         self._seen.write(self._now_ns(), np.ascontiguousarray(obs, np.float32))
+
+
+@runtime_checkable
+class Seated(Protocol):
+    """Who stands by while a policy is finetuned, and shows how that goes, or orders something of it."""
+
+    def sit(self, seat: intervention.Seat) -> None:
+        """Before `open`."""
 
 
 def _size(observation_size: int) -> int:

@@ -16,6 +16,7 @@ after it: they are learned from again, from there.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -31,11 +32,18 @@ from robot_orl.seeds import finetune_seed
 from robot_orl.training.playing.players import Players, Request
 from robot_orl.types import Array, Episode, EpisodeMeta
 
+LOOK_S = 0.05  # how often a learner that waits does something else
+
+
+def _nothing() -> None:
+    """While it waits."""
+
 
 @dataclass
 class Source:
     """What both orders share. seed: of the run.  noise: see `Request`.  stored: committed episodes that were
     not learned from yet, in the order of their commits.  waited_s: by the learner, for episodes [s].
+    meanwhile: what it does again and again while it waits; whatever was begun can be saved there.
     """
 
     players: Players
@@ -45,6 +53,7 @@ class Source:
     seed: int
     noise: float
     waited_s: float = 0.0
+    meanwhile: Callable[[], None] = _nothing
 
     def begin(self, player: int, number: int, weights: Array) -> None:
         """Ask for the episode of this number."""
@@ -54,6 +63,13 @@ class Source:
             Request(finetune_seed(self.seed, number), meta, self.noise, (self.seed, 1, number), True),
             weights,
         )
+
+    def wait(self, is_played: Callable[[float], bool]) -> None:
+        """Until it is. is_played: waits for that at most so long [s]."""
+        before_s = time.monotonic()
+        while not is_played(LOOK_S):
+            self.meanwhile()
+        self.waited_s += time.monotonic() - before_s
 
     def load(self, record: EpisodeRecord) -> Episode:
         assert self.dataset is not None
@@ -102,9 +118,9 @@ class InOrder:
         if record is not None:
             episode = source.load(record)
         else:
-            before_s = time.monotonic()
-            episode = source.players.take(number % source.players.count)
-            source.waited_s += time.monotonic() - before_s
+            player = number % source.players.count
+            source.wait(partial(source.players.is_played, player))
+            episode = source.players.take(player)
         del self._under_way[number]
         self._begin(number + source.players.count, source.players.weights(policy))
         if record is None:
@@ -134,10 +150,9 @@ class AsTheyCome:
         if self._stored:
             return source.load(self._stored.pop(0))
         self._fill(policy)  # nobody plays yet at the beginning
-        before_s = time.monotonic()
+        source.wait(lambda timeout_s: bool(source.players.played(timeout_s)))
         player = min(source.players.played(), key=self._playing.__getitem__)
         episode = source.players.take(player)
-        source.waited_s += time.monotonic() - before_s
         self._idle.append(player)
         self._fill(policy)
         source.writer.append(episode)

@@ -104,14 +104,11 @@ class Overseer:
             self._publish()
 
     def saved(self) -> None:
-        """The checkpoint is made."""
+        """A checkpoint was made."""
+        if self.wants_checkpoint:
+            self._said = f"Saved at step {self._state.progress.env_steps:,}."
         self.wants_checkpoint = False
-        self._said = f"Saved at step {self._state.progress.env_steps:,}."
         self._publish()
-
-    def close(self) -> None:
-        if self._desk is not None:
-            self._desk.close()
 
     def _hear(self, left: int) -> None:
         assert self._desk is not None

@@ -37,6 +37,7 @@ from robot_orl.intervention import Intervener, SharedControl, standing_by
 from robot_orl.rollout import End, rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.training.evaluate import figures_of
+from robot_orl.training.online.desk import Seat, Seated
 from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Proposal, Spec
 
@@ -148,10 +149,15 @@ class Setting:
     operator: Any = None
 
 
-def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
-    """The main function of the process. descriptor: of the shared memory, see `shared_memory`."""
+def serve(
+    connection: Connection, descriptor: int, setting: Setting, seat: tuple[int, int] | None = None
+) -> None:
+    """The main function of the process.
+
+    descriptor: of the shared memory, see `shared_memory`.  seat: those of the learner's desk, see `desk`.
+    """
     try:
-        _serve(connection, descriptor, setting)
+        _serve(connection, descriptor, setting, seat)
     except (EOFError, ConnectionError):  # the learner has gone
         os._exit(0)
     except Exception as error:
@@ -160,13 +166,15 @@ def serve(connection: Connection, descriptor: int, setting: Setting) -> None:
         os._exit(1)
 
 
-def _serve(connection: Connection, descriptor: int, setting: Setting) -> None:
+def _serve(connection: Connection, descriptor: int, setting: Setting, seat: tuple[int, int] | None) -> None:
     torch.set_num_threads(1)  # one observation at a time is too little work for more
     gymnasium.registry.setdefault(setting.task.name, setting.registration)
     env = make_env(setting.task)
     if setting.operator is None:
         return _play_on(connection, descriptor, setting, env, None)
     beside = standing_by(setting.operator, setting.spec).stand_by(env)
+    if seat is not None and isinstance(beside, Seated):
+        beside.sit(Seat(*seat, setting.spec.observation_size))
     try:
         beside.open()
         _play_on(connection, descriptor, setting, beside.env, beside)

@@ -32,6 +32,7 @@ from robot_orl.errors import RunError, unknown
 from robot_orl.interrupt import STOP_SIGNALS
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.evaluate import Evaluation
+from robot_orl.training.online.desk import Desk
 from robot_orl.training.playing.player import Failed, Measure, Ready, Request, Setting, serve
 from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Array, Episode, Spec
@@ -56,7 +57,7 @@ class Players:
     """A context manager. task: made in each process.  spec: the task's.  policy: the module that acts.
 
     count: how many processes.  what: their name in errors.  operator: settings of who may take over there
-    while the policy acts; None: nobody.
+    while the policy acts; None: nobody.  desk: at which they sit, where there is one player.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Players:
         count: int,
         what: str = "environment process",
         operator: Any = None,
+        desk: Desk | None = None,
     ) -> None:
         self.count = count
+        self._desk = desk
         self._weights = Weights(policy)
         packed = pickle.dumps(deepcopy(policy).cpu())
         self._setting = Setting(task, _registration(task), spec, packed, operator)
@@ -79,7 +82,7 @@ class Players:
         warm_up(self._setting.task)
         try:
             for number in range(self.count):
-                self._players.append(_Player(f"{self._what} {number}", self._setting))
+                self._players.append(_Player(f"{self._what} {number}", self._setting, self._desk))
         except BaseException:
             self._close()
             raise
@@ -128,6 +131,10 @@ class Players:
         ready = wait(list(busy), timeout_s) if busy else []
         return sorted(busy[connection] for connection in ready)  # type: ignore[index]
 
+    def is_played(self, player: int, timeout_s: float) -> bool:
+        """Whether the answer of this busy player is there, or it failed; waits for that at most so long."""
+        return self._players[player].connection.poll(timeout_s)
+
     def play_all(self, requests: Sequence[Request], weights: Array) -> Iterator[Episode]:
         """The episodes in the order of the requests, all players at work. They must be idle before."""
         for number, request in enumerate(requests[: self.count]):
@@ -142,7 +149,7 @@ class Players:
 class _Player:
     """One process, its pipe and its memory."""
 
-    def __init__(self, name: str, setting: Setting) -> None:
+    def __init__(self, name: str, setting: Setting, desk: Desk | None) -> None:
         self.name, self.is_busy = name, False
         self._setting = setting
         self._room: Room | None = None  # known once its environment is made
@@ -152,8 +159,10 @@ class _Player:
         try:
             with _signals_blocked():
                 # Read while the process is being made: that is when a descriptor can be given to it.
+                seat = None if desk is None else tuple(map(_Given, desk.descriptors))
+                given = (theirs, _Given(self._descriptor), setting, seat)
                 self._process: BaseProcess = _CONTEXT.Process(
-                    target=serve, args=(theirs, _Given(self._descriptor), setting), daemon=True, name=name
+                    target=serve, args=given, daemon=True, name=name
                 )
                 self._process.start()
         except BaseException:
