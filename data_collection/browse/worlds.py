@@ -58,6 +58,8 @@ class Worlds:
         return found
 
     def _make(self, segment: Segment) -> World:
+        if self._spec.task not in gymnasium.registry:
+            raise DataError("no such task is installed here")
         env = make_env(TaskConfig(self._spec.task, _options(segment)))
         if lacking := spec_of(env).lacks(self._spec.without_cameras()):
             raise DataError(f"it is another task now: {', '.join(lacking)} differ")

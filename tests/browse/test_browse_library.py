@@ -1,0 +1,138 @@
+"""What a page is told of a dataset is what stands in it; labels are lines in its log, with who and why."""
+
+from pathlib import Path
+from shutil import copyfile
+
+import numpy as np
+import pytest
+from browse_toys import SIGNED, STEPS, WHO, episode, recorded, spec
+
+from data_collection.browse.library import COLUMNS, Library
+from robot_orl.data.store import Dataset, SegmentWriter
+from robot_orl.errors import DataError, UsageError
+
+
+def library(path: Path) -> Library:
+    return Library(str(path), lambda: SIGNED)
+
+
+def test_a_row_tells_of_an_episode_what_its_log_does(tmp_path: Path) -> None:
+    first, second = episode(2), episode(3, operator="unknown", quality=None)
+    found = library(recorded(tmp_path / "a", [first, second]))
+    one, two = (dict(zip(COLUMNS, found.row(name), strict=True)) for name in found.ids())
+    assert one == {
+        "id": found.ids()[0],
+        "operator": "bob",
+        "seed": 2,
+        "length": STEPS,
+        "return": float(first.reward.sum()),
+        "success": True,
+        "quality": 0.25,
+        "end_reason": "recording",
+        "notes": "note 2",
+        "actor": ("human",),
+        "deleted": False,
+    }
+    assert (two["operator"], two["quality"], two["actor"]) == (None, None, ("script",))
+
+
+def test_a_query_selects_among_what_the_page_lists(tmp_path: Path) -> None:
+    found = library(recorded(tmp_path / "a", [episode(n) for n in range(4)]))
+    listed = found.ids()
+    assert found.matching("success and quality > 0", listed) == [2]
+    assert found.matching("actor has intervention", listed) == [1]
+    assert found.matching("success", ["gone:0", *listed[::-1]]) == [2, 4]
+    with pytest.raises(UsageError, match=r"where, column 9: .*expected a value"):
+        found.matching("quality>", listed)
+
+
+def test_shares_are_told_where_more_than_one_acted(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(0), episode(1), episode(2)], [episode(4), episode(3)])
+    found = library(path)
+    names = found.ids()
+    assert [len(set(WHO[n % 3])) for n in (0, 1, 2, 4, 3)] == [1, 2, 1, 2, 1]
+    shares = {"policy": 0.25, "intervention": 0.75}
+    assert found.shares() == {names[1]: shares, names[3]: shares}
+
+
+def test_states_and_frames_are_those_of_the_episode_and_its_moment(tmp_path: Path) -> None:
+    made = [episode(n, has_camera=True) for n in range(3)]
+    found = library(recorded(tmp_path / "a", made))
+    name = found.ids()[1]
+    assert made[1].sim_state is not None
+    assert np.array_equal(found.last_state(name), made[1].sim_state[-1])
+    assert found.frames(name, "front", slice(3, 5))[:, 0, 0, 0].tolist() == [30, 40]
+    assert found.frames(name, "front", slice(STEPS, 99))[:, 0, 0, 0].tolist() == [10 * STEPS], (
+        "to the end only"
+    )
+    assert len(found.frames(name, "front", slice(STEPS + 1, 99))) == 0
+    with pytest.raises(UsageError, match="no camera 'back'; valid: front"):
+        found.frames(name, "back", slice(1))
+    without = library(recorded(tmp_path / "b", [episode(0, has_state=False)]))
+    assert without.last_state(without.ids()[0]) is None
+
+
+def test_a_label_is_a_line_with_who_when_and_why_and_only_where_it_is_new(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(n) for n in range(3)])
+    found = library(path)
+    names = found.ids()
+    assert found.relabel(names, {"success": "true"}, "watched") == [names[1]]
+    assert found.relabel(names[1:2], {"success": "true"}, "watched") == [], "it is so already"
+    found.relabel(names[1:2], {"quality": "0.75", "notes": "slipped"}, "again")
+    one = Dataset.open(path).records[1]
+    assert (one.meta.success, one.meta.quality, one.meta.notes) == (True, 0.75, "slipped")
+    history = found.about(names[1])["history"]
+    assert [(change["by"], change["reason"], change["values"]) for change in history] == [
+        ("ann", "watched", {"success": True}),
+        ("ann", "again", {"quality": 0.75, "notes": "slipped"}),
+    ]
+    assert found.about(names[0])["history"] == []
+    for bad in ({"success": "maybe"}, {"quality": "2"}, {"deleted": "yes"}):
+        with pytest.raises(UsageError, match=r"maybe|2|yes"):
+            found.relabel(names, bad, "")
+    with pytest.raises(UsageError, match="no episode 'x:1'"):
+        found.relabel(["x:1"], {"success": "true"}, "")
+
+
+def test_a_deleted_episode_is_listed_as_such_and_comes_back(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(n) for n in range(2)])
+    found = library(path)
+    first, second = found.ids()
+    assert found.relabel([first], {"deleted": "true"}, "bad") == [first]
+    assert [record.id for record in Dataset.open(path).episodes] == [second]
+    assert found.ids() == [first, second]
+    assert found.row(first)[-1] is True
+    assert found.relabel([first, second], {"deleted": "false"}, "") == [first]
+    assert len(Dataset.open(path).episodes) == 2
+
+
+def test_what_others_record_comes_with_a_refresh_and_is_labelled_once_they_are_done(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(0)])
+    found = library(path)
+    with SegmentWriter(path, spec(), "other") as writer:
+        writer.append(episode(1))
+        assert len(found.ids()) == 1
+        found.refresh()
+        old, new = found.ids()
+        assert found.about(new)["writer"].startswith("process ")
+        assert found.relabel([old], {"success": "false"}, "") == [old]
+        with pytest.raises(DataError, match=r"is being written by process \d+: its labels can change when"):
+            found.relabel([old, new], {"success": "unknown"}, "")
+        assert found.row(old)[COLUMNS.index("success")] is False, "nothing of it was changed"
+        writer.append(episode(2))
+    assert found.relabel([new], {"quality": "1"}, "") == [new], "without a refresh"
+    found.refresh()
+    assert len(found.ids()) == 3
+
+
+def test_a_dataset_in_which_nothing_is_committed_yet_can_be_waited_for(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(0)])
+    (tmp_path / "b").mkdir()
+    copyfile(path / "dataset.json", tmp_path / "b" / "dataset.json")
+    found = library(tmp_path / "b")
+    assert found.ids() == []
+    recorded(tmp_path / "b", [episode(0)])
+    found.refresh()
+    assert len(found.ids()) == 1
+    with pytest.raises(DataError, match="no dataset at"):
+        library(tmp_path / "c")
