@@ -79,12 +79,16 @@ class Telling:
     def __init__(self, sharing: Sharing, watch: Watch, control_hz: float) -> None:
         self._sharing, self._watch, self._hz = sharing, watch, control_hz
         self._ticks: deque[int] = deque(maxlen=RATE_TICKS + 1)
+        self._episodes = 0
 
     def __call__(self, done: int, total: int) -> None:
         """After a tick of the policy: slots done and to do."""
         attendance = self._sharing.attendance
         if attendance is None:
             return
+        if self._sharing.episodes != self._episodes:  # homing is no control
+            self._episodes = self._sharing.episodes
+            self._ticks.clear()
         self._ticks.append(time.monotonic_ns())
         passed_ns = self._ticks[-1] - self._ticks[0]
         answer = self._watch.latest

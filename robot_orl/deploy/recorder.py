@@ -62,10 +62,11 @@ class Recorder:
         self._success: bool | None = None
         self._is_taken_over = self._was_taken_over = False
 
-    def observed(self, flat: Array, outcome: Outcome, now_ns: int) -> str | None:
+    def observed(self, flat: Array, outcome: Outcome, now_ns: int, longest: int | None = None) -> str | None:
         """Complete the step under way with its next observation, (D,).
 
-        outcome: how it went.  Returns: why the episode ends here ('terminated', 'horizon'), or None.
+        outcome: how it went.  longest: steps that the episode may have, in the place of the task's horizon.
+        Returns: why the episode ends here ('terminated', 'horizon'), or None.
         """
         if not self._has_begun:
             self._has_begun = True
@@ -78,7 +79,7 @@ class Recorder:
         sent, self._pending = self._pending, None
         self._steps += 1
         self._count(sent.proposal.actor)
-        truncated = outcome.truncated or (self._steps == self._horizon and not outcome.terminated)
+        truncated = self._is_at_end(outcome, longest or self._horizon)
         if self.recording is not None:
             t_ns = sent.sent_ns - self._start_ns
             proposal = sent.proposal
@@ -99,6 +100,11 @@ class Recorder:
         if outcome.terminated:
             return "terminated"
         return "horizon" if truncated else None
+
+    def _is_at_end(self, outcome: Outcome, longest: int) -> bool:
+        """A simulated task says that its horizon is reached whoever acts, and at every step from there on."""
+        is_told = outcome.truncated and not self._horizon <= self._steps < longest
+        return is_told or (self._steps >= longest and not outcome.terminated)
 
     def sent(self, proposal: Proposal, executed: Array, sent_ns: int, safety: int) -> None:
         """An action was sent: what was proposed and by whom, the policy's too, and what was executed, (A,).

@@ -134,7 +134,8 @@ class Servo:
         if (done := self._commanded) is not None and done.executed is not None:
             self._recorder.sent(done.proposal, self._executed(done), done.sent_ns, done.safety)
         self._commanded = None
-        ended = self._recorder.observed(flat, self._robot.outcome(), now_ns)
+        longest = None if self._sharing is None else self._sharing.longest
+        ended = self._recorder.observed(flat, self._robot.outcome(), now_ns, longest)
         if ended:
             self._recorder.finish(ended, whole=True)
         return ended

@@ -34,13 +34,18 @@ class Sharing:
     ) -> None:
         self.attendance = attendance
         self.episodes = self.interventions = 0
-        self._twin = twin
+        self._intervener, self._twin = intervener, twin
         self._env: Any = intervener.env
         self._control = SharedControl(intervener, spec.control_hz)
         self._slices = {key: spec.slice_of(key) for key in spec.observation}
         self._at_rest = np.zeros(spec.action_size, np.float32)
         self._obs: Observation = {}
         self._is_theirs = False
+
+    @property
+    def longest(self) -> int | None:
+        """Steps that an episode may have now, where hands are on: none ends under them at the horizon."""
+        return self._intervener.steps if self._is_theirs else None
 
     def rest(self, is_over: bool) -> None:
         """The policy does not act from now on.  is_over: nor will it again."""

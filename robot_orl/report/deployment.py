@@ -56,6 +56,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
         ("success", rate, interval if success["episodes"] else "no whole episode"),
         ("ticks", f"{figures['ticks']:,}", f"at {figures['control_hz']:g} Hz"),
         ("missed slots", f"{figures['missed_slots']:,}", f"of {figures['slots']:,}"),
+        *_taken_over(figures),
         ("safety interventions", f"{interventions:,}", kinds or "none of any kind"),
         (
             "ran for",
@@ -67,6 +68,15 @@ def _headline(figures: Mapping[str, Any]) -> str:
         f"<div><dt>{name}</dt><dd>{escape(value)}<small>{escape(said)}</small></dd></div>"
         for name, value, said in rows
     )
+
+
+def _taken_over(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """How often somebody acted in the policy's place, where somebody could."""
+    if figures.get("operator") is None:
+        return []
+    found = figures["interventions"]
+    share = f"{percent(found['steps'] / max(found['of_steps'], 1))} of the steps"
+    return [("taken over", f"{found['times']:,} times", f"by {figures['operator']}, {share}")]
 
 
 def _timing(name: str, about: str, key: str, figures: Mapping[str, Any]) -> str:

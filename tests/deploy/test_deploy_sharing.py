@@ -200,3 +200,29 @@ def test_where_nobody_can_say_how_things_lie_there_is_no_twin() -> None:
     line = "nobody can be shown what far does: fetch_reach does not observe where everything is"
     with pytest.raises(UsageError, match=line):
         Twin(TaskConfig("fetch_reach"), "far")
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_no_episode_ends_under_somebodys_hands_before_it_has_their_steps(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, is_simulated: bool
+) -> None:
+    """The horizon is 5, theirs 8: let go after step 6, it ends with the policy's next; held on, at 8."""
+    episodes, bundle = Kept(), always(make_bundle, spec, 0.0, 0.0)
+    hands = Hands([])
+    hands.steps = 8  # type: ignore[assignment]
+    starts = iter([[None, *[[0.0, 0.0]] * 5], [None, *[[0.0, 0.0]] * 20], []])
+    hands.begin = lambda rng: setattr(hands, "_left", next(starts))  # type: ignore[method-assign]
+    taken: list[int] = []
+
+    def told(name: str, count: int) -> None:  # a simulated task says so at its horizon, and ever after
+        if name == "home":
+            taken.clear()
+        elif name == "send":
+            taken.append(count)
+            robot.result = Outcome(reward=-1.0, success=False, truncated=is_simulated and len(taken) >= 5)
+
+    robot.before = told
+    run(robot, bundle, duration_s=2.0, clock=clock, writer=episodes, sharing=Sharing(hands, spec))
+    assert [len(episode) for episode in episodes] == [7, 8, 5]
+    assert [episode.meta.end_reason for episode in episodes] == ["horizon"] * 3
+    assert all(episode.truncated.tolist() == [False] * (len(episode) - 1) + [True] for episode in episodes)
