@@ -12,6 +12,7 @@ real time for a person, while learning goes on here. Their steps get a share of 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.store.writer import SegmentWriter
@@ -92,9 +93,8 @@ def _train(
         episodes = _order(recipe, stage, source, found)
         stage.under_way = episodes.under_way
         times = Times(source)
-        overseer = Overseer(desk if work.operator is not None else None, state, recipe.env_steps, work.stop)
-        overseer.measured(work.run, STAGE)
-        overseer.mixed(*mixture.parts(state.agent.sampling.batch_size))
+        seen = desk if work.operator is not None else None
+        overseer = Overseer(seen, state, mixture, work.run, recipe.env_steps, work.stop)
 
         def save() -> None:
             watch.check_weights()
@@ -105,17 +105,10 @@ def _train(
                 stage.keep(work)
             overseer.saved()
 
-        def rest() -> None:
-            """Between two episodes, when everything can be saved."""
-            overseer.attend("playing")
-            while overseer.wants_checkpoint:
-                save()
-                overseer.attend("playing")
-
-        source.meanwhile = rest
+        source.meanwhile = partial(overseer.rest, save)
         saves = [cadence.checkpoint_every, *([work.keep_every] if work.keep_every else [])]
         while progress.env_steps < recipe.env_steps:
-            rest()
+            overseer.rest(save)
             if work.stop.requested:
                 work.run.update_summary(_helped(work, takeovers))
                 save()
@@ -126,7 +119,7 @@ def _train(
                     overseer.attend("measuring")
                 if _ends(work, stage, curve.settle()):
                     break
-                overseer.measured(work.run, STAGE)
+                overseer.measured()
                 found_now = diagnose(work.run, STAGE, state, mixture)
                 curve.begin(state, work.fingerprint, clock(), found_now)
             episode = episodes.take(state.agent.policy())
@@ -134,11 +127,9 @@ def _train(
             takeovers.saw(episode)
             before = progress.env_steps
             metrics = _learn(stage, mixture, recipe, episode, watch, overseer)
-            overseer.learned(progress.episodes, episode)
-            overseer.mixed(*mixture.parts(state.agent.sampling.batch_size))
-            note = _note(curve)
-            if note is not None:
-                overseer.measured(work.run, STAGE)
+            overseer.learned(episode)
+            if (note := _note(curve)) is not None:
+                overseer.measured()
             bar.advance(min(len(episode), recipe.env_steps - before), note=note)
             if _is_due(cadence.log_every, before, progress.env_steps):
                 watch.check()

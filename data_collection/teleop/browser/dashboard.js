@@ -1,6 +1,6 @@
 // What somebody sees of learning while they stand by: see robot_orl/training/online/board.py for `board`.
 
-const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", saving: "Saving", paused: "Paused", stopping: "Stopping"};
+const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", paused: "Paused", stopping: "Stopping"};
 const PARTS = {offline: "recorded before", online: "played by the policy", interventions: "done by a person"};
 const HINT = "Drag a handle, or hold a key or a pad, to take over; let go, and the policy acts again.";
 const SPARK_MS = 12_000;  // of the value that is drawn

@@ -2,7 +2,7 @@
 
 `board`, plain JSON, what dashboard.js draws:
 
-    phase            playing, learning, measuring, saving, paused, stopping
+    phase            playing, learning, measuring, paused, stopping
     is_paused, said  whether it is; a line of news
     env_steps, target, updates, episodes
     curve            [environment step, success, low, high], in order
@@ -14,16 +14,18 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from robot_orl.agents.base import Valued
+from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.interrupt import StopFlag
 from robot_orl.intervention import interventions
 from robot_orl.training.online.desk import Desk
+from robot_orl.training.online.stage import STAGE
 from robot_orl.training.runs.run import EVALUATED, Run, read_metrics
 from robot_orl.training.state import TrainingState
 from robot_orl.types import Actor, Array, Episode
@@ -37,24 +39,34 @@ MOST_POINTS = 500  # of the learning curve
 class Overseer:
     """desk: None: nobody looks, and all of this does nothing.
 
-    target: environment steps.  stop: is set when somebody orders it, as a first Ctrl-C sets it.
+    run: its log has the learning curve.  target: environment steps.  stop: is set when somebody orders it,
+    as a first Ctrl-C sets it.
     """
 
     def __init__(
         self,
         desk: Desk | None,
         state: TrainingState,
+        mixture: Mixture,
+        run: Run,
         target: int,
         stop: StopFlag,
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._desk, self._state, self._stop = desk, state, stop
+        self._desk, self._state, self._mixture, self._run, self._stop = desk, state, mixture, run, stop
         self._now_s, self._sleep = now_s, sleep
         self.is_paused = self.wants_checkpoint = False
         self._phase, self._said, self._told_s = "playing", "", -np.inf
-        self._parts: dict[str, Any] = {"target": target, "curve": [], "replay": {}, "batch": {}}
+        self._target, self._curve = target, curve_of(run, STAGE) if desk is not None else []
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+
+    def rest(self, save: Callable[[], None]) -> None:
+        """As `attend`, between two episodes, when everything can be saved: where that is wanted, it is."""
+        self.attend("playing")
+        while self.wants_checkpoint:
+            save()
+            self.attend("playing")
 
     def attend(self, phase: str, left: int = 0) -> None:
         """Between two updates, and while waiting: does not return while it is paused, unless a checkpoint
@@ -71,8 +83,8 @@ class Overseer:
             self._sleep(PAUSE_S)
             self._hear(left)
 
-    def learned(self, number: int, episode: Episode) -> None:
-        """That episode was played, and is learned from."""
+    def learned(self, episode: Episode) -> None:
+        """That episode was played, and was learned from."""
         if self._desk is None:
             return
         own = (episode.actor == Actor.POLICY) | (episode.actor == Actor.UNKNOWN)
@@ -80,7 +92,7 @@ class Overseer:
         self._recent.append(
             {
                 "seed": episode.meta.seed,
-                "number": number,
+                "number": self._state.progress.episodes,
                 "steps": len(episode),
                 "return": round(float(episode.reward.sum()), 3),
                 "success": bool(episode.meta.success),
@@ -93,14 +105,10 @@ class Overseer:
             self._recent[-1 - WITH_VALUES]["values"] = None
         self._publish()
 
-    def mixed(self, replay: Mapping[str, int], batch: Mapping[str, float]) -> None:
-        """What there is to learn from, and how batches are made of it: see `board`."""
-        self._parts |= {"replay": dict(replay), "batch": dict(batch)}
-
-    def measured(self, run: Run, stage: str) -> None:
-        """The learning curve has another point, in the run's log."""
+    def measured(self) -> None:
+        """The learning curve may have another point."""
         if self._desk is not None:
-            self._parts["curve"] = curve_of(run, stage)
+            self._curve = curve_of(self._run, STAGE)
             self._publish()
 
     def saved(self) -> None:
@@ -146,16 +154,21 @@ class Overseer:
         if self._desk is None:
             return
         progress = self._state.progress
-        now = {
+        replay, batch = self._mixture.parts(self._state.agent.sampling.batch_size)
+        board = {
             "phase": self._phase,
             "is_paused": self.is_paused,
             "said": self._said,
             "env_steps": progress.env_steps,
             "updates": progress.updates,
             "episodes": progress.episodes,
+            "target": self._target,
+            "curve": self._curve,
             "recent": list(self._recent),
+            "replay": replay,
+            "batch": batch,
         }
-        self._desk.publish(self._parts | now)
+        self._desk.publish(board)
 
 
 @torch.no_grad()
