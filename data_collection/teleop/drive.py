@@ -28,6 +28,7 @@ from data_collection.teleop.shelf import Shelf
 from data_collection.teleop.steering import Steering, steering_of
 from data_collection.teleop.takeover import HasPolicy, PolicyAndHands
 from data_collection.teleop.watched import Watched
+from data_collection.viewer.takes import plain_take
 from robot_orl.data.trimming import trimmed
 from robot_orl.deploy.timing import Clock, RealClock
 from robot_orl.interrupt import StopFlag
@@ -175,7 +176,7 @@ class Drive:
             self._episode = replace(self._episode, meta=replace(self._episode.meta, end_reason="horizon"))
         session.ended(self._episode.meta.end_reason, len(self._episode))
         if session.state == State.REVIEWING and isinstance(self._hands, Reviewer):
-            self._hands.review(self._episode)
+            self._hands.review(plain_take(self._spec, self._episode))
         return [do for do in doing if do != Do.END]
 
     def _save(self) -> None:

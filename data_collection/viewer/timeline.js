@@ -25,6 +25,7 @@ class Timeline {
   // onStep(step): 0 .. steps, to be shown.  onTrim(from, to): steps [from, to) are to be kept; null: no handles.
   constructor(root, {onStep, onTrim = null}) {
     Object.assign(this, {root, onStep, onTrim, take: null, step: 0, from: 0, to: 0, speed: 1});
+    this.isLocked = false;  // nothing can be trimmed now
     this.held = null;  // what a pointer drags: "step", "from", "to"
     this.playing = null;
     root.classList.add("timeline");
@@ -162,11 +163,12 @@ class Timeline {
   key(name, isFar = false) {
     const {step, take} = this, by = isFar ? 10 : 1;
     const to = {ArrowLeft: step - by, ArrowRight: step + by, PageUp: step - 25, PageDown: step + 25, Home: this.from, End: this.to}[name];
+    const canTrim = this.onTrim && !this.isLocked;
     if (!take) return false;
     if (to !== undefined) this.seek(to);
     else if (name === " ") this.toggle();
-    else if (name === "[" && this.onTrim) this.trim(step, Math.max(this.to, step + 1));
-    else if (name === "]" && this.onTrim) this.trim(Math.min(this.from, step - 1), step);
+    else if (name === "[" && canTrim) this.trim(step, Math.max(this.to, step + 1));
+    else if (name === "]" && canTrim) this.trim(Math.min(this.from, step - 1), step);
     else return false;
     return true;
   }
@@ -178,7 +180,7 @@ class Timeline {
     const box = this.canvas.getBoundingClientRect(), [x, y] = [event.clientX - box.x, event.clientY - box.y];
     const [from, to] = [this.curves.x(this.from), this.curves.x(this.to)], near = x < (from + to) / 2 ? "from" : "to";
     const away = Math.abs(x - (near === "from" ? from : to)), reach = event.pointerType === "touch" ? 36 : 20;
-    this.held = this.onTrim && y > this.curves.height - LANES.keep - 1.5 * GAP && away < reach ? near : "step";
+    this.held = this.onTrim && !this.isLocked && y > this.curves.height - LANES.keep - 1.5 * GAP && away < reach ? near : "step";
     this.canvas.setPointerCapture(event.pointerId);
     this.canvas.focus({preventScroll: true});
     this.dragged(event);
@@ -211,7 +213,7 @@ class Timeline {
     const paid = Number.isFinite(reward) ? ` · reward ${tidy(reward)}` : "", worth = take.value ? ` · value ${tidy(take.value[at])}` : "";
     this.said.textContent = `${(step / take.hz).toFixed(2)} s · step ${step} of ${take.steps}${paid}${worth}`
       + (isCut ? ` · keeps ${to - from}, from ${from} to ${to}` : "");
-    this.whole.hidden = !isCut || !this.onTrim;
+    this.whole.hidden = !isCut || !this.onTrim || this.isLocked;
     this.values.forEach((item, i) => { item.lastChild.textContent = tidy(take.action[at * take.signals.length + i]); });
     const now = {valuemin: 0, valuemax: take.steps, valuenow: step, valuetext: this.said.textContent};
     for (const [name, value] of Object.entries(now)) this.canvas.setAttribute(`aria-${name}`, value);

@@ -42,7 +42,7 @@ function hearBytes(data) {
   }
   arrived = performance.now();
   if (data.byteLength > 4) {
-    replay.moved(new Float32Array(data, 4));
+    (review.isOn ? review : replay).moved(new Float32Array(data, 4));
     followJoints();
   }
   say({say: "got", number: new Uint32Array(data, 0, 1)[0]});
@@ -112,7 +112,7 @@ function answered({verb, why}) {
 function tellHands() {
   const now = performance.now();
   for (const verb of hands.padOrders()) order(verb);
-  const jog = state.drives && !document.hidden && !isBehind() && !replay.isOn ? hands.jog() : null;
+  const jog = state.drives && !document.hidden && !isBehind() && !isReplaying() ? hands.jog() : null;
   if (jog) say({say: "jog", at: now, ...jog});
   else if (!wasOff || now - sent > REST_MS) say({say: "off", at: now});
   else return;

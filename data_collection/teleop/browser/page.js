@@ -5,6 +5,8 @@ const dashboard = new Dashboard(show("training"), episode => {
   else replay.end();
 });
 const replay = new Replay(show("replay"), view, () => dashboard.replayed());
+const review = new Review(show("review"), view, (from, to) => order("trim", [from, to]));
+const isReplaying = () => replay.isOn || review.isOn;
 const deployment = new Deployment(show("deployment"));
 
 function keyDown(event) {
@@ -15,6 +17,7 @@ function keyDown(event) {
     return;
   }
   if (event.target.matches("button, summary") && ["enter", " "].includes(key)) return;  // it is pressed so
+  if (review.isOn && review.timeline.key(event.key, event.shiftKey)) return event.preventDefault();
   if (key === " ") hands.releaseAll();
   else if (key === "escape" && deployment.told) order("halt");
   else if (low in PUSHES && !(event.shiftKey && key.length === 1)) hands.held.set(event.code || low, low);
@@ -26,7 +29,8 @@ function keyDown(event) {
     const verb = Object.keys(hands.hello.keys ?? {}).find(name => hands.hello.keys[name] === key);
     if (!verb || verb === "quit") return;
     const field = document.querySelector(`[data-text=${verb}] input`);
-    if (field) field.focus();
+    if (field) field.select();
+    else if (verb === "trim") review.timeline.canvas.focus();
     else order(verb);
   }
   event.preventDefault();
@@ -69,9 +73,13 @@ function prepare() {
   });
   for (const input of document.querySelectorAll("form input"))
     input.addEventListener("change", () => {
-      typed.set(input.form.dataset.text, input.value);
-      order(input.form.dataset.text, input.value);
+      const {text} = input.form.dataset;
+      typed.set(text, input.value);
+      if (text !== "seed") order(text, input.value);
+      else if (/^\d{1,10}$/.test(input.value.trim())) order(text, Number(input.value));
+      else answered({verb: text, why: "it is a whole number"});
     });
+  show("another").addEventListener("click", () => order("seed"));
   for (const name of ["ask", "grant", "refuse"]) show(name).addEventListener("click", () => say({say: name}));
   show("home").addEventListener("click", () => view.goHome());
   show("fine").addEventListener("click", toggleFine);

@@ -11,7 +11,7 @@ function frame() {
   requestAnimationFrame(frame);
   if (!view.gl || !view.needed || !view.poses || !view.items.length || !view.isFree()) return;
   const isLive = ["recording", "policy", "person"].includes(state.status?.state);
-  view.draw(gizmo.things(state.drives && !replay.isOn, isLive), colour("--ground"), colour("--line"));
+  view.draw(gizmo.things(state.drives && !isReplaying(), isLive), colour("--ground"), colour("--line"));
 }
 
 const fingers = new Map();  // on the picture, where each was last
@@ -26,7 +26,7 @@ function pressed(event) {
   document.activeElement?.blur();
   show("view").setPointerCapture(event.pointerId);
   const point = pointOn(event);
-  const name = state.drives && !replay.isOn && !fingers.size && event.button === 0 ? gizmo.pick(point, event.pointerType === "touch") : null;
+  const name = state.drives && !isReplaying() && !fingers.size && event.button === 0 ? gizmo.pick(point, event.pointerType === "touch") : null;
   if (name) gizmo.grab(name, point);
   fingers.set(event.pointerId, point);
   view.needed = true;
@@ -35,7 +35,7 @@ function pressed(event) {
 function moved(event) {
   const point = pointOn(event), before = fingers.get(event.pointerId);
   if (!before) {
-    const name = state.drives && !replay.isOn && view.poses ? gizmo.pick(point, false) : null;
+    const name = state.drives && !isReplaying() && view.poses ? gizmo.pick(point, false) : null;
     if (name !== gizmo.hovered) view.needed = true;
     gizmo.hovered = name;
     show("view").classList.toggle("handle", name !== null);

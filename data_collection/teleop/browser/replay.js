@@ -1,26 +1,37 @@
 // An episode that was played before, in the place of the live picture until somebody has seen enough of it.
 
 class Replay {
-  // root: what is shown beside the picture then.  view: the picture.  onEnd(): it is over.
-  constructor(root, view, onEnd) {
+  // root: what is shown beside the picture then.  view: the picture.  onEnd(): it is over.  onTrim: see Timeline.
+  constructor(root, view, onEnd, onTrim = null) {
     Object.assign(this, {root, view, onEnd, isOn: false, live: null, wanted: null});
-    this.timeline = new Timeline(root.querySelector("div"), {onStep: step => this.step(step)});
-    root.querySelector("button").addEventListener("click", () => this.end());
+    this.timeline = new Timeline(root.querySelector("div"), {onStep: step => this.step(step), onTrim});
+    root.querySelector("p button")?.addEventListener("click", () => this.end());
   }
 
   // number: of the episode.  values: a critic's, before each of its steps, or null.  title: what it is called.
   async start(number, values, title) {
+    const take = await this.fetched(number);
+    if (this.wanted !== number) return;  // another one, or none, meanwhile
+    if (!take) return this.end();
+    if (values?.length === take.steps) take.value = Float32Array.from(values);
+    this.root.querySelector("b").textContent = title;
+    this.begin(take);
+    this.timeline.play();
+  }
+
+  // null: it cannot be had, or another one is wanted by now.
+  async fetched(number) {
     this.wanted = number;
     const answer = await fetch(`/replay?${new URLSearchParams({token, number})}`).catch(() => null);
-    if (this.wanted !== number) return;  // another one, or none, meanwhile
-    if (!answer?.ok) return this.end();
-    const take = unpackTake(await answer.arrayBuffer());
-    if (values?.length === take.steps) take.value = Float32Array.from(values);
+    const packed = answer?.ok ? await answer.arrayBuffer().catch(() => null) : null;
+    return packed && this.wanted === number ? unpackTake(packed) : null;
+  }
+
+  begin(take) {
     Object.assign(this, {isOn: true, live: this.live ?? this.view.poses});
     this.root.hidden = false;
-    this.root.querySelector("b").textContent = title;
+    this.view.needed = true;  // it may have less room
     this.timeline.load(take);
-    this.timeline.play();
   }
 
   step(step) {

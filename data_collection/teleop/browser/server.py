@@ -7,7 +7,7 @@ stdout   a line "." once it serves, and a line of JSON for each order
 
 GET /?token=        the page
 GET /hands?token=   the websocket: messages.py up, page.py down
-GET /replay?token=&number=   an episode, see `viewer.takes`, while a policy is finetuned
+GET /replay?token=&number=   an episode that was played, see `viewer.takes`
 """
 
 import asyncio
@@ -42,7 +42,7 @@ STYLE = (
     *("viewer/base.css", "viewer/timeline.css"),
     *(f"teleop/browser/{name}.css" for name in ("page", "dashboard", "deployment")),
 )
-OWN = ("gizmo", "hands", "connection", "picture", "session", "replay", "dashboard", "deployment", "page")
+OWN = "gizmo hands connection picture session replay review dashboard deployment page".split()
 SCRIPTS = (
     *("viewer/vectors.js", "viewer/view.js", *TIMELINE),
     *(f"teleop/browser/{name}.js" for name in OWN),

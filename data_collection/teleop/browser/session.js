@@ -11,7 +11,7 @@ function draw() {
   const {status, allowed} = state, lost = isLost();
   const kinds = [isOver ? "over" : lost ? "lost" : status?.state, state.drives && "drives", status?.success && "solved",
                  view.toolRow !== null && view.toolRow !== undefined && "tool", hands.hello.turns.length && "turns",
-                 dashboard.board && "training", dashboard.board?.is_paused && "paused", replay.isOn && "replaying",
+                 dashboard.board && "training", dashboard.board?.is_paused && "paused", isReplaying() && "replaying",
                  status?.deployment?.phase && "deployed"];
   document.body.className = kinds.filter(Boolean).join(" ");
   const isSlow = state.drives && isBehind();
@@ -36,13 +36,14 @@ function draw() {
   if (!status) return;
   put("state", isOver ? STATES.over : STATES[status.state] ?? status.state);
   const hasSteps = ["recording", "reviewing", "policy", "person"].includes(status.state);
-  put("step", hasSteps && status.horizon ? `step ${status.step} of ${status.horizon}` : "");
+  put("step", status.state === "reviewing" ? `${status.step} steps` : hasSteps && status.horizon ? `step ${status.step} of ${status.horizon}` : "");
   show("bar").firstElementChild.style.width = hasSteps && status.horizon ? `${100 * status.step / status.horizon}%` : "0";
   put("rate", status.rate_hz ? `${status.rate_hz.toFixed(1)} Hz · late ${status.lag_ms.toFixed(1)} ms · page ${tripMs.toFixed(0)} ms` : "");
   put("good", String(status.good));
   put("target", status.target ? `of ${status.target} good episodes · ${status.episodes} saved` : `good · ${status.episodes} saved`);
   show("filled").firstElementChild.style.width = status.target ? `${clamp(100 * status.good / status.target, 0, 100)}%` : "0";
   deployment.draw(state, lost || isOver);
+  review.update(status.state === "reviewing" && !isOver ? state.take ?? null : null, status.label.trim, state.drives && !isBehind());
   put("said", status.said);
   put("warning", status.warning);
   show("warning").hidden = !status.warning;
@@ -50,7 +51,9 @@ function draw() {
   const isPressed = {success: success === true, failure: success === false};
   for (const button of document.querySelectorAll("#label [data-verb]"))
     button.setAttribute("aria-pressed", String(isPressed[button.dataset.verb] ?? quality === Number(button.dataset.value)));
-  for (const [name, text] of [["note", note ?? ""], ["instruction", status.instruction ?? ""]]) {
+  const mayChoose = state.drives && !lost && !isOver && allowed.includes("seed");
+  for (const field of document.querySelectorAll("[data-text=seed] :is(input, button)")) field.disabled = !mayChoose;
+  for (const [name, text] of [["note", note ?? ""], ["instruction", status.instruction ?? ""], ["seed", String(status.seed ?? "")]]) {
     const input = document.querySelector(`[data-text=${name}] input`);
     if (document.activeElement !== input && !typed.has(name) && input.value !== text) input.value = text;
   }
