@@ -13,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 
 from data_collection.teleop.settings import PersonConfig
-from robot_orl.types import Array, Episode
+from data_collection.viewer.takes import Take
+from robot_orl.types import Array
 
 
 class Verb(StrEnum):
@@ -142,8 +143,8 @@ class Onlooker(Protocol):
 class Reviewer(Protocol):
     """Hands that show an episode once it is recorded."""
 
-    def review(self, episode: Episode) -> None:
-        """It ended just now, and every moment of it was given to `moved`, if these are an Onlooker's."""
+    def review(self, take: Take) -> None:
+        """Every moment of it was just given to `moved`, if these are an Onlooker's; its own are not known."""
 
 
 @runtime_checkable

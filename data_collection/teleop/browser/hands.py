@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ from data_collection.teleop.browser.board import Replays
 from data_collection.teleop.browser.seats import HANDS_OFF_S
 from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
+from data_collection.teleop.session import State
 from data_collection.viewer.scene import Scene, scene_of
+from data_collection.viewer.takes import Take
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.supervisor.listening import address_of, listen, named
 from robot_orl.errors import RunError
+from robot_orl.types import Array
 
 SERVER = "data_collection.teleop.browser.server"
 STARTS_S, ENDS_S = 60.0, 3.0
@@ -72,6 +75,9 @@ class BrowserHands:
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # of episodes that can be seen again
         self._board: dict[str, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._state = ""  # that was shown last
+        self._moments: list[Array] = []  # of the episode that is recorded, since its reset
+        self._take = 0  # number of the one that is reviewed
         self._rest = b""
         self._has_ended = self._has_quit = False
 
@@ -86,7 +92,22 @@ class BrowserHands:
 
     def moved(self, data: Any) -> None:
         if self._shared is not None and self._scene is not None:
-            self._shared.moment.write(self._now_ns(), self._scene.moment(data))
+            moment = self._scene.moment(data)
+            self._shared.moment.write(self._now_ns(), moment)
+            if self._state != State.RECORDING:  # its reset comes before it is shown to be recorded
+                self._moments.clear()
+            self._moments.append(moment)
+
+    # Reviewer
+
+    def review(self, take: Take) -> None:
+        moments = self._moments[-len(take) - 1 :]
+        if self._folder is None:
+            return
+        if len(moments) == len(take) + 1:
+            take = replace(take, moments=np.stack(moments))
+        self._take += 1
+        Replays(Path(self._folder.name)).keep(self._take, take.packed())
 
     # Overseeing
 
@@ -136,7 +157,7 @@ class BrowserHands:
         return Jog(np.array(said["linear"]), np.array(said["angular"]), said["gripper"], joints)
 
     def orders(self) -> Sequence[Order]:
-        orders = [Order(Verb(said["verb"]), said["value"]) for said in map(json.loads, self._read()) if said]
+        orders = [_order(said) for said in map(json.loads, self._read()) if said]
         if self._has_ended and not self._has_quit:  # nobody can come back
             self._has_quit = True
             print("the process that serves the page has ended, and so does the session", flush=True)
@@ -149,7 +170,8 @@ class BrowserHands:
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         if self._shared is None:
             return
-        said = {"status": asdict(status), "allowed": list(allowed)}
+        self._state = status.state
+        said = {"status": asdict(status), "allowed": list(allowed), "take": self._take}
         raw = json.dumps(said, ensure_ascii=False, default=str).encode()
         if len(raw) <= STATUS_BYTES:
             self._shared.status.write(self._now_ns(), np.frombuffer(raw, np.uint8))
@@ -191,3 +213,8 @@ class BrowserHands:
             self._has_ended = not raw
         *lines, self._rest = self._rest.split(b"\n")
         return lines
+
+
+def _order(said: Mapping[str, Any]) -> Order:
+    value = said["value"]
+    return Order(Verb(said["verb"]), tuple(value) if isinstance(value, list) else value)
