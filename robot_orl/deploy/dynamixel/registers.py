@@ -1,4 +1,4 @@
-"""The control table of Dynamixel X servos as data: XL430-W250 and XL330-M288, Protocol 2.0.
+"""The control table of Dynamixel X servos as data: XL430-W250, XL330-M288 and -M077, Protocol 2.0.
 
     address   0 ........ 63 | 64 .................. 147
               EEPROM        | RAM
@@ -10,8 +10,8 @@
 Numbers are little endian, negative ones in two's complement. The indirect registers (168 and up) are left
 out.
 
-Sources, the maker's e-manual: https://emanual.robotis.com/docs/en/dxl/x/xl430-w250/ and
-https://emanual.robotis.com/docs/en/dxl/x/xl330-m288/ (tables, and the sections on each address).
+Sources, the maker's e-manual: https://emanual.robotis.com/docs/en/dxl/x/xl430-w250/, .../xl330-m288/ and
+.../xl330-m077/ (tables, and the sections on each address).
 """
 
 import math
@@ -305,4 +305,10 @@ XL430_W250 = Model("XL430-W250", 1060, _table(_XL430, {}), 12.0, 1.5, 1.4, no_lo
 XL330_M288 = Model(
     "XL330-M288", 1200, _table(_XL330, _XL330_VALUES), 5.0, 0.52, 1.47, no_load_speed=103 * RPM
 )
-MODELS: Mapping[int, Model] = MappingProxyType({model.number: model for model in (XL430_W250, XL330_M288)})
+_M077_VALUES = {**_XL330_VALUES, "model_number": (1190, None, None), "velocity_limit": (1_620, 0, 2_047)}
+XL330_M077 = Model(  # of leader arms: so little gear that a hand turns it
+    "XL330-M077", 1190, _table(_XL330, _M077_VALUES), 5.0, 0.215, 1.47, no_load_speed=383 * RPM
+)
+MODELS: Mapping[int, Model] = MappingProxyType(
+    {model.number: model for model in (XL430_W250, XL330_M288, XL330_M077)}
+)
