@@ -14,7 +14,7 @@ import gymnasium
 
 from data_collection.teleop.settings import PersonConfig
 from data_collection.viewer.takes import Take
-from robot_orl.types import Array
+from robot_orl.types import Array, Episode
 
 
 class Verb(StrEnum):
@@ -59,6 +59,7 @@ class Jog:
     where the tool points; pitch, positive tilts it down; yaw; of these a task has what `turns_of` says.
     gripper: 1 opens, -1 closes, and it goes on until the other is said; 0 leaves it at that.
     joints: (A,) what the action's signals are to become, in tasks that have no tool; None: no word of them.
+    turned: (J,) how far a leader's joints are from where it was taken hold of [rad]; None: it is no leader.
     Letting go is not a Jog of zeros but None: nobody acts.
     """
 
@@ -66,6 +67,7 @@ class Jog:
     angular: Array
     gripper: float = 0.0
     joints: Array | None = None
+    turned: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ class Overseeing(Protocol):
     def oversee(self, board: int, board_bytes: int) -> None:
         """Before `open`: the descriptor of what a learner publishes, see `training.online.desk.Seat`."""
 
-    def keep(self, number: int, take: bytes) -> None:
-        """An episode that may be seen again, see `viewer.takes.Take`. number: it is asked for by."""
+    def keep(self, number: int, env: Any, episode: Episode) -> None:
+        """An episode that may be seen again; leaves the task at its end. number: that it is asked for by."""
 
 
 @runtime_checkable

@@ -26,11 +26,11 @@ from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
 from data_collection.teleop.session import State
 from data_collection.viewer.scene import Scene, scene_of
-from data_collection.viewer.takes import Take
+from data_collection.viewer.takes import Take, take_of
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.supervisor.listening import address_of, listen, named
 from robot_orl.errors import RunError
-from robot_orl.types import Array
+from robot_orl.types import Array, Episode
 
 SERVER = "data_collection.teleop.browser.server"
 STARTS_S, ENDS_S = 60.0, 3.0
@@ -114,9 +114,9 @@ class BrowserHands:
     def oversee(self, board: int, board_bytes: int) -> None:
         self._board = {"descriptor": board, "board_bytes": board_bytes}
 
-    def keep(self, number: int, take: bytes) -> None:
-        if self._folder is not None:
-            Replays(Path(self._folder.name)).keep(number, take)
+    def keep(self, number: int, env: Any, episode: Episode) -> None:
+        if self._folder is not None and self._scene is not None:
+            Replays(Path(self._folder.name)).keep(number, take_of(self._scene, env, episode).packed())
 
     # Hands
 
@@ -178,8 +178,6 @@ class BrowserHands:
 
     def close(self) -> None:
         self._listening.close()
-        if self._folder is not None:
-            self._folder.cleanup()
         process, self._process = self._process, None
         if process is None:
             return
@@ -193,6 +191,8 @@ class BrowserHands:
             process.kill()
             process.wait()
         process.stdout.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _heard(self, patience_s: float) -> dict[str, Any]:
         """What the driver does, unless the process has been silent for longer than that."""

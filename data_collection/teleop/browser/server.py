@@ -13,6 +13,7 @@ GET /replay?token=&number=   an episode that was played, see `viewer.takes`
 import asyncio
 import json
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -62,7 +63,8 @@ class HandsServer:
         self.joints = int(told["joints"])
         self.hello = told["hello"]
         self.board = Board(**told["board"]) if told["board"] else None
-        self.replays = Replays(Path(told["folder"]))
+        self._folder = Path(told["folder"])
+        self.replays = Replays(self._folder)
         self.dropped = 0  # messages that were none, or not of the driver
         self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": told["token"]})
         self._door = Door(told["token"], bool(told["is_local"]), told["address"], policy_of(self._page))
@@ -193,6 +195,7 @@ class HandsServer:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*last, return_exceptions=True), LINGER_S)
         await asyncio.sleep(LINGER_S)
+        shutil.rmtree(self._folder, ignore_errors=True)  # a killed loop does not
 
 
 def _plain(jog: Jog | None) -> dict[str, Any] | None:
