@@ -150,7 +150,8 @@ def _full_key(config: DictConfig, key: str) -> str:
     """`port` is `operator.port` where the command has no such field, and its operator does."""
     first = key.partition(".")[0]
     operator = config.get("operator")
-    is_operators = first not in config and isinstance(operator, DictConfig) and first in operator
+    names = list(operator) if isinstance(operator, DictConfig) else []  # `in` knows none that is missing
+    is_operators = first not in config and first in names
     return f"operator.{key}" if is_operators else key
 
 

@@ -34,6 +34,8 @@ def test_a_setting_of_the_operator_needs_no_prefix_where_the_command_has_none_of
     words = ["task=fetch_reach", "operator=browser", "out=d"]
     cfg = build("collect", [*words, "port=9000", "speed_m_s=0.1", "seed=3"])
     assert (cfg.operator.port, cfg.operator.speed_m_s, cfg.seed) == (9000, 0.1, 3)
+    asked = build("collect", ["task=fetch_reach", "operator=policy", "out=d", "path=run"])
+    assert asked.operator.path == "run"  # one that has no default
     with pytest.raises(UsageError, match=r"operator\.port= is given more than once"):
         build("collect", [*words, "port=9000", "operator.port=9001"])
     with pytest.raises(UsageError, match="no field of collect 'port'"):
