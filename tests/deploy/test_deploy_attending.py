@@ -1,0 +1,258 @@
+"""`deploy operator=...`: what somebody beside the robot may order, and what happens when nobody is there."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from browsers import chromium
+from children import child
+from deploy_toys import MakeBundle
+
+import envs  # noqa: F401  registers the tasks
+from robot_orl.cli import main
+from robot_orl.data.store.reader import Dataset
+from robot_orl.deploy.attendance import Attendance, Person
+from robot_orl.deploy.supervisor.limits import Limits
+from robot_orl.deploy.supervisor.stops import StopRequest
+from robot_orl.tasks import TaskConfig, make_env, spec_of
+from robot_orl.types import Actor
+
+PATIENCE_S = 60.0
+MS = 1_000_000
+
+
+class Somebody:
+    """Stands by. is_there: as `present` tells.  calls: what was asked of them.  says: orders for the next."""
+
+    name = "browser"
+
+    def __init__(self) -> None:
+        self.hear: Any = None
+        self.allowed: Any = ()
+        self.deployment: Any = {}
+        self.is_there = True
+        self.calls: list[str] = []
+        self.says: list[str] = []
+
+    def present(self) -> bool:
+        return self.is_there
+
+    def listen(self) -> None:
+        self.calls.append("listen")
+        while self.says:
+            self.hear(SimpleNamespace(verb=self.says.pop(0)))
+
+    def idle(self) -> None:
+        self.listen()
+        self.calls[-1] = "idle"
+
+
+def attended(is_needed: bool = True) -> tuple[Somebody, StopRequest, Attendance]:
+    person, stop = Somebody(), StopRequest()
+    assert isinstance(person, Person)
+    return person, stop, Attendance(person, stop, is_needed)
+
+
+@pytest.mark.parametrize("verb", ["halt", "stop"])
+def test_a_halt_is_an_emergency_at_once_whatever_the_robot_does(verb: str) -> None:
+    person, stop, attendance = attended()
+    for is_playing in (True, False):
+        attendance.is_playing, attendance.is_over = is_playing, not is_playing
+        person.says = [verb]
+        stop.reason, stop.is_emergency = None, False
+        assert stop.is_set((1 + is_playing) * 1_000 * MS)
+        assert (stop.is_emergency, stop.reason) == (True, "STOP by operator=browser")
+
+
+def test_to_quit_ends_the_run_and_does_not_keep_the_robot_from_lying_down() -> None:
+    person, stop, attendance = attended()
+    person.says = ["quit"]
+    assert stop.is_set(0)
+    assert (stop.is_emergency, stop.reason, stop.count) == (False, "ended by operator=browser", 1)
+    attendance.is_over = True
+    person.says = ["quit"]
+    stop.is_set(100 * MS)
+    assert stop.count == 1
+
+
+def test_without_anybody_the_robot_stops_once_there_was_somebody() -> None:
+    person, stop, attendance = attended()
+    person.is_there = False
+    assert not stop.is_set(0)
+    assert attendance.is_awaited, "nobody has come yet"
+    person.is_there = True
+    assert not stop.is_set(100 * MS)
+    assert not attendance.is_awaited
+    person.is_there = False
+    assert stop.is_set(200 * MS)
+    assert stop.reason == "nobody is at operator=browser any more"
+    assert not stop.is_emergency
+    stop.is_set(300 * MS)
+    assert stop.count == 1
+
+
+@pytest.mark.parametrize(("is_needed", "is_over"), [(False, False), (True, True)])
+def test_nobody_is_missed_where_the_policy_may_go_on_or_the_robot_lies_down(
+    is_needed: bool, is_over: bool
+) -> None:
+    person, stop, attendance = attended(is_needed)
+    stop.is_set(0)
+    attendance.is_over, person.is_there = is_over, False
+    assert not stop.is_set(100 * MS)
+
+
+def test_who_plays_is_left_as_they_are_and_looked_at_every_20_ms() -> None:
+    person, stop, attendance = attended()
+    for now_ms in (0, 10, 19, 20, 39):
+        stop.is_set(now_ms * MS)
+    attendance.is_playing = True
+    stop.is_set(40 * MS)
+    assert person.calls == ["idle", "idle", "listen"]
+
+
+@pytest.fixture
+def bundle(make_bundle: MakeBundle) -> Path:
+    """A policy for fetch_reach that moves away from wherever it is to be, slowly."""
+    spec = spec_of(make_env(TaskConfig("fetch_reach")))
+    return make_bundle(
+        spec, Limits(max_action_delta=0.5), weight=np.zeros((spec.observation_size, 4)), bias=np.zeros(4)
+    ).path
+
+
+def words(bundle: Path, data: Path, operator: str) -> list[str]:
+    return ["deploy", f"bundle={bundle}", f"record={data}", f"operator={operator}", "priority=0", "seed=3"]
+
+
+def test_an_expert_takes_over_in_the_real_time_loop_and_figures_and_table_say_so(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*words(bundle, tmp_path / "data", "expert"), "one_process=true", "duration_s=0.4"]
+    assert main([*asked, "operator.patience_s=0"]) == 0
+    figures = json.loads((bundle / "deploy.json").read_text())
+    assert figures["operator"] == "expert"
+    assert figures["config"]["operator"]["patience_s"] == 0
+    (episode,) = Dataset.open(tmp_path / "data").load_all()
+    theirs = episode.actor == Actor.INTERVENTION
+    found = figures["interventions"]
+    assert (found["times"], found["of_steps"]) == (1, len(episode))
+    assert found["steps"] == theirs.sum() > 0
+    assert np.isfinite(episode.action_operator[theirs]).all()
+    assert not np.isfinite(episode.action_operator[~theirs]).any()
+    np.testing.assert_array_equal(episode.action_policy, np.zeros_like(episode.action))
+    assert np.abs(np.diff(episode.action, axis=0)).max() <= 0.5 + 1e-6, "the bundle's limit holds for them"
+    line = f"taken over         1 times by expert, {theirs.mean():.0%} of {len(episode)} steps"
+    assert line in capsys.readouterr().out
+
+
+def test_an_operator_that_cannot_take_over_is_refused_before_anything_moves(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(bundle, tmp_path / "data", "random")) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("robot-orl: operator=random cannot take over from a policy; these can: browser")
+    assert not (tmp_path / "data").exists()
+
+
+# --- with a real page ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def deploying(bundle: Path, data: Path, *more: str) -> Iterator[tuple[Any, str]]:
+    """A deployment, and where its page is."""
+    asked = [*words(bundle, data, "browser"), "port=0", "duration_s=600", *more]
+    command = [sys.executable, "-m", "robot_orl.cli", *asked]
+    with child(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        said = ""
+        while (found := re.search(r"drive at (\S+)", said)) is None:
+            line = process.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        yield process, found[1]
+
+
+class Page:
+    """Somebody's browser."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.page = browser.new_context(viewport={"width": 900, "height": 600}).new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url, timeout=1_000 * PATIENCE_S)
+
+    def until(self, script: str) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not self.page.evaluate(f"Boolean({script})"):
+            assert time.monotonic() < end_s, (
+                script,
+                self.page.evaluate("JSON.stringify(state)"),
+                self.errors,
+            )
+            self.page.wait_for_timeout(20)
+
+
+@pytest.mark.e2e
+def test_a_person_takes_over_at_a_page_and_another_page_stops_the_robot(bundle: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with chromium() as browser, deploying(bundle, data) as (process, url):
+        assert "nothing moves before somebody is at operator=browser" in process.stdout.readline()
+        driver = Page(browser, url)
+        driver.until("state.status?.state === 'policy' && !isBehind() && state.drives")
+        driver.page.keyboard.down("r")
+        driver.until("state.status.state === 'person' && state.status.deployment.interventions")
+        driver.page.keyboard.up("r")
+        driver.until("state.status.state === 'policy'")
+        watcher = Page(browser, url)
+        watcher.until("state.status?.deployment?.phase === 'running' && !state.drives")
+        assert watcher.page.is_disabled("#deployment [data-verb=quit]")
+        watcher.page.click("#halt")
+        driver.until("isOver || state.status.deployment.phase === 'over'")
+        said = process.stdout.read()
+        assert not driver.errors + watcher.errors
+    assert process.returncode == 130
+    assert "emergency stop, STOP by operator=browser; the robot holds where it is, the record is kept" in said
+    figures = json.loads((bundle / "deploy.json").read_text())
+    assert figures["stopped_by"] == "emergency"
+    assert (figures["parked"], figures["fault"]) == (False, None)
+    assert figures["interventions"]["times"] > 0
+    episodes = list(Dataset.open(data).load_all())
+    acted = np.concatenate([episode.actor for episode in episodes]) == Actor.INTERVENTION
+    up = np.concatenate([episode.action_operator[:, 2] for episode in episodes])
+    assert acted.sum() == figures["interventions"]["steps"] > 0
+    assert up[acted].max() > 0, "the key for up"
+
+
+@pytest.mark.e2e
+def test_where_the_page_is_gone_the_robot_stops_and_lies_down(bundle: Path, tmp_path: Path) -> None:
+    with (
+        chromium() as browser,
+        deploying(bundle, tmp_path / "data", "operator.grace_s=0.5") as (process, url),
+    ):
+        page = Page(browser, url)
+        page.until("state.status?.state === 'policy'")
+        page.page.close()
+        said = process.stdout.read()
+    assert process.returncode == 130
+    why = "nobody is at operator=browser any more"
+    assert f"robot-orl: {why}; the robot was stopped and what was recorded is kept" in said
+    figures = json.loads((bundle / "deploy.json").read_text())
+    assert (figures["stopped_by"], figures["stop_reason"], figures["parked"]) == ("interrupt", why, True)
+
+
+@pytest.mark.e2e
+def test_a_policy_that_may_go_on_alone_waits_for_nobody(bundle: Path, tmp_path: Path) -> None:
+    asked = [*words(bundle, tmp_path / "data", "browser"), "port=0", "duration_s=1", "unattended=policy"]
+    command = [sys.executable, "-m", "robot_orl.cli", *asked]
+    with child(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        said = process.stdout.read()
+    assert process.returncode == 0, said
+    assert "nothing moves" not in said
+    assert json.loads((bundle / "deploy.json").read_text())["slots"] == 25
