@@ -43,7 +43,10 @@ STYLE = (
     *("viewer/base.css", "viewer/timeline.css"),
     *(f"teleop/browser/{name}.css" for name in ("page", "dashboard", "deployment")),
 )
-OWN = "gizmo hands connection picture session replay review dashboard deployment page".split()
+OWN = (
+    *("gizmo", "hands", "connection", "picture", "session"),
+    *("replay", "review", "dashboard", "deployment", "page"),
+)
 SCRIPTS = (
     *("viewer/vectors.js", "viewer/view.js", *TIMELINE),
     *(f"teleop/browser/{name}.js" for name in OWN),
