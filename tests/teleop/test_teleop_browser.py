@@ -1,32 +1,24 @@
 """`operator=browser` as a person meets it: a real collecting process, and its page in a real browser."""
 
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browsers import chromium
-from children import child
+from page_toys import PATIENCE_S, PHONE, WITHOUT_END, Person, collecting, episodes_of
 
 import envs  # noqa: F401  registers the tasks
 from data_collection.teleop.browser.hands import BrowserHands
 from data_collection.teleop.hands import Status, Verb
-from robot_orl.data.store.reader import Dataset
 from robot_orl.types import Actor
 
 pytestmark = pytest.mark.e2e
-PATIENCE_S = 60.0
-DESK = {"viewport": {"width": 900, "height": 420}}
-WITHOUT_END = ("operator.seconds=600", "operator.stop_at_success=false", "operator.grace_s=60")
 HELLO = {"turns": [], "frame": "base", "flip": [], "speed_m_s": 1.0, "speed_rad_s": 1.0, "dead_zone": 0.0}
 HELLO |= {"joints": ["slide"], "keys": {}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture
@@ -40,89 +32,6 @@ def browser() -> Iterator[Any]:
 def drawing_browser() -> Iterator[Any]:
     with chromium(webgl=True) as opened:
         yield opened
-
-
-@contextmanager
-def collecting(out: Path, *words: str) -> Iterator[tuple[Any, str]]:
-    """A recording session of fetch_reach: its process, and where its page is."""
-    command = [sys.executable, "-m", "robot_orl.cli", "collect", "operator=browser", "operator.port=0"]
-    command += ["task=fetch_reach", f"out={out}", "episodes=3", "operator.countdown_s=0", *words]
-    with child(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        said = ""
-        while (found := re.search(r"drive at (\S+)", said)) is None:
-            line = process.stdout.readline()
-            assert line, f"it ended: {said}"
-            said += line
-        yield process, found[1]
-
-
-class Person:
-    """At a page of their own. asked: every address that the page requests."""
-
-    def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.context = browser.new_context(**(options or DESK))
-        self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url, timeout=1_000 * PATIENCE_S)
-        self.until("view.poses && state.status && !isBehind()")
-
-    def tell(self, script: str) -> Any:
-        return self.page.evaluate(script)
-
-    def until(self, script: str) -> None:
-        end_s = time.monotonic() + PATIENCE_S
-        while not self.tell(f"Boolean({script})"):
-            shown = self.tell("JSON.stringify(state)")
-            assert time.monotonic() < end_s, f"never {script}; {shown} {self.errors}"
-            self.page.wait_for_timeout(20)
-
-    def is_in(self, state: str) -> None:
-        self.until(f"state.status.state === '{state}'")
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.until("!isBehind()")
-            self.page.keyboard.press(key)
-
-    def tool(self) -> np.ndarray:
-        """(3,) m."""
-        return np.array(self.tell("view.tool.at"))
-
-    def goal(self) -> list[float]:
-        """(3,) m: the only thing that is red."""
-        red = "view.items.find(item => item.rgba[0] === 1 && item.rgba[1] === 0)"
-        return self.tell(f"view.pose({red}.row).at")  # type: ignore[no-any-return]
-
-    def moves_while_held(self, key: str) -> None:
-        before = self.tool().tolist()
-        self.page.keyboard.down(key)
-        self.until(f"size(sub(view.tool.at, {before})) > 0.03")
-        self.page.keyboard.up(key)
-
-    def holds_gamepad(self, what: str) -> None:
-        self.tell(f"navigator.getGamepads = () => [{{connected: true, {what}}}]")
-
-    def drag(self, handle: str, towards: list[float]) -> None:
-        """An arrow of the tool, as far as that place of the world lies along it."""
-        axis = f"HANDLES.{handle}"
-        self.page.mouse.move(
-            *self.tell(f"view.project(add(view.tool.at, scaled({axis}, 0.6 * gizmo.scale)))")
-        )
-        self.page.mouse.down()
-        assert self.tell("gizmo.grabbed.name") == handle
-        way = f"scaled({axis}, dot(sub({towards}, view.tool.at), {axis}))"
-        end = f"view.project(add(add(gizmo.grabbed.from, scaled({axis}, 0.6 * gizmo.scale)), {way}))"
-        self.page.mouse.move(*self.tell(end), steps=3)
-        self.until("size(sub(gizmo.grabbed.to, view.tool.at)) < 0.03")
-        self.page.mouse.up()
-
-
-def episodes_of(path: Path) -> list[Any]:
-    return list(Dataset.open(path).load_all())
 
 
 def test_what_a_person_does_at_the_page_is_what_is_recorded(drawing_browser: Any, tmp_path: Path) -> None:
