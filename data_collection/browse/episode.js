@@ -6,21 +6,25 @@ let toasting = null;
 async function open(id, isNew) {
   const episode = dataset.byId.get(id);
   if (!episode) return close();
-  const isOther = seen.open !== id || !player.take;
+  const isOther = seen.open !== id || !player.take, wasClosed = seen.open === null;
   seen.open = id;
-  if (isNew) remember(true);
+  if (isNew) remember(wasClosed);
   document.body.classList.add("playing");
   table.mark(id);
   show("title").textContent = `Episode ${episode.number}`;
-  show("before").disabled = !table.beside(id, -1);
-  show("after").disabled = !table.beside(id, 1);
+  drawSteps();
   const told = tellAbout(id);
   try {
     if (isOther) await player.open(episode, dataset.cameras);
     await told;
   } catch (error) {
-    problem(error.message);
+    toast(error.message, {isBad: true});
   }
+}
+
+function drawSteps() {
+  show("before").disabled = !table.beside(seen.open, -1);
+  show("after").disabled = !table.beside(seen.open, 1);
 }
 
 function close() {
@@ -83,24 +87,25 @@ async function relabel(episodes, values, reason, isUndo = false) {
   try {
     const rows = await ask("relabel", {episodes: grouped(episodes), values, reason});
     changed(rows);
-    problem("");
+    const said = name !== "deleted" ? `${name}: ${value || "none"}` : value === "true" ? "deleted" : "in use again";
+    const undo = () => before.forEach((ones, was) => relabel(ones, {[name]: was}, "undone", true));
     if (!rows.length) toast("That is so already");
     else if (isUndo) toast(`Undone in ${amount(rows.length)}`);
-    else toast(name === "deleted" ? `${amount(rows.length)} ${value === "true" ? "deleted" : "in use again"}` : `${name}: ${value || "none"}, in ${amount(rows.length)}`,
-               () => before.forEach((ones, was) => relabel(ones, {[name]: was}, "undone", true)));
+    else toast(`${amount(rows.length)}, ${said}`, {undo});
   } catch (error) {
-    problem(error.message);
+    toast(error.message, {isBad: true});
   }
   await filter();  // what it selects may have changed
-  if (seen.open && dataset.byId.has(seen.open)) ofOne.show([dataset.byId.get(seen.open)]);
+  if (dataset.byId.has(seen.open)) ofOne.show([dataset.byId.get(seen.open)]);
 }
 
-function toast(text, undo = null) {
+// What went wrong stays until something else is said.
+function toast(text, {undo = null, isBad = false} = {}) {
   show("toast").firstElementChild.textContent = text;
+  show("toast").classList.toggle("bad", isBad);
   show("undo").hidden = !undo;
   show("undo").onclick = () => { show("toast").hidden = true; undo(); };
   show("toast").hidden = false;
   clearTimeout(toasting);
-  toasting = setTimeout(() => { show("toast").hidden = true; }, TOAST_MS);
+  if (!isBad) toasting = setTimeout(() => { show("toast").hidden = true; }, TOAST_MS);
 }
-

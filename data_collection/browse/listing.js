@@ -18,7 +18,7 @@ async function refresh() {
   try {
     take(await ask("list"));
   } catch (error) {
-    return problem(error.message);
+    return toast(error.message, {isBad: true});
   } finally {
     show("refresh").disabled = false;
   }
@@ -62,7 +62,7 @@ function changed(rows) {
     const episode = dataset.byId.get(row[0]);
     if (episode) Object.assign(episode, episodeOf(row));
   }
-  if (rows.some(row => row[0] === seen.open)) tellAbout(seen.open);
+  if (rows.some(row => row[0] === seen.open)) tellAbout(seen.open).catch(() => null);  // the connection is lost
 }
 
 // The list
@@ -91,6 +91,7 @@ function list() {
     : seen.deleted && !kind.length ? "No episode is deleted." : kind.length ? "The filter selects no episode." : "Every episode is deleted.";
   table.sorted(seen.sort, seen.isDown);
   table.show(inOrder(found, seen.sort, seen.isDown));
+  if (seen.open) drawSteps();
 }
 
 const amount = count => `${count.toLocaleString("en")} episode${count === 1 ? "" : "s"}`;

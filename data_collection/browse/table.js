@@ -54,6 +54,7 @@ class Table {
     this.episodes = [];
     this.picked = new Set();
     this.open = null;  // id of the episode that is shown
+    this.at = 0;  // its place, kept where it is listed no more
     this.last = null;  // place of the one picked last: shift picks from there
     this.heads = root.querySelector(".heads");
     this.scroller = root.querySelector(".scroller");
@@ -185,16 +186,18 @@ class Table {
     this.onPick();
   }
 
-  // The episode `by` places further on in the list; null: there is none.
+  // The episode `by` places, 1 or -1, further on in the list; null: there is none. What took the place of one
+  // that is listed no more comes after it.
   beside(id, by) {
     const place = this.episodes.findIndex(episode => episode.id === id);
-    return this.episodes[place < 0 ? 0 : place + by] ?? null;
+    return this.episodes[place >= 0 ? place + by : this.at + Math.min(by, 0)] ?? null;
   }
 
   mark(id) {
     this.open = id;
     const place = this.episodes.findIndex(episode => episode.id === id), {scroller, tall} = this;
     if (place >= 0) {
+      this.at = place;
       const top = place * tall;
       if (top < scroller.scrollTop) scroller.scrollTop = top;
       if (top + tall > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + tall - scroller.clientHeight;
