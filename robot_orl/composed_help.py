@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from robot_orl.compose import GROUPS_OF, choices, parse, resolve
 from robot_orl.config import COMMANDS
 from robot_orl.help import field_lines, width
+from robot_orl.intervention import who_can_take_over
 from robot_orl.registry import PACKAGES, schema_of
 from robot_orl.tasks import TaskConfig
 
@@ -20,7 +21,9 @@ def help_text(command: str, words: list[str]) -> str:
     lines += field_lines(schema, schema(), "", skip=groups)
     for group in groups:
         chosen = _chosen(command, group, words)
-        members = f"{group}=NAME, one of: {', '.join(choices(group))}"
+        beside = group == "operator" and command != "collect"
+        names = who_can_take_over() if beside else choices(group)
+        members = f"{group}=NAME, one of: {', '.join(names)}"
         lines += ["", *textwrap.wrap(members, width(), subsequent_indent="  ")]
         if chosen is not None:
             lines += [f"fields of {group}={chosen['name']}:", *_group_fields(group, chosen)]

@@ -93,11 +93,16 @@ class StandsBy(Protocol):
 
 def standing_by(cfg: Any, spec: Spec) -> StandsBy:
     """The operator with these settings. Raises: UsageError: it cannot take over; the line says who can."""
-    found = factory("operator", cfg.name)(cfg, spec)
-    if isinstance(found, StandsBy):
-        return found
-    can = ", ".join(name for name, one in registered("operator").items() if hasattr(one, "stand_by"))
-    raise UsageError(f"operator={cfg.name} cannot take over from a policy; these can: {can}")
+    can = who_can_take_over()
+    if cfg.name not in can:  # before it is made, which may take long or fail for a reason of its own
+        raise UsageError(f"operator={cfg.name} cannot take over from a policy; these can: {', '.join(can)}")
+    made: StandsBy = factory("operator", cfg.name)(cfg, spec)
+    return made
+
+
+def who_can_take_over() -> list[str]:
+    """Names of `operator=...`."""
+    return [name for name, one in registered("operator").items() if hasattr(one, "stand_by")]
 
 
 class SharedControl:

@@ -15,7 +15,6 @@ from data_collection.teleop.legend import Keyboard, lines
 from data_collection.teleop.places import Map
 from data_collection.teleop.session import State
 from data_collection.teleop.settings import PersonConfig
-from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
@@ -58,7 +57,7 @@ class KeyboardConfig(PersonConfig):
 
 
 @register("operator", "keyboard", KeyboardConfig)
-class KeyboardOperator(PersonStandsBy):
+class KeyboardOperator:
     """A person: `collect` holds a recording session with its hands."""
 
     name = "keyboard"

@@ -1,5 +1,6 @@
 """`robot-orl finetune`: go on learning online, in the task."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -42,7 +43,7 @@ def run(cfg: FinetuneConfig) -> None:
         env = make_env(folder.task)
         stage = folder.latest_stage()
         require_spec(spec_of(env), unpack(folder.load(stage)).spec, f"checkpoint '{stage}' of run {cfg.run}")
-        _require_possible(cfg, env)
+        require_possible(cfg, env)
         replay = load_replay(env, datasets, stop, cfg.agent)
         every = (cfg.log_every, cfg.eval_every, cfg.eval_episodes, cfg.checkpoint_every, cfg.final_episodes)
         seed = folder.part("seed")
@@ -82,9 +83,26 @@ def run(cfg: FinetuneConfig) -> None:
             steps = folder.summary["online"]["env_steps"]
             out.print(f"stopped at step {steps}: the curve's 95% interval begins at {reached:.0%} success")
         print_summary(folder.summary)
+        if helped := folder.summary.get("interventions"):
+            out.print(told(helped))
 
 
-def _require_possible(cfg: FinetuneConfig, env: gymnasium.Env[Any, Any]) -> None:
+def told(helped: Mapping[str, Any]) -> str:
+    """Who took over, in words. helped: see `Takeovers.figures`."""
+    last = helped["over_time"][-1]["per_episode"] if helped["over_time"] else 0.0
+    words = (
+        f"interventions: {helped['interventions']} in {helped['episodes']} episodes, {last:.2g} an episode "
+        f"at the end; {helped['step_share']:.0%} of the steps"
+    )
+    if late := helped.get("lateness_ms"):
+        words += (
+            f"\nticks were late by {late['p50']:.2f} ms (median), {late['p99']:.2f} ms (99%), "
+            f"{late['max']:.2f} ms at most, of {late['ticks']}"
+        )
+    return words
+
+
+def require_possible(cfg: FinetuneConfig, env: gymnasium.Env[Any, Any]) -> None:
     """Raises: UsageError: who is asked for cannot take over here; before anything is loaded."""
     if cfg.operator is None:
         return

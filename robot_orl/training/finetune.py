@@ -133,7 +133,7 @@ def _train(
             bar.advance(min(len(episode), recipe.env_steps - before), note=note)
             if _is_due(cadence.log_every, before, progress.env_steps):
                 watch.check()
-                helped = takeovers.last() if work.operator is not None else {}
+                helped = takeovers.lately() if work.operator is not None else {}
                 _log(work, progress.env_steps, clock(), episode, metrics | times.shares() | helped)
                 work.run.update_summary(_helped(work, takeovers))
             if any(_is_due(every, before, progress.env_steps) for every in saves):

@@ -99,5 +99,6 @@ def test_help_follows_the_choice_of_a_group(capsys: pytest.CaptureFixture[str]) 
 def test_help_of_an_unknown_choice_names_the_valid_ones(refused: Refused) -> None:
     assert (
         refused("collect", "--help", "operator=foo")
-        == "no operator 'foo'; valid: browser, keyboard, policy, random, replay, scripted"
+        == "no operator 'foo'; valid: browser, expert, gamepad, keyboard, leader, mixed, policy, "
+        "random, replay, scripted, spacemouse"
     )

@@ -45,7 +45,7 @@ def test_a_crash_changes_nothing_of_what_was_learned_from_interventions(
     assert [part["interventions"] for part in found["over_time"]] == counted
     theirs = np.concatenate([episode.actor == Actor.INTERVENTION for episode in episodes])
     assert found["step_share"] == round(float(theirs.mean()), 4)
-    logged = [row for row in read_metrics(run.path) if "episode/interventions" in row]
+    logged = [row for row in read_metrics(run.path) if "interventions/per_episode" in row]
     assert logged
 
 

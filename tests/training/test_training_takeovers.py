@@ -11,6 +11,10 @@ from test_training_players import policy_for
 from training_toys import reach
 
 from robot_orl.agents.base import act
+from robot_orl.commands.collect import run as collect
+from robot_orl.commands.finetune import require_possible
+from robot_orl.compose import build
+from robot_orl.errors import UsageError
 from robot_orl.intervention import Intervener
 from robot_orl.rollout import SimulatedTime
 from robot_orl.tasks import spec_of
@@ -34,8 +38,9 @@ def episode(actors: Sequence[int], success: bool = False, t_ms: Sequence[float] 
 def test_interventions_are_counted_by_taking_over_and_by_steps() -> None:
     takeovers = Takeovers(100 * MS)
     takeovers.saw(episode([P, I, I, P, P, I, P, P], success=True))
-    assert takeovers.last() == {"episode/interventions": 2, "episode/intervention_share": 3 / 8}
+    assert takeovers.lately() == {"interventions/per_episode": 2.0, "interventions/step_share": 0.375}
     takeovers.saw(episode([P] * 8))
+    assert takeovers.lately() == {"interventions/per_episode": 0.0, "interventions/step_share": 0.0}
     found = takeovers.figures()
     assert found["interventions"] == 2
     assert found["per_episode"] == 1.0
@@ -67,6 +72,21 @@ def test_lateness_is_told_of_what_was_played_in_real_time() -> None:
     takeovers = Takeovers(100 * MS)
     takeovers.saw(episode([P, P, P, P, P], t_ms=[0, 103, 200, 420, 500]))
     assert takeovers.figures()["lateness_ms"] == {"p50": 1.5, "p99": 116.49, "max": 120.0, "ticks": 4}
+
+
+def test_who_is_asked_for_must_be_able_to_take_over_here() -> None:
+    two = build("finetune", ["run=x", "operator=browser", "environments=2"])
+    reason = "^operator=browser is one person, who watches one environment: leave out environments=2$"
+    with pytest.raises(UsageError, match=reason):
+        require_possible(two, reach())
+    with pytest.raises(UsageError, match=r"^operator=policy cannot take over.*: browser, expert, gamepad"):
+        require_possible(build("finetune", ["run=x", "operator=policy", "path=y"]), reach())
+    require_possible(build("finetune", ["run=x", "operator=expert", "environments=2"]), reach())
+    require_possible(build("finetune", ["run=x", "environments=2"]), reach())
+    with pytest.raises(
+        UsageError, match=r"^operator=expert takes over from a policy, and alone does"
+    ):
+        collect(build("collect", ["task=fetch_reach", "operator=expert", "out=nowhere"]))
 
 
 # playing

@@ -33,6 +33,7 @@ class Takeovers:
         self._period_ns = period_ns
         self._played: list[_Played] = []
         self._late_ms: list[Array] = []
+        self._told = 0  # episodes of which `lately` has told
 
     def saw(self, episode: Episode) -> None:
         """The next one of the run."""
@@ -49,15 +50,19 @@ class Takeovers:
         return any(one.times for one in self._played)
 
     def seeing(self, episodes: Iterable[Episode]) -> Iterable[Episode]:
-        """The same ones, seen on their way."""
+        """The same ones, of an earlier process, seen on their way."""
         for episode in episodes:
             self.saw(episode)
+            self._told = len(self._played)
             yield episode
 
-    def last(self) -> Metrics:
-        """Of the last episode, for the log."""
-        one = self._played[-1]
-        return {"episode/interventions": one.times, "episode/intervention_share": one.theirs / one.steps}
+    def lately(self) -> Metrics:
+        """Of the episodes since this was asked last, for the log."""
+        found, self._told = _of(self._played[self._told :]), len(self._played)
+        return {
+            "interventions/per_episode": found["per_episode"],
+            "interventions/step_share": found["step_share"],
+        }
 
     def figures(self) -> Metrics:
         """For the summary. over_time: parts of the run, one after the other, with as many episodes each.
