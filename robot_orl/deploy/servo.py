@@ -167,6 +167,8 @@ class Servo:
             self.must_brake = True
             return False
         self.answered += 1
+        if self._sharing is not None:
+            self._sharing.executed(action)
         if self._joints is None:
             sent_ns = self._clock.now_ns()
             executed = self._robot.send(action)

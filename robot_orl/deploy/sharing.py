@@ -77,6 +77,11 @@ class Sharing:
         return proposal
 
 
+    def executed(self, action: Array) -> None:
+        """(A,): what the supervisor has left of the proposal: who takes over goes on from there."""
+        self._intervener.executed(action)
+
+
 def unshared(policy: Array) -> Proposal:
     """Nobody may take over."""
     return Proposal(policy, Actor.POLICY, policy=policy)

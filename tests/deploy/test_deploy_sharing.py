@@ -95,9 +95,10 @@ def test_hands_see_what_the_policy_is_asked_about_and_hear_what_is_executed(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     hands = Hands([[0.25, 0.0], None])
-    run(robot, always(make_bundle, spec, 0.5, 0.0), duration_s=0.3, clock=clock, sharing=Sharing(hands, spec))
-    assert [obs["joint"].tolist() for obs in hands.seen] == [[0.0, 0.0], [0.25, 0.0], [0.75, 0.0]]
-    assert [heard[0] for heard in hands.heard] == [0.25, 0.5, 0.5]
+    bundle = always(make_bundle, spec, 0.5, 0.0, limits=Limits(max_action_delta=0.125))
+    run(robot, bundle, duration_s=0.3, clock=clock, sharing=Sharing(hands, spec))
+    assert [obs["joint"].tolist() for obs in hands.seen] == [[0.0, 0.0], [0.25, 0.0], [0.625, 0.0]]
+    assert [heard[0] for heard in hands.heard[1::2]] == [0.25, 0.375, 0.5], "after the limits, of each step"
 
 
 def test_a_persons_targets_keep_to_the_joints_limits_as_the_policys_do(
