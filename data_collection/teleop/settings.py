@@ -1,6 +1,7 @@
 """What every operator that is a person can be set to."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from robot_orl.errors import UsageError, printable
 from robot_orl.schema import Schema, setting
@@ -11,6 +12,8 @@ AXES = ("forward", "left", "up", "roll", "pitch", "yaw")
 @dataclass
 class PersonConfig(Schema):
     """How hands become actions, and how a recording session goes."""
+
+    moves_joints: ClassVar[bool] = False  # of an arm, one by one, rather than its tool
 
     name: str = setting(help="of the operator")
     speed_m_s: float = setting(0.25, "greatest speed of the tool", unit="m/s", low=0.001, high=5.0)

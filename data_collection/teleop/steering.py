@@ -59,6 +59,10 @@ def turns_of(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
 
 def steering_of(env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> Steering:
     """How hands act in this task. Raises: UsageError: nobody knows."""
+    if cfg.moves_joints:
+        from data_collection.teleop.leading import LeaderSteering  # which is made of parts of this module
+
+        return LeaderSteering(env, cfg)
     spec = spec_of(env)
     if spec.action[0].name == "grip_delta_x" and tool_of(env):
         return GripperSteering(env, cfg)
