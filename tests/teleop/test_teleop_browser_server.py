@@ -4,13 +4,16 @@ import http.client
 import json
 import select
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import mujoco
+import numpy as np
 import pytest
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -21,6 +24,7 @@ from websockets.uri import parse_uri
 from data_collection.teleop.browser.hands import BrowserHands
 from data_collection.teleop.hands import Jog, Order, Status, Verb
 from data_collection.viewer.connections import MOST_CONNECTIONS
+from data_collection.viewer.takes import Take
 from robot_orl.errors import UsageError
 
 pytestmark = pytest.mark.e2e
@@ -58,7 +62,7 @@ def fetch(hands: BrowserHands, path: str = "/", host: str = "") -> tuple[int, st
     connection = http.client.HTTPConnection("127.0.0.1", at.port, timeout=PATIENCE_S)
     connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{at.port}"})
     answer = connection.getresponse()
-    text = answer.read().decode()
+    text = answer.read().decode(errors="surrogateescape")
     connection.close()
     return answer.status, text
 
@@ -111,7 +115,26 @@ def test_the_page_brings_all_of_itself_and_may_run_nothing_else(hands: BrowserHa
     assert status == 200
     assert "{token}" not in text
     assert "src=" not in text
-    assert "http://" not in text.replace("location.protocol", "")
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", ""), "which is a name, and no address"
+
+
+def test_an_episode_that_is_reviewed_can_be_had_with_the_token_and_by_its_number_only() -> None:
+    take = Take(None, np.zeros(2), np.zeros((2, 1)), np.ones(2), names=("x",), hz=25.0)
+    with served() as hands:
+        token = token_of(hands)
+        hands.review(take)
+        with page(hands, token) as opened:
+            hands.show(Status("reviewing"), list(Verb))
+            number = heard(opened, lambda m: m["say"] == "state" and m["status"])["take"]
+        status, text = fetch(hands, f"/replay?token={token}&number={number}")
+        assert (status, text) == (200, take.packed().decode(errors="surrogateescape"))
+        assert fetch(hands, f"/replay?number={number}")[0] == 403
+        assert fetch(hands, f"/replay?token={token}&number={number}", host="attacker.example")[0] == 403
+        for other in ("", "7", "-1", "1e0", "../1", "%31%00", "9" * 40, "²"):
+            assert fetch(hands, f"/replay?token={token}&number={quote(other)}")[0] == 404, other
+        folder = Path(hands._folder.name)  # type: ignore[union-attr]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "nobody else on this machine sees them"
+    assert not folder.exists()
 
 
 def test_another_name_of_this_machine_is_refused(hands: BrowserHands) -> None:
