@@ -185,7 +185,8 @@ class EpisodeMeta:
     end_reason: horizon, terminated, interrupt, fault, crash, unknown ...  operator: who drove.
     reset_options: what the task was reset with beside the seed, plain JSON.
     notes: a person's remark.  instruction: the task in words, as given to whoever acted.
-    origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3'.
+    origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3'; what a trimmed one is a part
+    of, such as 'seed 7, steps 5 to 90 of 120'.
     """
 
     seed: int | None = None
@@ -239,6 +240,8 @@ class Batch:
     obs, next_obs: (B, D) float32; next_obs lies n steps ahead (fewer at an episode's end).
     action: (B, A).  reward: (B,) sum of gamma^k r_k over those steps.
     discount: (B,) gamma^n * (1 - terminated): derived, so a truncated episode still bootstraps.
+    returns, tail, last_obs: where `Sampling.trace` asks for them; see `data.sampling.returns`. (B,) sum of
+    gamma^k r_k to the end of the episode, (B,) gamma^T * (1 - terminated), (B, D) what was observed there.
     """
 
     obs: Array
@@ -246,6 +249,13 @@ class Batch:
     reward: Array
     discount: Array
     next_obs: Array
+    returns: Array | None = None
+    tail: Array | None = None
+    last_obs: Array | None = None
+
+    def arrays(self) -> dict[str, Array]:
+        """Those that there are, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ function prepare() {
   addEventListener("blur", () => hands.releaseAll());
   document.addEventListener("visibilitychange", () => hands.releaseAll());
   addEventListener("pagehide", () => socket?.close());
-  addEventListener("resize", () => { view.needed = true; });
+  new ResizeObserver(() => { view.needed = true; }).observe(show("view"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { view.needed = true; });
   const canvas = show("view");
   for (const [name, does] of [["pointerdown", pressed], ["pointermove", moved], ["pointerup", released], ["pointercancel", released]])
