@@ -185,8 +185,8 @@ class EpisodeMeta:
     end_reason: horizon, terminated, interrupt, fault, crash, unknown ...  operator: who drove.
     reset_options: what the task was reset with beside the seed, plain JSON.
     notes: a person's remark.  instruction: the task in words, as given to whoever acted.
-    origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3'; what a trimmed one is a part
-    of, such as 'seed 7, steps 5 to 90 of 120'.
+    origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3', or what a trimmed one is a
+    part of, such as 'seed 7, steps 5 to 90 of 120'.
     """
 
     seed: int | None = None
