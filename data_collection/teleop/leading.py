@@ -12,8 +12,8 @@ import gymnasium
 import numpy as np
 
 from data_collection.teleop.hands import Jog
+from data_collection.teleop.ramp import Ramp, as_action
 from data_collection.teleop.settings import PersonConfig
-from data_collection.teleop.steering import Ramp, as_action
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.tasks import spec_of
 from robot_orl.types import Array, Observation

@@ -7,7 +7,6 @@ are passed on, and these change gradually, so that nothing jumps. Who takes over
 the action that it sent last.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -15,6 +14,8 @@ import mujoco
 import numpy as np
 
 from data_collection.teleop.hands import Jog
+from data_collection.teleop.leading import LeaderSteering
+from data_collection.teleop.ramp import Ramp, as_action
 from data_collection.teleop.settings import AXES, PersonConfig
 from robot_orl.deploy.robots.joint_task import JointTask, joint_task
 from robot_orl.errors import UsageError
@@ -60,8 +61,6 @@ def turns_of(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
 def steering_of(env: gymnasium.Env[Any, Any], cfg: PersonConfig) -> Steering:
     """How hands act in this task. Raises: UsageError: nobody knows."""
     if cfg.moves_joints:
-        from data_collection.teleop.leading import LeaderSteering  # which is made of parts of this module
-
         return LeaderSteering(env, cfg)
     spec = spec_of(env)
     if spec.action[0].name == "grip_delta_x" and tool_of(env):
@@ -242,21 +241,6 @@ def standing_axes(env: gymnasium.Env[Any, Any], frame: str) -> Array:
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-class Ramp:
-    """A vector of which each part changes by `most` in `seconds` at most, whatever is wanted."""
-
-    def __init__(self, most: float, seconds: float, control_hz: float) -> None:
-        self._step = np.inf if seconds == 0 else most / (seconds * control_hz)
-        self._now = np.zeros(0)
-
-    def begin(self, at: Array) -> None:
-        self._now = np.asarray(at, np.float64)
-
-    def towards(self, wanted: Array) -> Array:
-        self._now = self._now + np.clip(wanted - self._now, -self._step, self._step)
-        return self._now
-
-
 def joints_of(jog: Jog | None) -> Array | None:
     """What the action's signals are to become, (A,) in [-1, 1]; None: hands do not say, or not in numbers."""
     if jog is None or jog.joints is None or not np.isfinite(jog.joints).all():
@@ -282,7 +266,3 @@ def within_each(values: Array) -> Array:
     """All values by one factor, so that the greatest is 1 at most: the direction stays."""
     greatest = float(np.abs(values).max())
     return values if greatest <= 1.0 else values / greatest
-
-
-def as_action(values: Sequence[float] | Array) -> Array:
-    return np.clip(np.asarray(values, np.float32), -1.0, 1.0)
