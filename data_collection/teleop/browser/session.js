@@ -16,7 +16,7 @@ function draw() {
   document.body.className = kinds.filter(Boolean).join(" ");
   const isSlow = state.drives && isBehind();
   show("lost").hidden = !lost && !isOver && status && (!state.silent_s || status.deployment?.phase === "over") && !isSlow;
-  put("lost", isOver ? "The session is over"
+  put("lost", isOver ? dashboard.board ? "Training has ended here; the same command goes on with it" : "The session is over"
       : lost && isRefused ? "Another session runs here: open the address that it printed"
       : lost ? "Connection lost; looking for the session"
       : isSlow ? "The connection is too slow to drive"
@@ -34,8 +34,8 @@ function draw() {
   for (const input of document.querySelectorAll("aside input")) input.disabled = !state.drives;
   put("seat", lost ? "" : `${state.drives ? "you drive" : "watching"}${state.pages > 1 ? ` · ${state.pages} pages` : ""}`);
   if (!status) return;
-  put("state", isOver ? STATES.over : STATES[status.state] ?? status.state);
-  const hasSteps = ["recording", "reviewing", "policy", "person"].includes(status.state);
+  put("state", isOver ? STATES.over : replay.isOn ? "Replay" : STATES[status.state] ?? status.state);
+  const hasSteps = ["recording", "reviewing", "policy", "person"].includes(status.state) && !replay.isOn;
   put("step", status.state === "reviewing" ? `${status.step} steps` : hasSteps && status.horizon ? `step ${status.step} of ${status.horizon}` : "");
   show("bar").firstElementChild.style.width = hasSteps && status.horizon ? `${100 * status.step / status.horizon}%` : "0";
   put("rate", status.rate_hz ? `${status.rate_hz.toFixed(1)} Hz · late ${status.lag_ms.toFixed(1)} ms · page ${tripMs.toFixed(0)} ms` : "");
