@@ -213,6 +213,8 @@ def test_a_person_takes_over_at_a_page_and_another_page_stops_the_robot(bundle: 
         watcher = Page(browser, url)
         watcher.until("state.status?.deployment?.phase === 'running' && !state.drives")
         assert watcher.page.is_disabled("#deployment [data-verb=quit]")
+        watcher.page.evaluate("say = (all => message => message.say === 'got' || all(message))(say), null")
+        watcher.until("isBehind() && !isLost()")  # its picture is old, on a way too slow to drive
         watcher.page.click("#halt")
         driver.until("isOver || state.status.deployment.phase === 'over'")
         said = process.stdout.read()
