@@ -8,8 +8,8 @@ import pytest
 
 import envs
 from data_collection.teleop.hands import Jog
-from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.ramp import Ramp
+from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.steering import live, steering_of, tool_of, turns_of
 from robot_orl.errors import UsageError
 from robot_orl.types import Array
