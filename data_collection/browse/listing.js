@@ -5,6 +5,7 @@ async function opened() {
   scenes.clear();
   show("lost").hidden = true;
   await refresh();
+  thumbnails.again(true);
 }
 
 function lost() {

@@ -40,7 +40,7 @@ SCRIPTS = (
     *(f"browse/{name}.js" for name in ("asking", "table", "thumbnails", "player", "labels")),
     *(f"browse/{name}.js" for name in ("listing", "episode", "page")),
 )
-OPENS_S = 10.0  # in which a connection says what it wants
+OPENS_S, CLOSES_S = 10.0, 2.0  # in which a connection says what it wants, and goes
 THUMBNAIL = 240  # pixels
 REASON = "seen in dataset browse"
 
@@ -77,7 +77,9 @@ class BrowseServer:
             "process_request": self.answer,
             "create_connection": Connection,
             "open_timeout": OPENS_S,
+            "close_timeout": CLOSES_S,
             "max_size": 2 * MAX_BYTES,
+            "compression": None,  # poses and pictures hardly become smaller
             "server_header": None,
         }
         try:

@@ -22,8 +22,9 @@ class Thumbnails {
     this.wanted.delete(id);
   }
 
-  again() {
-    this.made.clear();
+  // All of them, or those that could not be had.
+  again(isMissing = false) {
+    for (const [id, made] of this.made) if (!made || !isMissing) this.made.delete(id);
     this.pump();
   }
 
@@ -74,12 +75,10 @@ class Thumbnails {
     return createImageBitmap(this.view.canvas);
   }
 
+  // The page's style makes it fit.
   put(canvas, picture) {
-    const ratio = Math.min(devicePixelRatio, 2), wide = Math.round(canvas.clientWidth * ratio), high = Math.round(canvas.clientHeight * ratio);
-    Object.assign(canvas, {width: wide, height: high});
-    const scale = Math.max(wide / picture.width, high / picture.height);  // fills it
-    const [w, h] = [picture.width * scale, picture.height * scale];
-    canvas.getContext("2d").drawImage(picture, (wide - w) / 2, (high - h) / 2, w, h);
+    Object.assign(canvas, {width: picture.width, height: picture.height});
+    canvas.getContext("2d").drawImage(picture, 0, 0);
   }
 }
 

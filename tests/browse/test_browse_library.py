@@ -72,6 +72,16 @@ def test_states_and_frames_are_those_of_the_episode_and_its_moment(tmp_path: Pat
     assert without.last_state(without.ids()[0]) is None
 
 
+def test_what_is_damaged_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(0, has_camera=True)])
+    found = library(path)
+    (chunk,) = path.glob("segments/*/obs/images/front/c/0/0/0/0")
+    chunk.write_bytes(b"\0" * 99)
+    with pytest.raises(DataError, match=r"front/c/0/0/0/0 is damaged: episode 0 cannot be read"):
+        found.frames(found.ids()[0], "front", slice(1))
+    assert found.last_state(found.ids()[0]) is not None
+
+
 def test_a_label_is_a_line_with_who_when_and_why_and_only_where_it_is_new(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a", [episode(n) for n in range(3)])
     found = library(path)

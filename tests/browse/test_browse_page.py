@@ -53,6 +53,7 @@ HELPERS = """
     const made = i => ({...like, id: `made:${i}`, segment: "made", number: i});
     table.show(Array.from({length: 10000}, (_, i) => made(i)));
   };
+  null;
 """
 
 
@@ -184,18 +185,27 @@ def test_a_person_sorts_filters_plays_and_labels_and_finds_it_again(tmp_path: Pa
 def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
     tmp_path: Path,
 ) -> None:
-    path = recorded(tmp_path / "data", [episode(0, has_state=False)])
+    path = recorded(tmp_path / "data", [episode(0, has_camera=True, has_state=False)])
     with chromium() as browser, browsing(path, "where=success or not success") as (_, url):
         person = Person(browser, url)
         assert person.page.input_value("#where") == "success or not success"
-        with SegmentWriter(path, spec(), "other") as writer:
-            writer.append(episode(1, notes="<b>not bold</b>"))
+        picture = "thumbnails.made.get(table.episodes[0].id)"
+        person.until(picture)
+        assert person.tell(f"[{picture}.width, {picture}.height]") == [32, 24], "the recorded frame"
+        person.opens(0)
+        assert "no picture in 3-D" in person.page.inner_text("#flat")
+        person.until("footage() === 0")
+        person.page.keyboard.press("End")
+        person.until(f"footage() === {STEPS}")
+        with SegmentWriter(path, spec(has_camera=True), "other") as writer:
+            writer.append(episode(1, has_camera=True, notes="<b>not bold</b>"))
             person.page.click("#refresh")
             person.lists(0, 1)
             assert "being written by process" in person.page.inner_text("#writing")
             person.opens(1)
-            assert person.page.inner_text(".row.open .c-notes, #labels") != ""
-            assert person.tell("document.querySelectorAll('.row b').length") == 0
+            assert (
+                person.tell("document.querySelector('.row.open .c-notes').textContent") == "<b>not bold</b>"
+            )
             person.page.keyboard.press("y")
             person.until("show('toast').textContent.includes('is being written by process')")
         person.page.keyboard.press("y")
@@ -217,8 +227,8 @@ def test_other_machines_need_the_token_and_no_message_ends_the_server(tmp_path: 
         for refused in (bare, f"{bare}?token=guess", f"{bare}etc/passwd?token={token}"):
             with pytest.raises(HTTPError, match=r"403|404"):
                 urlopen(refused, timeout=PATIENCE_S)
-        page = urlopen(at, timeout=PATIENCE_S)
-        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        with urlopen(at, timeout=PATIENCE_S) as page:
+            assert "default-src 'none'" in page.headers["Content-Security-Policy"]
         asks = f"ws{bare.removeprefix('http')}asks"
         for query, origin in (("", None), ("?token=guess", None), (f"?token={token}", "http://elsewhere")):
             with pytest.raises(InvalidStatus, match="403"):
