@@ -82,7 +82,8 @@ class Attendance:
         self._was_present = is_present
 
     def _hear(self, order: Any) -> None:
+        """Hands to which nobody can come back quit, too; there is nobody then who ends the run."""
         if order.verb in HALTS:
             self._stop.emergency(f"STOP by operator={self._person.name}")
-        elif order.verb == QUIT and not self.is_over:
+        elif order.verb == QUIT and not self.is_over and self._person.present():
             self._stop.set(f"ended by operator={self._person.name}")

@@ -100,6 +100,15 @@ def test_without_anybody_the_robot_stops_once_there_was_somebody() -> None:
     assert stop.count == 1
 
 
+def test_a_page_whose_process_has_ended_quits_and_is_only_missed_where_somebody_is_needed() -> None:
+    for is_needed in (True, False):
+        person, stop, _ = attended(is_needed)
+        stop.is_set(0)
+        person.is_there, person.says = False, ["quit"]
+        assert stop.is_set(100 * MS) == is_needed
+        assert stop.reason == ("nobody is at operator=browser any more" if is_needed else None)
+
+
 @pytest.mark.parametrize(("is_needed", "is_over"), [(False, False), (True, True)])
 def test_nobody_is_missed_where_the_policy_may_go_on_or_the_robot_lies_down(
     is_needed: bool, is_over: bool
