@@ -24,6 +24,8 @@ from robot_orl.registry import register
 from robot_orl.schema import setting
 from robot_orl.types import Actor, Spec
 
+KOCH = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+
 
 @dataclass
 class LeaderConfig(PersonConfig):
@@ -39,7 +41,12 @@ class LeaderConfig(PersonConfig):
         None,
         "file made by `robot-orl calibrate robot=koch_leader`; null: as in the model, for virtual arms only",
     )
-    servos: dict[str, ServoConfig] = setting(factory=dict, help="servo table, by joint")
+    servos: dict[str, ServoConfig] = setting(
+        factory=lambda: {
+            joint: ServoConfig(servo, "XL330-M077") for servo, joint in enumerate(KOCH, start=1)
+        },
+        help="servo table, by joint; that of a Koch v1.1 leader",
+    )
     reply_s: float = setting(
         0.006, "how much longer than its time on the wire an answer may take", unit="s", low=0.001, high=1
     )

@@ -57,7 +57,7 @@ def test_what_is_missing_is_named(refused: Refused, words: list[str], start: str
         ([*REACH[:1], "task={name:fetch_push}"], "no task '{'name': 'fetch_push'}'; did you mean "),
         ([*REACH, "operator=scripte"], "no operator 'scripte'; did you mean 'scripted'? valid: browser, "),
         ([*PRETRAIN, "agent=sac"], "no agent 'sac'; valid: awac, awac_paper, bc"),
-        (["deploy", "bundle=x", "robot=panda"], "no robot 'panda'; valid: dynamixel, koch, koch_leader, lerobot, sim"),
+        (["deploy", "bundle=x", "robot=panda"], "no robot 'panda'; valid: dynamixel, koch, koch_leader, "),
         (["demo", "task=fetch_stack"], "no task 'fetch_stack'; "),
         (["evaluate", "run=x", "stage=last"], "stage=last is not one of: latest, bc, offline, online"),
         ([*PRETRAIN, "agent.weights=max"], "weights=max is not one of: softmax, exp, exp_std"),

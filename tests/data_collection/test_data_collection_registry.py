@@ -21,6 +21,6 @@ def test_every_operator_file_has_its_yaml() -> None:
 
 
 def test_unknown_operator_names_the_valid_ones() -> None:
-    valid = "browser, keyboard, policy, random, replay, scripted"
+    valid = "browser, expert, gamepad, keyboard, leader, mixed, policy, random, replay, scripted, spacemouse"
     with pytest.raises(UsageError, match=rf"did you mean 'scripted'\?.*{valid}"):
         factory("operator", "scriptd")

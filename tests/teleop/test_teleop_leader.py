@@ -22,7 +22,6 @@ from data_collection.teleop.leading import LeaderSteering, stopping_within
 from data_collection.teleop.steering import steering_of
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.dynamixel.bus import Bus
-from robot_orl.deploy.dynamixel.config import ServoConfig
 from robot_orl.deploy.dynamixel.registers import XL330_M288
 from robot_orl.deploy.virtual.world import World
 from robot_orl.errors import DataError, UsageError
@@ -155,33 +154,25 @@ def test_who_takes_over_goes_on_from_the_action_executed_last() -> None:
     assert led.actions[-1][0] == pytest.approx(0.6 - 1.0 / (led.cfg.ramp_s * 50))
 
 
-def servos() -> dict[str, ServoConfig]:
-    return {joint: ServoConfig(id=number) for number, joint in enumerate(JOINTS, start=1)}
-
-
 def test_tasks_and_tables_that_do_not_fit_are_told_in_one_line(tmp_path: Path) -> None:
     reach, fetch = envs.make("arm_reach"), envs.make("fetch_reach")
-    cfg = LeaderConfig(port=str(tmp_path), servos=servos())
+    cfg = LeaderConfig(port=str(tmp_path))
     with pytest.raises(
         UsageError, match=r"leader cannot run fetch_reach: .* fit: arm_lift, arm_push, arm_reach$"
     ):
         LeaderOperator(cfg, spec_of(fetch)).make_hands(fetch)
     with pytest.raises(UsageError, match=r"^operator.servos has none; task 'arm_reach' needs shoulder_pan, "):
-        LeaderOperator(LeaderConfig(port="x"), spec_of(reach)).make_hands(reach)
+        LeaderOperator(LeaderConfig(port="x", servos={}), spec_of(reach)).make_hands(reach)
     with pytest.raises(
         UsageError, match=r"needs operator.calibration=FILE; make it with `robot-orl calibrate"
     ):
         LeaderOperator(cfg, spec_of(reach)).make_hands(reach)
     with pytest.raises(UsageError, match=r"^operator.clutch=key needs keys"):
-        LeaderOperator(LeaderConfig(clutch=KEY, servos=servos()), spec_of(reach)).make_hands(
-            reach, alone=True
-        )
-    missing = LeaderConfig(port="/dev/nowhere", servos=servos(), calibration=str(tmp_path / "none.yaml"))
+        LeaderOperator(LeaderConfig(clutch=KEY), spec_of(reach)).make_hands(reach, alone=True)
+    missing = LeaderConfig(port="/dev/nowhere", calibration=str(tmp_path / "none.yaml"))
     with pytest.raises(DataError, match=r"none.yaml: no such calibration"):
         LeaderOperator(missing, spec_of(reach)).make_hands(reach)
-    hands = LeaderOperator(LeaderConfig(port="/dev/nowhere", servos=servos()), spec_of(reach)).make_hands(
-        reach
-    )
+    hands = LeaderOperator(LeaderConfig(port="/dev/nowhere"), spec_of(reach)).make_hands(reach)
     with pytest.raises(UsageError, match=r"^no port /dev/nowhere; "):
         hands.open()
     hands.close()
