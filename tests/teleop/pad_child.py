@@ -41,4 +41,4 @@ def play(path: str) -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=play, args=(sys.argv.pop(1),), daemon=True).start()
-    main()
+    sys.exit(main())

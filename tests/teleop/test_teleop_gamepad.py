@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 from terminal_toys import PATIENCE_S, Terminal, terminal
 
-import envs
-from data_collection.operators.gamepad import GamepadConfig, GamepadOperator
 from data_collection.teleop.gamepad import FINE, NOT_THERE, Gamepad
 from data_collection.teleop.hands import Order, Verb
 from data_collection.teleop.pad_mapping import AXES, BUTTONS, load_mapping
 from robot_orl.data.store.reader import Dataset
-from robot_orl.errors import DataError, UsageError
-from robot_orl.tasks import spec_of
+from robot_orl.errors import DataError
 from robot_orl.types import Actor
 
 sdl2 = pytest.importorskip("sdl2")
@@ -169,17 +166,6 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, text: str, reason:
     assert "\n" not in str(found.value)
 
 
-def test_alone_it_must_be_there_and_in_a_task_with_joints_only_it_is_refused() -> None:
-    env = envs.make("fetch_reach")
-    hands = GamepadOperator(GamepadConfig(), spec_of(env)).make_hands(env, alone=True)
-    with pytest.raises(UsageError, match=f"^operator=gamepad: {NOT_THERE}$"):
-        hands.open()
-    hands.close()
-    env = envs.make("adroit_door")
-    with pytest.raises(UsageError, match=r"^operator=gamepad moves a tool, and task 'adroit_door' has"):
-        GamepadOperator(GamepadConfig(), spec_of(env)).make_hands(env)
-
-
 class Player:
     """Who holds the controller of a collecting process."""
 
@@ -230,8 +216,9 @@ def test_a_person_with_a_gamepad_records_labels_and_pulls_the_plug(tmp_path: Pat
         person.wait(r"gamepad  Virtual Controller")
         player.tap("start", person, r"RECORDING   step \d+ of 500")
         player.tap("back", person, r"discarded")
-        person.press(b"Q")
-        assert person.end() == 0
+        person.press(b"\x03")  # which SDL would have taken
+        assert person.end() == 130
+        assert person.now() == person.modes
     dataset = Dataset.open(tmp_path / "data")
     first, second = dataset.episodes
     assert (first.meta.success, first.meta.quality, first.meta.end_reason) == (True, 0.75, "operator")

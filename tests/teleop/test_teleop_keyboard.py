@@ -175,13 +175,6 @@ def test_without_a_terminal_it_says_so() -> None:
     hands.close()  # works from any state
 
 
-def test_a_task_without_a_tool_is_refused() -> None:
-    env = envs.make("adroit_door")
-    reason = r"^operator=keyboard moves a tool, and task 'adroit_door' has joints only; operator=browser has"
-    with pytest.raises(UsageError, match=reason):
-        KeyboardOperator(KeyboardConfig(), spec_of(env)).make_hands(env)
-
-
 def test_keys_of_a_terminal_that_is_somebody_elses_are_refused() -> None:
     env = envs.make("fetch_reach")
     with pytest.raises(

@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 from terminal_toys import PATIENCE_S, terminal
 
-import envs
-from data_collection.operators.spacemouse import SpaceMouseConfig, SpaceMouseOperator
 from data_collection.teleop.hands import Order, Verb
 from data_collection.teleop.settings import AXES
 from data_collection.teleop.spacemouse import LOOK_S, MOST_REPORTS, NOT_THERE, STALE_S, SpaceMouse
 from robot_orl.data.store.reader import Dataset
-from robot_orl.errors import UsageError
-from robot_orl.tasks import spec_of
 from robot_orl.types import Actor
 
 FAKE = str(Path(__file__).with_name("fake_hid"))
@@ -205,12 +201,6 @@ def test_what_is_used_of_hidapi_is_there() -> None:
         hidraw.device().read(64)
     assert callable(hidraw.device().set_nonblocking)
     hidraw.device().close()
-
-
-def test_in_a_task_with_joints_only_it_is_refused() -> None:
-    env = envs.make("adroit_door")
-    with pytest.raises(UsageError, match=r"^operator=spacemouse moves a tool, and task 'adroit_door' has"):
-        SpaceMouseOperator(SpaceMouseConfig(), spec_of(env)).make_hands(env)
 
 
 class Mouse:
