@@ -20,7 +20,7 @@ from robot_orl.deploy.promotion.watch import Watch, WatchedAsking, WatchedRecord
 from robot_orl.deploy.recording import Step
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.errors import RunError
-from robot_orl.types import Array, Outcome, Safety, Spec
+from robot_orl.types import Actor, Array, Outcome, Safety, Spec
 
 CLAMPED, FREE = int(Safety.JERK), 0
 
@@ -327,3 +327,28 @@ def test_what_is_swapped_in_fits_and_leaves_the_limits_as_they_are(
     assert asking.swapped() == []
     asking.back(1)
     assert answerer.bundle is acting
+
+
+def test_what_somebody_did_who_had_taken_over_is_not_held_against_a_bundle(tmp_path: Path) -> None:
+    """Two clamped ticks in ten would be the way back, and so would one bad episode."""
+    process = Scripted()
+    cfg = RollbackConfig(window=10, clamps=0.1, episodes=1, reward=0.2)
+    log = AnswerLog(tmp_path / "answers.npz", 2)
+    watch = Watch(process, Rollback(cfg), log)
+    asking, recording = WatchedAsking(process, watch), WatchedRecording(None, watch)
+    plan = [(0, FREE, 0.0, Actor.POLICY), *[(1, CLAMPED, -1.0, Actor.INTERVENTION)] * 2]
+    for number, safety, reward, actor in plan:
+        process.number = number
+        asking.ask(np.zeros(1))
+        asking.reply(0)
+        recording.step(replace(step(safety, reward), actor=actor))
+        if number == 0:
+            recording.end("horizon")
+    recording.end("horizon")
+    assert process.orders == []
+    assert log.columns()["actor"].tolist() == [Actor.POLICY, Actor.INTERVENTION, Actor.INTERVENTION]
+    for _ in range(2):
+        asking.ask(np.zeros(1))
+        asking.reply(0)
+        recording.step(step(CLAMPED))
+    assert process.orders == [1], "those of its own are"

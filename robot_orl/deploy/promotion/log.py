@@ -7,7 +7,7 @@ import numpy as np
 
 from robot_orl.deploy.answers import Answer
 from robot_orl.errors import RunError
-from robot_orl.types import Array
+from robot_orl.types import Actor, Array
 
 CHUNK = 4096
 MOST = 1_000_000  # ticks; later ones are not kept
@@ -25,6 +25,7 @@ class AnswerLog:
                 ("bundle_number", "<i4"),
                 ("alarm", "<i4"),
                 ("safety", "<i4"),
+                ("actor", "<i4"),
                 ("reward", "<f4"),
                 ("value", "<f4"),
                 ("disagreement", "<f4"),
@@ -52,14 +53,16 @@ class AnswerLog:
         self._length += 1
         row["asked_ns"] = asked_ns
         row["reward"] = np.nan
+        row["actor"] = Actor.UNKNOWN
         for name in ("bundle_number", "alarm", "value", "disagreement", "novelty", "shadow_value"):
             row[name] = getattr(answer, name)
         row["action"] = answer.action
         row["shadow_action"] = answer.shadow_action
 
-    def stepped(self, safety: int, reward: float | None) -> None:
-        """What came of the last answer."""
+    def stepped(self, safety: int, reward: float | None, actor: Actor = Actor.POLICY) -> None:
+        """What came of the last answer.  actor: whose action it was; the answer's only if the policy's."""
         if self._last is not None:
+            self._last["actor"] = actor
             self._last["safety"] = safety
             self._last["reward"] = np.nan if reward is None else reward
 

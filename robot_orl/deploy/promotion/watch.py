@@ -87,7 +87,7 @@ class Watch:
         self._rewards += np.nan if reward is None else reward
         self._steps += 1
         if self.log is not None:
-            self.log.stepped(step.safety, reward)
+            self.log.stepped(step.safety, reward, step.actor)
         if self._rollback is not None and is_its_own:
             self._go_back(self._rollback.step(step.safety))
 
