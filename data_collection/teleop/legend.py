@@ -138,6 +138,8 @@ def _verbs(allowed: Collection[Verb]) -> list[list[Piece]]:
     for group, verbs in GROUPS.items():
         rows.append([(f" {group:9}", DIM)])
         for verb in verbs:
+            if verb == Verb.HALT and verb not in allowed:  # nothing is deployed here
+                continue
             key, meaning = VERBS[verb]
             styles = (BOLD, PLAIN) if verb in allowed else (DIM, DIM)
             rows[-1] += [(key, styles[0]), (f" {meaning}   ", styles[1])]

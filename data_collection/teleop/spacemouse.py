@@ -109,7 +109,7 @@ class SpaceMouse:
 
     def legend(self) -> Sequence[Sequence[Piece]]:
         pushed = zip(AXES, self._shares(), strict=True)
-        cap = [("cap", "push where the tool goes")]
+        cap = [("push", "where the tool goes")]
         cap += [("turn", "as it turns")] if self._ways[3:].any() else []
         acting = ", ".join(f"{axis} {share:+.1f}" for axis, share in pushed if share)
         buttons = [(str(number), does) for number, does in enumerate(self._does, start=1) if does]

@@ -56,6 +56,10 @@ def test_the_legend_names_keys_that_do_something() -> None:
     assert set(ORDERS.values()) == set(Verb) - ELSEWHERE - {Verb.QUALITY}
 
 
+def test_nobody_is_told_how_to_halt_a_robot_where_none_is_deployed() -> None:
+    assert not any("deployed" in row for row in shown(columns=200))
+
+
 def test_space_is_said_to_halt_the_arm_because_the_fingers_go_on() -> None:
     assert any("space halt the arm" in row for row in shown())
 
