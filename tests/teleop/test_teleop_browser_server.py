@@ -133,6 +133,11 @@ def test_an_episode_that_is_reviewed_can_be_had_with_the_token_and_by_its_number
         for other in ("", "7", "-1", "1e0", "../1", "%31%00", "9" * 40, "²"):
             assert fetch(hands, f"/replay?token={token}&number={quote(other)}")[0] == 404, other
         folder = Path(hands._folder.name)  # type: ignore[union-attr]
+        (folder / "2.partial").mkdir()  # whatever keeps it from being written
+        hands.review(take)
+        with page(hands, token) as opened:
+            hands.show(Status("reviewing"), list(Verb))
+            assert heard(opened, lambda m: m["say"] == "state" and m["take"] != number)["take"] is None
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "nobody else on this machine sees them"
     assert not folder.exists()
 

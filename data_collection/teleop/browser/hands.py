@@ -77,7 +77,8 @@ class BrowserHands:
         self._process: subprocess.Popen[bytes] | None = None
         self._state = ""  # that was shown last
         self._moments: list[Array] = []  # of the episode that is recorded, since its reset
-        self._take = 0  # number of the one that is reviewed
+        self._reviewed = 0  # episodes so far
+        self._take: int | None = None  # number of the one that is reviewed; None: it cannot be seen again
         self._rest = b""
         self._has_ended = self._has_quit = False
 
@@ -106,8 +107,12 @@ class BrowserHands:
             return
         if len(moments) == len(take) + 1:
             take = replace(take, moments=np.stack(moments))
-        self._take += 1
-        Replays(Path(self._folder.name)).keep(self._take, take.packed())
+        self._reviewed += 1
+        try:
+            Replays(Path(self._folder.name)).keep(self._reviewed, take.packed())
+            self._take = self._reviewed
+        except OSError:  # no room for a copy: the episode itself is in its journal
+            self._take = None
 
     # Overseeing
 
