@@ -76,7 +76,6 @@ class Sharing:
         self.interventions += self._is_theirs and not was_theirs
         return proposal
 
-
     def executed(self, action: Array) -> None:
         """(A,): what the supervisor has left of the proposal: who takes over goes on from there."""
         self._intervener.executed(action)
