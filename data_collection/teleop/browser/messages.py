@@ -97,10 +97,9 @@ def _order(verb: Any, value: Any) -> Order:
         return Order(verb, _text(verb, value))
     if verb == Verb.TRIM:
         return Order(verb, _steps(value))
-    if verb == Verb.QUALITY:
-        fits = _is_whole(value, WORST, BEST)
-    else:
-        fits = value is None or (verb == Verb.SEED and _is_whole(value, 0, MOST_SEED))
+    if verb == Verb.SEED and value is not None and not _is_whole(value, 0, MOST_SEED):
+        raise Malformed(f"it is 0 to {MOST_SEED}; policies are judged by those above", verb)
+    fits = _is_whole(value, WORST, BEST) if verb == Verb.QUALITY else value is None or verb == Verb.SEED
     if not fits:
         raise Malformed("that is no value of it", verb)
     return Order(verb, value)
