@@ -4,10 +4,11 @@
 
 Pick and place from few and bad demonstrations. Each seed is pretrained once, and finetuned from there alone
 and with `operator=expert`, a script that takes over by distance and lets go again: everything else is equal.
-Both stop at the first point of the learning curve, on validation episodes, where the policy alone succeeds in
-90%, or after --env-steps; a point is known when the next one begins. The policy at the end is measured once
-more on evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends; with
-the same command it goes on where it was. One run at a time.
+Once more, its steps are learned from as the policy's own, without a share of every batch. All stop at the
+first point of the learning curve, on validation episodes, where the policy alone succeeds in 90%, or after
+--env-steps; a point is known when the next one begins. The policy at the end is measured once more on
+evaluation episodes, on which nothing was chosen. Figures of a run are kept as soon as it ends; with the same
+command it goes on where it was. One run at a time.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -24,7 +26,16 @@ import torch
 from robot_orl.data.store.provenance import git_revision
 from robot_orl.statistics import wilson_interval
 
-WAYS = {"alone": [], "expert": ["operator=expert"]}
+WAYS = {
+    "alone": [],
+    "expert": ["operator=expert"],
+    "expert-unshared": ["operator=expert", "intervention_share=0"],
+}
+WORDS = {
+    "alone": "the policy",
+    "expert": "an expert takes over",
+    "expert-unshared": "an expert, without a share of its own in batches",
+}
 GOAL = 0.9
 Run = dict[str, Any]
 
@@ -33,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--task", default="fetch_pick_and_place")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--demonstrations", type=int, default=40)
     parser.add_argument("--skill-high", type=float, default=0.7, help="of the demonstrations' skills")
     parser.add_argument("--pretrain-steps", type=int, default=2_000)
@@ -46,7 +58,7 @@ def main() -> None:
     out = args.out or args.work
     out.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
-        for way in WAYS:
+        for way in args.ways:
             path = out / f"{args.task}-{way}-{seed}.json"
             if not path.exists():
                 path.write_text(json.dumps(measure(args, seed, way), indent=1) + "\n")
@@ -75,7 +87,7 @@ def measure(args: argparse.Namespace, seed: int, way: str) -> Run:
         "task": args.task,
         "seed": seed,
         "way": way,
-        "settings": {k: v for k, v in vars(args).items() if k not in ("work", "out", "seeds")},
+        "settings": {k: v for k, v in vars(args).items() if k not in ("work", "out", "seeds", "ways")},
         "made_with": {
             "revision": git_revision(),
             "python": platform.python_version(),
@@ -132,12 +144,14 @@ def table(runs: list[Run], args: argparse.Namespace) -> str:
         theirs = f"{helped['step_share']:.0%}" if helped else ""
         alone = steps_of(runs, run["seed"], "alone")
         saved = f"{1 - run['reached_at'] / alone:.0%}" if helped and run["reached_at"] and alone else ""
-        name = "the policy" if run["way"] == "alone" else "the policy, an expert takes over"
         reached = f"{run['reached_at']:,}" if run["reached_at"] else f"> {run['online']['env_steps']:,}"
-        lines.append(
-            f"| {run['seed']} | {name} | {share(run['offline'])} | {reached} | {share(run['online'])} "
-            f"| {helped['interventions'] if helped else ''} | {theirs} | {saved} |"
-        )
+        cells = [run["seed"], WORDS[run["way"]], share(run["offline"]), reached, share(run["online"])]
+        cells += [helped["interventions"] if helped else "", theirs, saved]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    for way in WAYS:
+        steps = [run["reached_at"] for run in runs if run["way"] == way]
+        if steps and None not in steps:
+            lines.append(f"| mean of {len(steps)} | {WORDS[way]} | | {mean(steps):,.0f} | | | | |")
     how = (
         f"{args.task}, {args.demonstrations} scripted demonstrations of skill up to {args.skill_high:g}, "
         f"{args.pretrain_steps:,} offline updates. Steps: environment steps, the expert's included, until "
