@@ -94,7 +94,9 @@ def _train(
         stage.under_way = episodes.under_way
         times = Times(source)
         seen = desk if work.operator is not None else None
-        overseer = Overseer(seen, state, mixture, work.run, recipe.env_steps, work.stop)
+        overseer = Overseer(
+            seen, state, mixture, work.run, recipe.env_steps, work.stop, compiles=compute.compiled
+        )
 
         def save() -> None:
             watch.check_weights()

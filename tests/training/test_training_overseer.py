@@ -160,7 +160,7 @@ def test_the_board_tells_who_did_what_in_the_last_episodes(watched: Watched) -> 
         watched.mixture.online.add(helped)
         watched.learner.learned(helped)
     board = watched.board()
-    assert [one["number"] for one in board["recent"]] == list(range(11, 41))
+    assert [one["number"] for one in board["recent"]] == list(range(10, 40)), "as the dataset counts them"
     last = board["recent"][-1]
     assert (last["interventions"], last["share"], last["steps"]) == (2, 0.08, 50)
     assert last["return"] == pytest.approx(float(episode.reward.sum()))
@@ -172,6 +172,7 @@ def test_the_board_tells_who_did_what_in_the_last_episodes(watched: Watched) -> 
 def test_the_curve_is_that_of_the_log(watched: Watched) -> None:
     assert watched.learner._curve == []
     rows = [
+        {"stage": "offline", "step": 4, "env_steps": 0, "eval/success": 0.0},
         {"stage": "offline", "step": 5, "env_steps": 0, "eval/success": 0.1},
         {"stage": "online", "step": 50, "env_steps": 50, "actor/loss": 1.0},
         {
@@ -185,7 +186,7 @@ def test_the_curve_is_that_of_the_log(watched: Watched) -> None:
     ]
     (watched.run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     watched.learner.measured()
-    assert watched.board()["curve"] == [[100, 0.5, 0.2, 0.8]]
+    assert watched.board()["curve"] == [[0, 0.1, 0.1, 0.1], [100, 0.5, 0.2, 0.8]]
 
 
 def test_nobody_at_the_desk_costs_nothing(watched: Watched) -> None:

@@ -121,7 +121,8 @@ class BrowserHands:
 
     def keep(self, number: int, env: Any, episode: Episode) -> None:
         if self._folder is not None and self._scene is not None:
-            Replays(Path(self._folder.name)).keep(number, take_of(self._scene, env, episode).packed())
+            with suppress(OSError):  # a full disk is no reason to end
+                Replays(Path(self._folder.name)).keep(number, take_of(self._scene, env, episode).packed())
 
     # Hands
 

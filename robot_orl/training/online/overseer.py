@@ -5,7 +5,7 @@
     phase            playing, learning, measuring, paused, stopping
     is_paused, said  whether it is; a line of news
     env_steps, target, updates, episodes
-    curve            [environment step, success, low, high], in order
+    curve            [environment step, success, low, high], in order; at step 0 that of the offline policy
     recent           the last episodes, [{"seed", "number", "steps", "return", "success", "interventions",
                      "share", "values"}, ...]; share: of steps that were not the policy's; values: of each
                      step, of the latest episodes, else null
@@ -34,13 +34,15 @@ TELL_S = 0.1  # between two values
 PAUSE_S = 0.02  # between two looks for an order to go on
 RECENT, WITH_VALUES = 30, 8  # episodes
 MOST_POINTS = 500  # of the learning curve
+MOST_VALUES = 2_000  # steps of an episode whose values are told
+COMPILES = "The first updates wait for a compiler, a minute perhaps; orders are heard after that."
 
 
 class Overseer:
     """desk: None: nobody looks, and all of this does nothing.
 
     run: its log has the learning curve.  target: environment steps.  stop: is set when somebody orders it,
-    as a first Ctrl-C sets it.
+    as a first Ctrl-C sets it.  compiles: the first update takes long.
     """
 
     def __init__(
@@ -51,14 +53,15 @@ class Overseer:
         run: Run,
         target: int,
         stop: StopFlag,
+        compiles: bool = False,
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._desk, self._state, self._mixture, self._run, self._stop = desk, state, mixture, run, stop
         self._now_s, self._sleep = now_s, sleep
         self.is_paused = self.wants_checkpoint = False
-        self._phase, self._said, self._told_s = "playing", "", -np.inf
-        self._target, self._curve = target, curve_of(run, STAGE) if desk is not None else []
+        self._phase, self._said, self._told_s = "playing", COMPILES if compiles else "", -np.inf
+        self._target, self._curve = target, curve_of(run) if desk is not None else []
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 
     def rest(self, save: Callable[[], None]) -> None:
@@ -87,12 +90,15 @@ class Overseer:
         """That episode was played, and was learned from."""
         if self._desk is None:
             return
+        self._said = "" if self._said == COMPILES else self._said
         own = (episode.actor == Actor.POLICY) | (episode.actor == Actor.UNKNOWN)
-        values = values_of(self._state, self._state.spec.flatten(episode.obs)[:-1])
+        is_short = len(episode) <= MOST_VALUES
+        seen = self._state.spec.flatten(episode.obs)[:-1]
+        values = values_of(self._state, seen) if is_short else None
         self._recent.append(
             {
                 "seed": episode.meta.seed,
-                "number": self._state.progress.episodes,
+                "number": self._state.progress.episodes - 1,
                 "steps": len(episode),
                 "return": round(float(episode.reward.sum()), 3),
                 "success": bool(episode.meta.success),
@@ -108,7 +114,7 @@ class Overseer:
     def measured(self) -> None:
         """The learning curve may have another point."""
         if self._desk is not None:
-            self._curve = curve_of(self._run, STAGE)
+            self._curve = curve_of(self._run)
             self._publish()
 
     def saved(self) -> None:
@@ -182,8 +188,11 @@ def values_of(state: TrainingState, obs: Array) -> Array | None:
     return values if np.isfinite(values).all() else None
 
 
-def curve_of(run: Run, stage: str) -> list[list[float]]:
-    """[environment step, success, low, high] of each point of the stage in the run's log, in their order."""
+def curve_of(run: Run) -> list[list[float]]:
+    """[environment step, success, low, high] of each point in the run's log, in their order; the first is
+    what finetuning began with."""
+    rows = [row for row in read_metrics(run.path) if EVALUATED in row]
+    before = [row | {"env_steps": 0} for row in rows if row["stage"] == "offline"][-1:]
+    online = [row for row in rows if row["stage"] == STAGE][-MOST_POINTS:]
     names = ("env_steps", EVALUATED, "eval/wilson_low", "eval/wilson_high")
-    rows = [row for row in read_metrics(run.path) if row["stage"] == stage and EVALUATED in row]
-    return [[row.get(name, row[EVALUATED]) for name in names] for row in rows][-MOST_POINTS:]
+    return [[row.get(name, row[EVALUATED]) for name in names] for row in before + online]
