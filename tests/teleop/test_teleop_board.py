@@ -2,12 +2,15 @@
 
 import json
 import os
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from data_collection.teleop.browser.board import MOST_REPLAYS, Board, News, Replays
+from data_collection.teleop.browser.hands import BrowserHands
 from robot_orl.training.online.desk import Desk, Seat
 
 
@@ -60,3 +63,29 @@ def test_a_board_may_be_as_long_as_it_gets(desk: Desk, tmp_path: Path) -> None:
     desk.publish(board)
     (found,) = told(News(Board(seat.board, seat.board_bytes), Replays(tmp_path)))
     assert found["board"] == board
+
+
+@pytest.mark.e2e
+def test_an_episode_is_had_with_the_token_and_by_its_number_only() -> None:
+    hands = BrowserHands("127.0.0.1", 0, {"task": "toy"}, action_size=2, tool=None, view={}, grace_s=1.0)
+    try:
+        hands.open()
+        assert hands._folder is not None
+        folder = Path(hands._folder.name)
+        Replays(folder).keep(7, b"an episode")
+        (folder / "secret").write_bytes(b"no episode")
+
+        def answer(path: str) -> tuple[int, bytes]:
+            connection = HTTPConnection("127.0.0.1", urlsplit(hands.url).port, timeout=60.0)
+            connection.request("GET", path)
+            found = connection.getresponse()
+            return found.status, found.read()
+
+        token = hands._told["token"]
+        assert answer(f"/replay?token={token}&number=7") == (200, b"an episode")
+        assert answer("/replay?number=7")[0] == 403
+        for number in ("", "8", "-7", "..%2Fsecret", "secret", "7" * 400, "%C2%B2"):
+            assert answer(f"/replay?token={token}&number={number}") == (404, b"no such episode"), number
+    finally:
+        hands.close()
+    assert not folder.exists()
