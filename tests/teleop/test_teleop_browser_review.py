@@ -46,13 +46,20 @@ def drag_by_touch(person: Person, start: tuple[float, float], end: tuple[float, 
 def test_what_is_scrubbed_through_and_trimmed_is_what_is_saved(browser: Any, tmp_path: Path) -> None:
     with collecting(tmp_path / "data", *WITHOUT_END) as (process, url):
         person = Person(browser, url, viewport={"width": 900, "height": 700})
-        person.page.fill("[data-text=seed] input", "41")
+        for typed, said in (("1.5", "a whole number"), ("2000000000", "policies are judged by those above")):
+            person.press("Shift+G")
+            person.page.keyboard.type(typed)
+            person.page.keyboard.press("Enter")
+            person.until(f"show('refused').textContent.includes('{said}')")
+        person.press("Shift+G")
+        person.page.keyboard.type("41")
         person.page.keyboard.press("Enter")
         person.until("state.status.seed === 41")
         person.press("Enter")
         person.is_in("recording")
         person.moves_while_held("w")
         person.moves_while_held("r")
+        person.until("state.status.step >= 40")
         person.press("Backspace")
         person.is_in("reviewing")
         person.until("review.isOn")
@@ -68,6 +75,9 @@ def test_what_is_scrubbed_through_and_trimmed_is_what_is_saved(browser: Any, tmp
         for key, step in (("Home", 0), ("ArrowRight", 1), ("Shift+ArrowRight", 11), ("End", steps)):
             person.press(key)
             assert person.tell("review.timeline.step") == step, key
+        person.page.evaluate("document.activeElement.blur()")
+        person.press("Shift+E")
+        assert person.tell("document.activeElement === review.timeline.canvas")
         person.press("Home", "Space")
         person.until("review.timeline.step > 2")
         person.press("Space")

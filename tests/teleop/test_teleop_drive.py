@@ -203,6 +203,20 @@ def test_the_task_is_asked_again_where_an_episode_ends_earlier(tmp_path: Path) -
     assert dataset.load(record).reward.tolist()[-2:] == [-1.0, 0.0]
 
 
+def test_leaving_while_reviewing_saves_what_is_kept(tmp_path: Path) -> None:
+    def script(hands: ScriptedHands) -> Person:
+        yield order(Verb.START)
+        yield from until(hands, "recording")
+        yield from pushes(6)
+        yield order(Verb.STOP)
+        yield order(Verb.TRIM, (0, 3))
+        yield order(Verb.QUIT)
+
+    drive(tmp_path / "data", script)
+    (record,) = Dataset.open(tmp_path / "data").episodes
+    assert (record.length, record.meta.seed, record.meta.end_reason) == (3, 0, "operator")
+
+
 def test_a_chosen_start_is_recorded_and_the_others_come_in_their_order(tmp_path: Path) -> None:
     def script(hands: ScriptedHands) -> Person:
         for seed in (77, 400, 401, None):

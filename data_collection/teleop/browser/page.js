@@ -76,7 +76,7 @@ function prepare() {
       const {text} = input.form.dataset;
       typed.set(text, input.value);
       if (text !== "seed") order(text, input.value);
-      else if (/^\d{1,10}$/.test(input.value.trim())) order(text, Number(input.value));
+      else if (/^\d{0,10}$/.test(input.value.trim())) order(text, input.value.trim() ? Number(input.value) : null);
       else answered({verb: text, why: "it is a whole number"});
     });
   show("another").addEventListener("click", () => order("seed"));
