@@ -37,6 +37,7 @@ from robot_orl.tasks import spec_of
 from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal
 
 STILL_S = 2.0  # without anybody acting, after which the person is told
+YOU_ACT, POLICY_ACTS = "you act; let go, and the policy goes on", "the policy acts; take over when you like"
 SLOW = 0.9  # share of the task's control rate, below which the person is told
 
 
@@ -211,7 +212,7 @@ class Drive:
                 rate_hz=self._pace.rate_hz,
                 lag_ms=self._pace.lag_ms,
                 instruction=session.instruction,
-                said=f"in {ceil(session.left_s)} s" if session.state == State.COUNTDOWN else session.said,
+                said=self._said(),
                 warning=self._warning(),
                 label=session.label.to_dict(),
                 seed=self._seed,
@@ -219,6 +220,14 @@ class Drive:
             ),
             session.allowed(),
         )
+
+    def _said(self) -> str:
+        session = self._session
+        if session.state == State.COUNTDOWN:
+            return f"in {ceil(session.left_s)} s"
+        if session.state == State.RECORDING and self._mixed is not None:
+            return YOU_ACT if self._mixed.is_taken else POLICY_ACTS
+        return session.said
 
     @property
     def _success(self) -> bool:

@@ -23,7 +23,7 @@ class Takeover:
 
     def begin(self, rng: np.random.Generator) -> None:
         """An episode begins."""
-        self._executed, self._is_on = None, False
+        self.jog, self._executed, self._is_on = None, None, False
 
     def action(self, obs: Observation) -> Array | None:
         """(A,), or None: hands are off."""
@@ -60,6 +60,11 @@ class PolicyAndHands:
         self._control = SharedControl(self._takeover, control_hz)
         self.policy_hash = policy.policy_hash
         self.begin(np.random.default_rng(0))
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the person acts."""
+        return self._takeover.jog is not None
 
     def begin(self, rng: np.random.Generator) -> None:
         """An episode begins. `rng` is used until the next one."""

@@ -186,6 +186,8 @@ def test_a_session_with_a_policy_records_who_acted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(episode.action[0], Still().act({}))
     np.testing.assert_array_equal(episode.action_policy[theirs], np.tile(Still().act({}), (5, 1)))
     assert not any("nobody has acted" in status.warning for status in hands.seen)
+    told = [status.said.partition(";")[0] for status in hands.seen if status.state == "recording"]
+    assert told == ["the policy acts"] * 6 + ["you act"] * 4  # as of the step before
 
 
 def test_the_hands_of_a_mixed_operator_are_set_by_name() -> None:
