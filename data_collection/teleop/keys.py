@@ -31,6 +31,9 @@ _DIGITS = tuple("0123456789")  # some keyboards type them with shift
 _FINALS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _TILDES = {5: "pageup", 6: "pagedown"}
 _PLAIN = {0x08: "backspace", 0x09: "tab", 0x0A: "enter", 0x0D: "enter", 0x20: "space", 0x7F: "backspace"}
+# What the key of c types in Russian, Greek, Hebrew, Arabic, Persian, Thai and Georgian: not every terminal that
+# speaks kitty's protocol tells the place of a key, and Ctrl-C must not be lost.
+_ON_C = frozenset("\u0441\u03c8\u05d1\u0624\u0632\u0e41\u10ea")
 _SEQUENCE = re.compile(rb"\x1b\[([0-9:;<=>?]*)[ -/]*([@-~])")
 _FIRST_WORDS = re.compile(rb"\x1bO([A-D])")
 
@@ -110,7 +113,7 @@ def _of_sequence(parameters: str, final: str = "") -> Key | None:
     if not name:
         return None
     if bits & _CONTROL:
-        return Key(f"ctrl+{name}", kind)
+        return Key(f"ctrl+{'c' if name in _ON_C else name}", kind)
     return Key(name, kind, text if text.isprintable() else "")
 
 

@@ -139,7 +139,7 @@ class Leader:
 
     def legend(self) -> Sequence[Sequence[Piece]]:
         clutch = self._clutch
-        does = "let go, to move it back" if not clutch.is_free else "take hold again"
+        does = "let it go, to move it elsewhere" if not clutch.is_free else "take hold again"
         state = (
             "away" if self.missing else "free" if clutch.is_free else "held" if clutch.is_held else "at rest"
         )

@@ -44,7 +44,7 @@ UNREADABLE = (
     "sudo udevadm control --reload && sudo udevadm trigger"
 )
 # x y z rx ry rz of the cap -> forward, left, up, roll, pitch (positive tilts down), yaw
-PLACES, SIGNS = (1, 0, 2, 4, 3, 5), np.array([-1.0, -1.0, -1.0, -1.0, -1.0, -1.0])
+PLACES = (1, 0, 2, 4, 3, 5)  # all of them the other way round
 
 
 def load_hid() -> Any:
@@ -133,7 +133,7 @@ class SpaceMouse:
         """(6,) in [-1, 1] of `settings.AXES`; without what is nearly at rest, and where nothing can go."""
         if self._now_s() - self._heard_s > STALE_S:
             return np.zeros(6)
-        shares = np.clip(SIGNS * self._cap[list(PLACES)] / self._full, -1.0, 1.0) * self._ways
+        shares = np.clip(0.0 - self._cap[list(PLACES)] / self._full, -1.0, 1.0) * self._ways
         for part in (slice(0, 3), slice(3, 6)):
             if np.linalg.norm(shares[part]) <= self._dead_zone:
                 shares[part] = 0.0

@@ -144,3 +144,19 @@ def test_a_key_that_is_only_tapped_counts_less_until_it_repeats() -> None:
     held.tells_release = True
     held.take(Key("s", PRESSED), 0.6)
     assert held.shares(0.61)["s"] == 1.0  # nothing is uncertain
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x03",
+        b"\x1b[99;5u",
+        b"\x1b[99;69u",  # with caps lock
+        b"\x1b[1089::99;5u",  # of a Russian keyboard, with its place
+        b"\x1b[1089;5u",  # and without
+        b"\x1b[968;5u",  # of a Greek one
+    ],
+)
+def test_ctrl_c_is_ctrl_c_whatever_the_key_types(content: bytes) -> None:
+    keys, rest = read_keys(content)
+    assert ([key.name for key in keys], rest) == (["ctrl+c"], b"")
