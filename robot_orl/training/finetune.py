@@ -117,11 +117,8 @@ def _train(
                 work.stop.check(f"online is saved at step {progress.env_steps}; the same command goes on")
             if _is_due(cadence.eval_every, curve.last_step, progress.env_steps):
                 watch.check_weights()
-                while not curve.is_known(LOOK_S):
-                    overseer.attend("measuring")
-                if _ends(work, stage, curve.settle()):
+                if _ends(work, stage, _settled(curve, overseer)):
                     break
-                overseer.measured()
                 found_now = diagnose(work.run, STAGE, state, mixture)
                 curve.begin(state, work.fingerprint, clock(), found_now)
             episode = episodes.take(state.agent.policy())
@@ -140,7 +137,7 @@ def _train(
                 work.run.update_summary(_helped(work, takeovers))
             if any(_is_due(every, before, progress.env_steps) for every in saves):
                 save()
-        _ends(work, stage, curve.settle())
+        _ends(work, stage, _settled(curve, overseer))
         # Before the checkpoint: killed after that, it is not trained again.
         figures = {"environments": recipe.environments, "reached": progress.reached}
         work.run.update_summary({"engine": figures | times.shares()} | _helped(work, takeovers))
@@ -168,6 +165,14 @@ def _order(recipe: Recipe, stage: Stage, source: Source, found: Recorded) -> Exp
 def _is_due(every: int, last: int, now: int) -> bool:
     """Whether a multiple of `every` lies between two environment steps; an episode has many of them."""
     return now // every > last // every
+
+
+def _settled(curve: Curve, overseer: Overseer) -> Evaluation | None:
+    while not curve.is_known(LOOK_S):
+        overseer.attend("measuring")
+    point = curve.settle()
+    overseer.measured()
+    return point
 
 
 def _ends(work: Online, stage: Stage, point: Evaluation | None) -> bool:
