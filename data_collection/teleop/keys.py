@@ -31,8 +31,8 @@ _DIGITS = tuple("0123456789")  # some keyboards type them with shift
 _FINALS = {"A": "up", "B": "down", "C": "right", "D": "left"}
 _TILDES = {5: "pageup", 6: "pagedown"}
 _PLAIN = {0x08: "backspace", 0x09: "tab", 0x0A: "enter", 0x0D: "enter", 0x20: "space", 0x7F: "backspace"}
-# What the key of c types in Russian, Greek, Hebrew, Arabic, Persian, Thai and Georgian: not every terminal that
-# speaks kitty's protocol tells the place of a key, and Ctrl-C must not be lost.
+# What the key of c types in Russian, Greek, Hebrew, Arabic, Persian, Thai and Georgian: not every terminal
+# that speaks kitty's protocol tells the place of a key, and Ctrl-C must not be lost.
 _ON_C = frozenset("\u0441\u03c8\u05d1\u0624\u0632\u0e41\u10ea")
 _SEQUENCE = re.compile(rb"\x1b\[([0-9:;<=>?]*)[ -/]*([@-~])")
 _FIRST_WORDS = re.compile(rb"\x1bO([A-D])")

@@ -58,7 +58,7 @@ class LeaderBus:
         try:
             self._connect()
         except UsageError as error:
-            raise _in_our_words(error) from error
+            raise UsageError(_in_our_words(error)) from error
         self._thread = threading.Thread(target=self._read_on, name="leader", daemon=True)
         self._thread.start()
 
@@ -102,7 +102,7 @@ class LeaderBus:
                     self.problem, self.state = str(error), None
             except RobotOrlError as error:
                 self._bus.close()
-                self.problem, self.state = str(error), None
+                self.problem, self.state = _in_our_words(error), None
 
     def _silent_s(self) -> float:
         return np.inf if self.state is None else (self._clock.now_ns() - self.state.t_ns) / 1e9
@@ -173,8 +173,8 @@ def chosen_port(name: str | None) -> str:
     try:
         return choose_port(name)
     except UsageError as error:
-        raise _in_our_words(error) from error
+        raise UsageError(_in_our_words(error)) from error
 
 
-def _in_our_words(error: UsageError) -> UsageError:
-    return UsageError(str(error).replace("robot.port", "operator.port"))
+def _in_our_words(error: RobotOrlError) -> str:
+    return str(error).replace("robot.port", "operator.port")
