@@ -15,7 +15,7 @@ async function open(id, isNew) {
   drawSteps();
   const told = tellAbout(id);
   try {
-    if (isOther) await player.open(episode, dataset.cameras);
+    if (isOther) await player.open(episode, dataset.cameras, dataset.observed.has(episode.segment));
     await told;
   } catch (error) {
     toast(error.message, {isBad: true});

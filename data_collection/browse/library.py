@@ -17,7 +17,7 @@ from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage
 from robot_orl.errors import DataError, UsageError
-from robot_orl.types import Actor, Array
+from robot_orl.types import Actor, Array, Observation
 
 COLUMNS = (
     *("id", "operator", "seed", "length", "return", "success", "quality", "end_reason"),
@@ -113,6 +113,13 @@ class Library:
         end = record.start + record.index + record.length
         state = np.asarray(self._read(record, "sim/state", slice(end, end + 1))[0])
         return state if np.isfinite(state).all() else None
+
+    def last_observation(self, episode: str) -> Observation:
+        """After the last step."""
+        record = self.record(episode)
+        end = record.start + record.index + record.length
+        names = self.dataset.spec.observation
+        return {name: self._read(record, f"obs/{name}", slice(end, end + 1))[0] for name in names}
 
     def frames(self, episode: str, camera: str, moments: slice) -> Array:
         """(n, H, W, 3) uint8: what a camera saw at these of the T + 1 moments, as far as there are.

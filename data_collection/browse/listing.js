@@ -26,6 +26,7 @@ async function refresh() {
   if (isFirst) begin();
   else if (dataset.episodes.length !== before) toast(`${dataset.episodes.length - before} new episodes`);
   await filter();
+  if (dataset.episodes.length && !dataset.cameras.length) sceneOf(dataset.episodes[0]).catch(noPictures);
   ask("shares").then(shares => {
     for (const [id, found] of Object.entries(shares)) if (dataset.byId.has(id)) dataset.byId.get(id).shares = found;
     list();
@@ -33,13 +34,17 @@ async function refresh() {
   if (seen.open) await open(seen.open, false);
 }
 
-function take({path, task, where, cameras, worlds, writers, columns, rows}) {
+function noPictures() {
+  show("list").classList.add("plain");
+  table.draw(true);
+}
+
+function take({path, task, where, cameras, worlds, observed, writers, columns, rows}) {
   const known = dataset.byId;
-  Object.assign(dataset, {path, task, where, cameras, worlds, columns});
+  Object.assign(dataset, {path, task, where, cameras, worlds, columns, observed: new Set(observed)});
   dataset.episodes = rows.map((row, i) => ({...episodeOf(row), number: i, shares: known.get(row[0])?.shares}));
   dataset.byId = new Map(dataset.episodes.map(episode => [episode.id, episode]));
   thumbnails.cameras = cameras;
-  show("list").classList.toggle("plain", !cameras.length && !Object.keys(worlds).length);
   show("task").textContent = task;
   show("path").textContent = path;
   document.title = `${task} · ${path}`;

@@ -2,7 +2,7 @@
 
 const SOON_MS = 250;  // after the last letter of a query
 const show = id => document.getElementById(id);
-const dataset = {episodes: [], byId: new Map(), worlds: {}, cameras: [], matching: null, task: ""};
+const dataset = {episodes: [], byId: new Map(), worlds: {}, observed: new Set(), cameras: [], matching: null, task: ""};
 const seen = {where: "", sort: "number", isDown: false, deleted: false, open: null};  // what stands in the address
 const scenes = new Map();  // by world, promises
 let isLost = true, filtering = null;
@@ -15,10 +15,9 @@ const player = new Player(show("player"), ask, sceneOf);
 const ofOne = new Labels(show("labels"), show("labelling"), (values, reason) => relabel([dataset.byId.get(seen.open)], values, reason));
 const ofMany = new Labels(show("many"), show("labelling"), (values, reason) => relabel(pickedOnes(), values, reason));
 
-// A promise of {world, packed}; null: its states were not kept.
+// A promise of {world, packed}; an Error says why there is none.
 function sceneOf(episode) {
   const world = dataset.worlds[episode.segment];
-  if (world === undefined) return null;
   if (!scenes.has(world)) {
     const asked = ask("scene", {episode: episode.id}).then(packed => ({world, packed}));
     asked.catch(error => { if (isLost) scenes.delete(world); });

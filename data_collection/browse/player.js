@@ -58,15 +58,17 @@ class Player {
     this.frame();
   }
 
-  // Raises what cannot be had. cameras: names of those that recorded.
-  async open(episode, cameras) {
+  // isObserved: its moments are those that the robot observed.  Raises what cannot be had.
+  async open(episode, cameras, isObserved) {
     const turn = ++this.opened, scene = this.view.gl ? this.scenes(episode) : null;
     this.timeline.pause();
     const [packed, found] = await Promise.all([this.ask("take", {episode: episode.id}), scene?.catch(error => ({why: error.message}))]);
     if (turn !== this.opened) return;
     const take = unpackTake(packed);
-    this.why(take, found);
-    if (take.moments && this.world !== found.world) {
+    const isDrawn = Boolean(found?.packed && take.moments);
+    this.say(isDrawn, !isDrawn ? found?.why ?? (scene ? "Where everything was is not known, so there is no picture in 3-D." : "This browser has no WebGL: there is no picture in 3-D.")
+      : isObserved ? "Drawn from what the robot observed." : "");
+    if (isDrawn && this.world !== found.world) {
       this.view.load(found.packed);
       this.world = found.world;
     }
@@ -75,13 +77,10 @@ class Player {
     this.timeline.load(take);
   }
 
-  // What cannot be shown is said.
-  why(take, found) {
-    const why = !this.view.gl ? "This browser has no WebGL: there is no picture in 3-D."
-      : found?.why ?? (take.moments ? "" : "No simulator state was recorded, so there is no picture in 3-D.");
+  say(isDrawn, why) {
     this.root.querySelector("#flat").textContent = why;
     this.root.querySelector("#flat").hidden = !why;
-    this.root.querySelector("#space").hidden = Boolean(why) || !take.moments;
+    this.root.querySelector("#space").hidden = !isDrawn;
   }
 
   film(episode, cameras) {

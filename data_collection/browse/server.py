@@ -27,7 +27,7 @@ from websockets.http11 import Request, Response
 from data_collection.browse.library import COLUMNS, Library
 from data_collection.browse.messages import MAX_BYTES, Malformed, Question, read
 from data_collection.browse.pictures import jpeg, packed
-from data_collection.browse.worlds import Worlds
+from data_collection.browse.worlds import Worlds, has_states
 from data_collection.viewer.connections import Connection
 from data_collection.viewer.document import assembled, policy_of
 from data_collection.viewer.door import Door
@@ -145,7 +145,8 @@ class BrowseServer:
             "hz": spec.control_hz,
             "where": self._where,
             "cameras": list(spec.cameras),
-            "worlds": {s.path.name: world for s in library.segments if (world := self._worlds.name(s))},
+            "worlds": {s.path.name: self._worlds.name(s) for s in library.segments},
+            "observed": [s.path.name for s in library.segments if not has_states(s)],
             "writers": {s.path.name: s.writer for s in library.segments if s.writer},
             "columns": COLUMNS,
             "rows": [library.row(episode) for episode in listed],
@@ -156,12 +157,16 @@ class BrowseServer:
         return self._worlds.of(segment).scene.packed
 
     def _moment(self, asked: Question, listed: list[str]) -> bytes:
-        """Where everything was at the end."""
-        state = self._library.last_state(asked.episode)
-        if state is None:
+        """Where everything was at the end; nothing where that is not known."""
+        library = self._library
+        world = self._worlds.of(segment := library.segment(library.record(asked.episode)))
+        if not has_states(segment):
+            moment = world.observed(library.last_observation(asked.episode))
+        elif (state := library.last_state(asked.episode)) is None:
             return b""
-        segment = self._library.segment(self._library.record(asked.episode))
-        return self._worlds.of(segment).moment(state).tobytes()
+        else:
+            moment = world.moment(state)
+        return moment.tobytes() if np.isfinite(moment).all() else b""
 
     def _take(self, asked: Question, listed: list[str]) -> bytes:
         library = self._library

@@ -61,9 +61,8 @@ class Thumbnails {
   }
 
   async drawnOf(episode) {
-    const scene = this.view.gl ? this.scenes(episode) : null;
-    if (!scene) return null;
-    const [{world, packed}, moment] = await Promise.all([scene, this.ask("moment", {episode: episode.id})]);
+    if (!this.view.gl) return null;
+    const [{world, packed}, moment] = await Promise.all([this.scenes(episode), this.ask("moment", {episode: episode.id})]);
     return moment.byteLength ? this.drawn(world, packed, new Float32Array(moment)) : null;
   }
 

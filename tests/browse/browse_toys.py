@@ -31,7 +31,7 @@ def spec(has_camera: bool = False) -> Spec:
 
 
 def episode(number: int, has_camera: bool = False, has_state: bool = True, **meta: Any) -> Episode:
-    """Of `STEPS` steps from the seed `number`; who acts changes after a quarter of them, see WHO.
+    """Of `STEPS` steps from the seed `number`; who acts changes after 2 of them, or up to 2 more, see WHO.
 
     quality: number / 8.  success: of even ones.  A frame is as bright as ten times its moment.
     """
@@ -49,7 +49,8 @@ def recorded(root: Path, *segments: Sequence[Episode]) -> Path:
     """A dataset with a segment for each list."""
     for episodes in segments:
         shown = spec(bool(episodes[0].images))
-        with SegmentWriter(root, shown, "toy") as writer:
+        drawn = {"cameras": {"external_camera_0": [24, 32]}} if episodes[0].images else {}
+        with SegmentWriter(root, shown, "toy", env_kwargs=drawn) as writer:
             list(writer.extend((one, None) for one in episodes))
     return root
 
@@ -59,7 +60,7 @@ def acted(number: int) -> Episode:
     size, counted = spec().action_size, iter(range(STEPS))
 
     def choose(obs: Observation) -> Proposal:
-        actor = WHO[number % 3][next(counted) >= STEPS // 4]
+        actor = WHO[number % 3][next(counted) >= STEPS // 4 + number // 3]
         return Proposal(np.full(size, np.cos(number), "f4"), actor)
 
     return rollout(reach(), choose, seed=number, steps=STEPS)

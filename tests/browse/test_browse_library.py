@@ -47,12 +47,12 @@ def test_a_query_selects_among_what_the_page_lists(tmp_path: Path) -> None:
 
 
 def test_shares_are_told_where_more_than_one_acted(tmp_path: Path) -> None:
-    path = recorded(tmp_path / "a", [episode(0), episode(1), episode(2)], [episode(4), episode(3)])
+    path = recorded(tmp_path / "a", [episode(n) for n in (0, 1, 2, 4)], [episode(3), episode(1)])
     found = library(path)
     names = found.ids()
-    assert [len(set(WHO[n % 3])) for n in (0, 1, 2, 4, 3)] == [1, 2, 1, 2, 1]
-    shares = {"policy": 0.25, "intervention": 0.75}
-    assert found.shares() == {names[1]: shares, names[3]: shares}
+    assert [len(set(WHO[n % 3])) for n in (0, 1, 2, 4, 3, 1)] == [1, 2, 1, 2, 1, 2]
+    early, late = {"policy": 0.25, "intervention": 0.75}, {"policy": 0.375, "intervention": 0.625}
+    assert found.shares() == {names[1]: early, names[3]: late, names[5]: early}
 
 
 def test_states_and_frames_are_those_of_the_episode_and_its_moment(tmp_path: Path) -> None:
@@ -68,6 +68,10 @@ def test_states_and_frames_are_those_of_the_episode_and_its_moment(tmp_path: Pat
     assert len(found.frames(name, "front", slice(STEPS + 1, 99))) == 0
     with pytest.raises(UsageError, match="no camera 'back'; valid: front"):
         found.frames(name, "back", slice(1))
+    seen = found.last_observation(name)
+    assert {key: rows.tolist() for key, rows in seen.items()} == {
+        key: rows[-1].tolist() for key, rows in made[1].obs.items()
+    }
     without = library(recorded(tmp_path / "b", [episode(0, has_state=False)]))
     assert without.last_state(without.ids()[0]) is None
 

