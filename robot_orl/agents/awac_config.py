@@ -1,26 +1,12 @@
-"""AWAC's settings: a field's default is the paper's.
+"""AWAC's settings beside those that off-policy agents share: a field's default is the paper's."""
 
-What depends on the kind of task is null in `configs/agent/awac.yaml` and taken from one of two sections:
-`with_goals`, for tasks whose goal is a part of the observation and can be relabelled in hindsight, or
-`without_goals`. A value that somebody sets holds for both; online, `online` still wins.
-"""
+from dataclasses import dataclass
+from typing import Any
 
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Self
-
-from robot_orl.agents.base import MIRROR_SHARE, AgentConfig
-from robot_orl.errors import UsageError
-from robot_orl.schema import Schema, setting
-from robot_orl.types import Spec
+from robot_orl.agents.settings import ACTOR_WEIGHT_DECAY, BATCH_SIZE, Family, OffPolicyConfig, Online
+from robot_orl.schema import setting
 
 # What a setting of these names is, wherever it stands.
-DISCOUNT: dict[str, Any] = {"help": "Gamma; null: by family.", "low": 0, "high": 1}
-N_STEP: dict[str, Any] = {
-    "help": "Rewards summed before bootstrapping; null: by family.",
-    "unit": "steps",
-    "low": 1,
-    "high": 1000,
-}
 TEMPERATURE: dict[str, Any] = {"help": "Lambda of the advantage weights.", "low": 1e-6, "high": 1e6}
 AWAC_WEIGHT: dict[str, Any] = {"help": "Weight of AWAC's actor loss.", "low": 0, "high": 1e3}
 POLICY_GRADIENT_WEIGHT: dict[str, Any] = {
@@ -28,21 +14,6 @@ POLICY_GRADIENT_WEIGHT: dict[str, Any] = {
     "family.",
     "low": 0,
     "high": 1e3,
-}
-BETTER_SHARE: dict[str, Any] = {
-    "help": "Share of samples from episodes that are better than the mean one (cf. Hong et al. 2023); null: "
-    "by family.",
-    "low": 0,
-    "high": 1,
-}
-HINDSIGHT_SHARE: dict[str, Any] = {"help": "Share of samples with a relabelled goal.", "low": 0, "high": 1}
-MIRROR: dict[str, Any] = {**MIRROR_SHARE, "help": MIRROR_SHARE["help"].rstrip(".") + "; null: by family."}
-GOAL_TOLERANCE: dict[str, Any] = {
-    "help": "Share of the task's tolerance within which a goal counts as reached while learning: what is "
-    "learned at its border ends beyond it half of the time. Without hindsight the rewards are the data's; "
-    "null: by family.",
-    "low": 0.01,
-    "high": 1,
 }
 WEIGHTS: dict[str, Any] = {
     "help": "Advantage weights: the paper's softmax over the batch, exp(A / temperature) clipped, exp(A / "
@@ -65,26 +36,14 @@ MULTI_STEP_SHARE: dict[str, Any] = {
 
 
 @dataclass
-class AWACOnline(Schema):
-    """What changes when finetuning begins; null takes the family's value, or else keeps the offline one."""
-
-    n_step: int | None = setting(None, **N_STEP)
+class AWACOnline(Online):
     temperature: float | None = setting(None, **TEMPERATURE)
     awac_weight: float | None = setting(None, **AWAC_WEIGHT)
     policy_gradient_weight: float | None = setting(None, **POLICY_GRADIENT_WEIGHT)
-    better_share: float | None = setting(None, **BETTER_SHARE)
-    hindsight_share: float | None = setting(None, **HINDSIGHT_SHARE)
 
 
 @dataclass
-class AWACFamily(Schema):
-    """Values for one family of tasks, of the fields that are null."""
-
-    discount: float | None = setting(None, **DISCOUNT)
-    n_step: int | None = setting(None, **N_STEP)
-    better_share: float | None = setting(None, **BETTER_SHARE)
-    mirror_share: float | None = setting(None, **MIRROR)
-    goal_tolerance: float | None = setting(None, **GOAL_TOLERANCE)
+class AWACFamily(Family):
     weights: str | None = setting(None, **WEIGHTS)
     weight_kl: float | None = setting(None, **WEIGHT_KL)
     multi_step_share: float | None = setting(None, **MULTI_STEP_SHARE)
@@ -93,21 +52,11 @@ class AWACFamily(Schema):
 
 
 @dataclass
-class AWACConfig(AgentConfig):
+class AWACConfig(OffPolicyConfig):
     name: str = setting("awac", "Algorithm.", choices=["awac"])
-    # the paper
-    hidden: list[int] = setting(
-        factory=lambda: [256, 256], help="Widths of all hidden layers.", low=1, high=65536
-    )
-    actor_learning_rate: float = setting(3e-4, "Adam's step size for the actor.", low=0, high=1)
-    critic_learning_rate: float = setting(3e-4, "Adam's step size for the critics.", low=0, high=1)
-    actor_weight_decay: float = setting(1e-4, "Adam's weight decay for the actor.", low=0, high=1)
-    batch_size: int = setting(1024, "Transitions per update.", low=1, high=65536)
-    discount: float | None = setting(0.99, **DISCOUNT)
-    target_rate: float = setting(5e-3, "Step of the target critics towards the critics.", low=0, high=1)
+    actor_weight_decay: float = setting(1e-4, **ACTOR_WEIGHT_DECAY)
+    batch_size: int = setting(1024, **BATCH_SIZE)
     temperature: float = setting(0.5, **TEMPERATURE)
-    log_std_low: float = setting(-6.0, "Lower bound of the policy's log standard deviation.", low=-20, high=2)
-    log_std_high: float = setting(0.0, "Upper bound of the policy's log standard deviation.", low=-20, high=2)
     # extensions
     weights: str | None = setting("softmax", **WEIGHTS)
     weight_clip: float = setting(20.0, "Upper bound of the two exp weights.", low=1, high=1e6)
@@ -115,72 +64,6 @@ class AWACConfig(AgentConfig):
     multi_step_share: float | None = setting(0.0, **MULTI_STEP_SHARE)
     awac_weight: float = setting(1.0, **AWAC_WEIGHT)
     policy_gradient_weight: float | None = setting(0.0, **POLICY_GRADIENT_WEIGHT)
-    critics: int = setting(2, "Size of the critic ensemble.", low=1, high=100)
-    critic_subset: int = setting(2, "Critics drawn per update for the target's minimum.", low=1, high=100)
-    layer_norm: bool = setting(False, "LayerNorm in the critics (Ball et al. 2023).")
-    bound_targets: bool = setting(
-        False, "Clip targets to what rewards in {-1, 0} can give: [-1 / (1 - discount), 0]."
-    )
-    n_step: int | None = setting(1, **N_STEP)
-    better_share: float | None = setting(0.0, **BETTER_SHARE)
-    hindsight_share: float = setting(0.0, **HINDSIGHT_SHARE)
-    hindsight_min_move: float = setting(
-        0.01, "Relabel only where the achieved goal moves this far.", unit="m", low=0, high=10
-    )
-    hindsight_past: float = setting(
-        0.0,
-        "Share of those whose goal may come from before the sample: shows what leaving a goal costs.",
-        low=0,
-        high=1,
-    )
-    mirror_share: float | None = setting(0.0, **MIRROR)
-    goal_tolerance: float | None = setting(1.0, **GOAL_TOLERANCE)
-    observation_noise: float = setting(
-        0.0,
-        "Noise on the features while training, in their standard deviations: against learning few data by "
-        "heart (Sinha et al. 2021, S4RL).",
-        low=0,
-        high=10,
-    )
-    actor_average: float = setting(
-        1.0, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
-    )
     online: AWACOnline = setting(factory=AWACOnline, help="What changes when finetuning begins.")
     with_goals: AWACFamily = setting(factory=AWACFamily, help="For null fields, in tasks with goals.")
     without_goals: AWACFamily = setting(factory=AWACFamily, help="For null fields, in tasks without goals.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.critic_subset > self.critics:
-            raise UsageError(f"critic_subset={self.critic_subset} exceeds critics={self.critics}")
-        if self.log_std_low > self.log_std_high:
-            raise UsageError(f"log_std_low={self.log_std_low} exceeds log_std_high={self.log_std_high}")
-        for family in ("with_goals", "without_goals"):
-            self._check_family(family)
-
-    def _check_family(self, family: str) -> None:
-        """Raises: UsageError: names a field that has no value for tasks of this family."""
-        chosen = filled(self, getattr(self, family))
-        open_fields = {item.name for item in fields(AWACFamily)} - {"online"}
-        for name in sorted(open_fields):
-            if chosen[name] is None:
-                raise UsageError(f"{name} is null and {family}.{name} as well: set one of them")
-        if self.bound_targets and chosen["discount"] == 1:
-            raise UsageError("bound_targets needs discount < 1: the bound is -1 / (1 - discount)")
-
-    def for_task(self, spec: Spec) -> Self:
-        """Without nulls but those of `online`, which keep the offline value, and with empty families."""
-        family = self.without_goals if spec.desired_goal is None else self.with_goals
-        done: dict[str, Any] = {"with_goals": AWACFamily(), "without_goals": AWACFamily()}
-        return replace(self, **filled(self, family), **done)
-
-
-def filled(config: Any, defaults: Any) -> dict[str, Any]:
-    """The fields that `defaults` has, too: those that are null in `config` from there. Also in sections."""
-    found = {}
-    for item in fields(defaults):
-        value, default = getattr(config, item.name), getattr(defaults, item.name)
-        if is_dataclass(value):
-            value = replace(value, **filled(value, default))  # type: ignore[type-var]
-        found[item.name] = default if value is None else value
-    return found

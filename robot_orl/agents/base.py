@@ -1,6 +1,6 @@
 """What every agent offers to the training loops, and the pieces that they share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robot_orl.data.sampling.normalizer import Normalizer
 from robot_orl.data.sampling.replay import Sampling
-from robot_orl.nn.actors import GaussianActor
+from robot_orl.nn.actors import Actor, GaussianActor
 from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Compute
 from robot_orl.nn.preprocess import Preprocess
@@ -67,7 +67,7 @@ class Valued(Protocol):
 
 
 class Policy(nn.Module):
-    """Preprocessing and actor in one module: flat observations (B, D) -> mean actions (B, A)."""
+    """Preprocessing and actor in one module: flat observations (B, D) -> deterministic actions (B, A)."""
 
     def __init__(
         self,
@@ -76,15 +76,15 @@ class Policy(nn.Module):
         hidden: tuple[int, ...],
         log_std_low: float,
         log_std_high: float,
+        actor: Callable[..., Actor] = GaussianActor,
     ) -> None:
         super().__init__()
         self.preprocess = Preprocess(spec, normalizer)
         size = self.preprocess.size
-        self.actor = GaussianActor(size, hidden, spec.action_size, log_std_low, log_std_high)
+        self.actor = actor(size, hidden, spec.action_size, log_std_low, log_std_high)
 
     def forward(self, obs: Tensor) -> Tensor:
-        mean, _ = self.actor(self.preprocess(obs))
-        return mean
+        return self.actor.act(self.preprocess(obs))
 
 
 @torch.no_grad()

@@ -10,8 +10,12 @@ from robot_orl.agents.awac_config import AWACConfig, AWACFamily, AWACOnline
 from robot_orl.compose import build
 from robot_orl.errors import UsageError
 
-GOALS = AWACFamily(0.9, 5, 0.0, 0.5, 0.8, "exp_std", 1.0, 0.0, 0.0, AWACOnline(n_step=1, awac_weight=2.0))
-NONE = AWACFamily(0.99, 50, 0.9, 0.0, 1.0, "kl", 0.25, 0.5, 1.5, AWACOnline(n_step=7, hindsight_share=0.0))
+GOALS = AWACFamily(discount=0.9, n_step=5, better_share=0.0, mirror_share=0.5, goal_tolerance=0.8,
+                   weights="exp_std", weight_kl=1.0, multi_step_share=0.0, policy_gradient_weight=0.0,
+                   online=AWACOnline(n_step=1, awac_weight=2.0))  # fmt: skip
+NONE = AWACFamily(discount=0.99, n_step=50, better_share=0.9, mirror_share=0.0, goal_tolerance=1.0,
+                  weights="kl", weight_kl=0.25, multi_step_share=0.5, policy_gradient_weight=1.5,
+                  online=AWACOnline(n_step=7, hindsight_share=0.0))  # fmt: skip
 
 
 def config(**settings: object) -> AWACConfig:

@@ -22,9 +22,25 @@ class Better:
         reward: (N,) of all steps.  last_row: (N,) int64, another one for every episode.
         """
         if len(reward) != self._seen:
-            starts = np.flatnonzero(np.diff(last_row, prepend=-1))  # (E,) first step of each
-            lengths = np.diff(starts, append=len(reward))
-            mean = np.add.reduceat(reward, starts, dtype=np.float64) / lengths  # (E,)
+            mean, lengths = mean_rewards(reward, last_row)
             self._steps = np.flatnonzero(np.repeat(mean > mean.mean(), lengths))
             self._seen = len(reward)
         return self._steps
+
+
+def best_steps(reward: Array, last_row: Array, share: float) -> Array:
+    """(M,) int64 steps of that share of the episodes, at least one, whose mean reward is highest.
+
+    The mean and not the sum: see `Better`. Of equally good episodes those that were added first.
+    """
+    mean, lengths = mean_rewards(reward, last_row)
+    chosen = np.zeros(len(mean), bool)
+    chosen[np.argsort(-mean, kind="stable")[: max(1, round(share * len(mean)))]] = True
+    return np.flatnonzero(np.repeat(chosen, lengths))
+
+
+def mean_rewards(reward: Array, last_row: Array) -> tuple[Array, Array]:
+    """Of each episode its mean reward of a step, (E,) float64, and its length, (E,); see `Better.of`."""
+    starts = np.flatnonzero(np.diff(last_row, prepend=-1))  # (E,) first step of each
+    lengths = np.diff(starts, append=len(reward))
+    return np.add.reduceat(reward, starts, dtype=np.float64) / lengths, lengths

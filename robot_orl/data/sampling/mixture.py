@@ -8,7 +8,7 @@ What people did when they took over counts as a demonstration (Luo et al. 2024, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,4 +67,5 @@ def joined(parts: Sequence[Batch]) -> Batch:
     """One batch of several, in their order."""
     if len(parts) == 1:
         return parts[0]
-    return Batch(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Batch)))
+    names = parts[0].arrays()
+    return Batch(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

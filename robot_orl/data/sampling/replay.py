@@ -11,11 +11,12 @@ these arrays (`targets`) lies in one place, and what was achieved is kept apart 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from robot_orl.data.sampling.better import Better
+from robot_orl.data.sampling.better import Better, best_steps
+from robot_orl.data.sampling.returns import Returns, anew, drawn_lengths
 from robot_orl.data.sampling.targets import Targets, grown
 from robot_orl.data.sampling.tolerance import Paid, RewardFor, reward_within
 from robot_orl.errors import DataError
@@ -36,6 +37,9 @@ class Sampling:
     better_share: share of samples from episodes that are better than the mean one (cf. Hong et al. 2023).
     mirror_share: share of samples that are shown in the mirror, in tasks that have one.
     goal_tolerance: share of the task's tolerance within which a goal counts as reached; see `tolerance`.
+    trace: batches have Monte Carlo returns, too, see `returns`: to the end of the episode (1), or the lambda
+    below 1 of a TD(lambda) return; None: they have none.
+    best_share: share of the episodes, the best ones, that samples come from.
     """
 
     batch_size: int
@@ -47,6 +51,8 @@ class Sampling:
     better_share: float = 0.0
     mirror_share: float = 0.0
     goal_tolerance: float = 1.0
+    trace: float | None = None
+    best_share: float = 1.0
 
     @property
     def tolerance(self) -> float:
@@ -97,7 +103,9 @@ class Replay:
         self._last_row = np.zeros(0, np.int64)  # and where the last s' of its episode
         self._targets: dict[tuple[int, float, float], Targets] = {}
         self._paid: dict[float, Paid] = {}
+        self._returns: dict[tuple[float, float], Returns] = {}
         self._better = Better()
+        self._best: dict[float, tuple[int, Array]] = {}  # with the number of steps, as `_steps_by`
         self._steps_by: dict[
             Actor, tuple[int, Array]
         ] = {}  # with the number of steps at which they were found
@@ -178,10 +186,14 @@ class Replay:
             yield Trajectory(obs, self._action[steps], reward[steps], self._actor[steps], terminated)
 
     def sample(self, sampling: Sampling, rng: np.random.Generator) -> Batch:
-        """A batch of steps, drawn uniformly but for `better_share`. Raises: DataError: there are none."""
+        """A batch of steps, drawn uniformly but for the two shares. Raises: DataError: there are none."""
         if not self.steps:
             raise DataError("cannot sample from an empty replay")
-        step = rng.integers(self.steps, size=sampling.batch_size)
+        if sampling.best_share < 1:
+            best = self._best_steps(sampling.best_share)
+            step = best[rng.integers(len(best), size=sampling.batch_size)]
+        else:
+            step = rng.integers(self.steps, size=sampling.batch_size)
         if sampling.better_share > 0:
             better = self._better.of(self.rewards(), self._last_row[: self.steps])
             count = round(sampling.better_share * len(step)) if len(better) else 0
@@ -194,6 +206,11 @@ class Replay:
             self._steps_by[actor] = self.steps, np.flatnonzero(self._actor[: self.steps] == actor)
         return self._steps_by[actor][1]
 
+    def _best_steps(self, share: float) -> Array:
+        if self._best.get(share, (-1, None))[0] != self.steps:
+            self._best[share] = self.steps, best_steps(self.rewards(), self._last_row[: self.steps], share)
+        return self._best[share][1]
+
     def gather(self, step: Array, sampling: Sampling, rng: np.random.Generator) -> Batch:
         """The batch of these steps, (B,) int64 in the order of adding; its arrays are the caller's own."""
         target = self._target_table(sampling).take(step)  # (B,)
@@ -201,17 +218,22 @@ class Replay:
         batch = Batch(
             obs, self._action.take(step, axis=0), target["reward"].copy(), target["discount"].copy(), next_obs
         )
+        relabelled = np.zeros(0, np.int64)
         if sampling.hindsight_share > 0 and self.reward_for is not None:
             row, earliest = target["row"], target["row"] + 1  # of the goals
             if sampling.hindsight_past > 0:
                 from_past = rng.random(len(step)) < sampling.hindsight_past
                 earliest = np.where(from_past, self._first_row.take(step), earliest)
-            self._relabel(batch, row, earliest, target["last_row"], sampling, rng)
+            relabelled = self._relabel(batch, row, earliest, target["last_row"], sampling, rng)
+        if sampling.trace is not None:
+            batch = self._with_returns(batch, step, relabelled, sampling, sampling.trace, rng)
         if sampling.mirror_share > 0 and self.mirror is not None:
             chosen = np.flatnonzero(rng.random(len(step)) < sampling.mirror_share)
             batch.obs[chosen] = self.mirror.observation(batch.obs[chosen])
             batch.next_obs[chosen] = self.mirror.observation(batch.next_obs[chosen])
             batch.action[chosen] = self.mirror.action(batch.action[chosen])
+            if batch.last_obs is not None:
+                batch.last_obs[chosen] = self.mirror.observation(batch.last_obs[chosen])
         return batch
 
     def like(self) -> "Replay":
@@ -233,8 +255,11 @@ class Replay:
         last_row: Array,
         sampling: Sampling,
         rng: np.random.Generator,
-    ) -> None:
-        """Replace goals and rewards in place by what was achieved in the rows earliest .. last_row."""
+    ) -> Array:
+        """Replace goals and rewards in place by what was achieved in the rows earliest .. last_row.
+
+        Returns which were replaced, (C,) int64.
+        """
         assert self.reward_for is not None
         assert self._achieved is not None
         goal = self._achieved.take(rng.integers(earliest, last_row + 1), axis=0)  # (B, G)
@@ -250,3 +275,43 @@ class Replay:
         wanted = np.broadcast_to(goal[:, None], reached.shape)
         rewards = reward_within(self.reward_for, reached, wanted, sampling.tolerance)
         batch.reward[chosen] = (rewards * (path <= last) * sampling.discount**step).sum(axis=1)
+        return chosen
+
+    def _with_returns(
+        self,
+        batch: Batch,
+        step: Array,
+        relabelled: Array,
+        sampling: Sampling,
+        trace: float,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """The batch with the returns of its steps; those of relabelled goals are paid anew."""
+        row, discount = self._row[step], sampling.discount
+        ahead = self._last_row[step] - row  # (B,)
+        length = drawn_lengths(ahead, trace, rng)
+        known = self._return_table(sampling)
+        rest = known[np.minimum(step + length, self.steps - 1)] * (length < ahead)
+        returns = (known[step] - discount**length * rest).astype(np.float32)
+        tail = (discount**length * (1 - self._terminated[step + length - 1])).astype(np.float32)
+        last_obs = self._obs.take(row + length, axis=0)
+        if len(relabelled):
+            goal = batch.obs[relabelled, self._desired_columns]
+            first = row[relabelled] + 1  # where s' of its first step lies
+
+            def pay(whose: Array, k: Array) -> Array:
+                assert self.reward_for is not None
+                assert self._achieved is not None
+                reached = self._achieved[first[whose] + k]
+                return reward_within(self.reward_for, reached, goal[whose], sampling.tolerance)
+
+            returns[relabelled] = anew(length[relabelled], pay, discount)
+            last_obs[relabelled, self._desired_columns] = goal
+        return replace(batch, returns=returns, tail=tail, last_obs=last_obs)
+
+    def _return_table(self, sampling: Sampling) -> Array:
+        key = (sampling.discount, sampling.tolerance)
+        if key not in self._returns:
+            self._returns[key] = Returns(sampling.discount)
+        columns = (self._row, self._last_row, self.paid(sampling.tolerance))
+        return self._returns[key].of(*(column[: self.steps] for column in columns))

@@ -6,7 +6,7 @@ of a tensor would wait for it. Nothing is saved before it was looked at, so no c
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ class Watch:
         path = self._run.path / FILE
         before = [past for past in self._seen if past.update <= seen.update and past.names == seen.names]
         arrays: dict[str, Any] = {
-            **{field.name: getattr(seen.batch, field.name) for field in fields(Batch)},
+            **seen.batch.arrays(),
             "stage": np.array(self._stage),
             "update": np.array([past.update for past in before]),  # the last is that of the batch
             "metric_names": np.array(seen.names),
@@ -152,21 +152,19 @@ def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 def _first_odd(batch: Batch, spec: Spec) -> str | None:
     """What of a batch is no number, or absurdly large; None: nothing."""
     signals = [f"'{key}' {signal.name}" for key, group in spec.observation.items() for signal in group]
-    columns = {"obs": signals, "next_obs": signals, "action": [f"'{s.name}'" for s in spec.action]}
-    for field in fields(Batch):
-        values: Array = getattr(batch, field.name)
-        values = values.reshape(len(values), -1)
+    observed = dict.fromkeys(("obs", "next_obs", "last_obs"), signals)
+    columns = {**observed, "action": [f"'{s.name}'" for s in spec.action]}
+    for field, array in batch.arrays().items():
+        values: Array = array.reshape(len(array), -1)
         odd = ~(np.abs(values) < ABSURD)  # NaN is not smaller either
         if odd.any():
             column = int(odd.any(axis=0).argmax())
-            name = f" {columns[field.name][column]}" if field.name in columns else ""
+            name = f" {columns[field][column]}" if field in columns else ""
             value = values[odd[:, column], column][0]
-            return (
-                f"{field.name}{name} is {value:g} in {odd[:, column].sum()} of the {len(values)} transitions"
-            )
+            return f"{field}{name} is {value:g} in {odd[:, column].sum()} of the {len(values)} transitions"
     return None
 
 
 def _most(batch: Batch) -> int:
-    size = sum(getattr(batch, field.name).nbytes for field in fields(Batch))
+    size = sum(array.nbytes for array in batch.arrays().values())
     return max(1, min(MOST_UPDATES, int(MOST_BYTES / size)))
