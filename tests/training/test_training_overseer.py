@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_toys import awac_config, random_episodes, reach
+from finetuning_toys import Crash, tune
+from training_toys import LONG, assert_same_runs, awac_config, random_episodes, reach, watched_replay
 
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.normalizer import Normalizer, features_of
@@ -21,6 +23,7 @@ from robot_orl.deploy.sensors.channel import Channel
 from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import spec_of
 from robot_orl.training.online.desk import Desk, Seat
+from robot_orl.training.online.exploration import Source
 from robot_orl.training.online.overseer import PAUSE_S, Overseer, values_of
 from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
@@ -197,3 +200,35 @@ def test_nobody_at_the_desk_costs_nothing(watched: Watched) -> None:
     alone.measured()
     alone.saved()
     assert not alone.is_paused
+
+
+@pytest.mark.e2e
+def test_a_run_goes_on_from_a_checkpoint_that_was_made_while_an_episode_was_played(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    offline_run: Path,
+    env: Any,
+    episodes: list[Episode],
+    one: Run,
+) -> None:
+    """Bitwise as if there had been none."""
+    waits = []
+
+    def wait(source: Source, is_played: Callable[[float], bool]) -> None:
+        waits.append(source)
+        if len(waits) == 4:
+            assert isinstance(source.meanwhile, partial)
+            (save,) = source.meanwhile.args
+            save()
+            raise Crash
+        original(source, is_played)
+
+    original, run = Source.wait, Run(shutil.copytree(offline_run, tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "wait", wait)
+        with pytest.raises(Crash):
+            tune(run, env, watched_replay(env, episodes), LONG)
+    assert run.load("online")["progress"]["episodes"] == 3
+    replay = watched_replay(env, episodes)
+    tune(run, env, replay, LONG)
+    assert_same_runs(run, one, "online", replay)
