@@ -77,21 +77,21 @@ const grouped = episodes => episodes.reduce((groups, {id, segment}) => {
   return groups;
 }, {});
 
-async function relabel(episodes, values, reason, isUndo = false) {
+async function relabel(episodes, values, reason) {
   const [name, value] = Object.entries(values)[0];
-  const before = new Map();  // how to undo it: by the value that they had
-  for (const episode of episodes) {
-    const was = typed(name, episode[name]);
-    if (was !== value) before.set(was, [...(before.get(was) ?? []), episode]);
-  }
+  const said = name !== "deleted" ? `${name}: ${value || "none"}` : value === "true" ? "deleted" : "in use again";
+  await change(ask("relabel", {episodes: grouped(episodes), values, reason}), rows =>
+    rows.length ? toast(`${amount(rows.length)}, ${said}`, {undo: () => change(ask("undo"), undone)}) : toast("That is so already"));
+}
+
+const undone = rows => toast(`Undone in ${amount(rows.length)}`);
+
+// asked: a promise of the rows that are otherwise now.
+async function change(asked, tell) {
   try {
-    const rows = await ask("relabel", {episodes: grouped(episodes), values, reason});
+    const rows = await asked;
     changed(rows);
-    const said = name !== "deleted" ? `${name}: ${value || "none"}` : value === "true" ? "deleted" : "in use again";
-    const undo = () => before.forEach((ones, was) => relabel(ones, {[name]: was}, "undone", true));
-    if (!rows.length) toast("That is so already");
-    else if (isUndo) toast(`Undone in ${amount(rows.length)}`);
-    else toast(`${amount(rows.length)}, ${said}`, {undo});
+    tell(rows);
   } catch (error) {
     toast(error.message, {isBad: true});
   }

@@ -4,9 +4,6 @@ const WORST = 1, BEST = 5;  // of the quality that a person says; kept as 0 .. 1
 const stored = quality => (quality - WORST) / (BEST - WORST);
 const SUCCESS = {true: true, false: false, unknown: null};
 
-// As `dataset relabel` is told it.
-const typed = (name, value) => value === null ? (name === "notes" ? "" : "unknown") : String(value);
-
 class Labels {
   // template: what is shown.  onLabel(values, reason): as they are typed for `dataset relabel`.
   constructor(root, template, onLabel) {

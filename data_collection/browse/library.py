@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from robot_orl.curation.labels import Change, changed, history, parse_labels
+from robot_orl.curation.labels import Change, history, parse_labels
 from robot_orl.data.query import parse, value_of
 from robot_orl.data.store.layout import Field, fields_of
 from robot_orl.data.store.reader import Dataset
@@ -24,6 +24,7 @@ COLUMNS = (
     *("notes", "actor", "deleted"),
 )
 DELETED = {"true": True, "false": False}
+Labels = Mapping[str, Mapping[str, Any]]  # by the episode's id, values by their names
 
 
 class Library:
@@ -149,33 +150,40 @@ class Library:
 
     # Labels
 
-    def relabel(self, episodes: Iterable[str], values: Mapping[str, str], reason: str) -> list[str]:
+    def relabel(self, episodes: Iterable[str], values: Mapping[str, str], reason: str) -> Labels:
         """Other labels, as typed for `dataset relabel`; 'deleted' is 'true' or 'false'.
 
-        Returns which episodes were changed: what is so already is not written again.
+        Returns what was so before, of those that were changed: what is so already is not written again.
         Raises: UsageError: not a value of that label.  DataError: somebody writes there.  RunError: disk.
         """
         labels = parse_labels({name: text for name, text in values.items() if name != "deleted"})
-        records = [self.record(episode) for episode in episodes]
-        if "deleted" not in values:
-            to_change = changed(records, labels)
-        elif values["deleted"] not in DELETED:
-            raise UsageError(f"deleted={values['deleted'][:80]} is not one of: {', '.join(DELETED)}")
-        else:
+        if "deleted" in values:
+            if values["deleted"] not in DELETED:
+                raise UsageError(f"deleted={values['deleted'][:80]} is not one of: {', '.join(DELETED)}")
             labels["deleted"] = DELETED[values["deleted"]]
-            to_change = [record for record in records if record.deleted != labels["deleted"]]
-        self._require_unwritten({record.segment for record in to_change})
+        return self.label({episode: labels for episode in episodes}, reason)
+
+    def label(self, labels: Labels, reason: str) -> Labels:
+        """As `relabel`, with values as they are stored, of each episode its own."""
+        records = [(self.record(episode), values) for episode, values in labels.items()]
+        before = [{name: _label(record, name) for name in values} for record, values in records]
+        new = [i for i, (_, values) in enumerate(records) if before[i] != values]
+        self._require_unwritten({records[i][0].segment for i in new})
         try:
-            self.dataset.relabel(to_change, reason, self._sign(), **labels)
+            self.dataset.relabel_each([records[i] for i in new], reason, self._sign())
         finally:
             self._index()
-        return [record.id for record in to_change]
+        return {records[i][0].id: before[i] for i in new}
 
     def _require_unwritten(self, names: set[str]) -> None:
         """As it is now, not as it was when the snapshot was made."""
         for name in names:
             if (holder := self._segments[name].place.holder()) is not None:
                 raise DataError(f"{name} is being written by {holder}: its labels can change when it is done")
+
+
+def _label(record: EpisodeRecord, name: str) -> Any:
+    return record.deleted if name == "deleted" else getattr(record.meta, name)
 
 
 def _shares(actor: Array) -> dict[str, float]:

@@ -8,6 +8,7 @@
     {"say": "frames", "number": 6, "episode": ID, "camera": "front", "from": 0, "to": 32}
     {"say": "relabel", "number": 7, "episodes": {SEGMENT: [0, 2]}, "values": {"success": "true"},
      "reason": "watched"}
+    {"say": "undo", "number": 8}                             what this page relabelled last
 
 number: of the answer, the page's own.
 """
@@ -24,7 +25,7 @@ MAX_TEXT, MAX_NAME, MAX_QUERY = 500, 300, 4_000  # characters
 MAX_FRAMES = 64  # of one answer
 LABELS = ("success", "quality", "notes", "deleted")
 FIELDS = {
-    **dict.fromkeys(("list", "shares"), frozenset[str]()),
+    **dict.fromkeys(("list", "shares", "undo"), frozenset[str]()),
     "match": {"where"},
     **dict.fromkeys(("about", "scene", "moment", "take"), frozenset({"episode"})),
     "picture": {"episode", "camera"},

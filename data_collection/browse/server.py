@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from data_collection.browse.library import COLUMNS, Library
+from data_collection.browse.library import COLUMNS, Labels, Library
 from data_collection.browse.messages import MAX_BYTES, Malformed, Question, read
 from data_collection.browse.pictures import jpeg, packed
 from data_collection.browse.worlds import Worlds, has_states
@@ -42,7 +43,16 @@ SCRIPTS = (
 )
 OPENS_S, CLOSES_S = 10.0, 2.0  # in which a connection says what it wants, and goes
 THUMBNAIL = 240  # pixels
-REASON = "seen in dataset browse"
+REASON, UNDONE = "seen in dataset browse", "undone"
+
+
+@dataclass(eq=False)
+class _Page:
+    """listed: ids of the episodes in its table, in its order.  before: what its latest labels replaced."""
+
+    connection: ServerConnection
+    listed: list[str] = field(default_factory=list)
+    before: Labels = field(default_factory=dict)
 
 
 class BrowseServer:
@@ -54,21 +64,22 @@ class BrowseServer:
         self._page = assembled(PAGE, STYLE, SCRIPTS, {"token": token})
         self._door = Door(token, is_local, address, policy_of(self._page))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="browse")
-        self._pages: set[ServerConnection] = set()
+        self._pages: set[_Page] = set()
         self._is_fresh = True  # the library was opened a moment ago, for the first page
-        self._answers: Mapping[str, Callable[[Question, list[str]], Any]] = {
+        self._answers: Mapping[str, Callable[[Question, _Page], Any]] = {
             "list": self._list,
-            "match": lambda asked, listed: library.matching(asked.where, listed),
-            "shares": lambda asked, listed: library.shares(),
-            "about": lambda asked, listed: library.about(asked.episode),
+            "match": lambda asked, page: library.matching(asked.where, page.listed),
+            "shares": lambda asked, page: library.shares(),
+            "about": lambda asked, page: library.about(asked.episode),
             "scene": self._scene,
             "moment": self._moment,
             "take": self._take,
             "picture": self._picture,
-            "frames": lambda asked, listed: packed(
+            "frames": lambda asked, page: packed(
                 library.frames(asked.episode, asked.camera, slice(*asked.frames))
             ),
             "relabel": self._relabel,
+            "undo": self._undo,
         }
 
     async def serve(self, listening: socket.socket) -> None:
@@ -100,44 +111,45 @@ class BrowseServer:
 
     async def serve_page(self, connection: ServerConnection) -> None:
         """One page, for as long as its connection lasts."""
-        listed: list[str] = []
-        self._pages.add(connection)
+        page = _Page(connection)
+        self._pages.add(page)
         try:
             with suppress(ConnectionClosed):
                 async for raw in connection:
-                    await self._hear(connection, raw, listed)
+                    await self._hear(page, raw)
         finally:
-            self._pages.discard(connection)
+            self._pages.discard(page)
 
-    async def _hear(self, page: ServerConnection, raw: str | bytes, listed: list[str]) -> None:
-        """listed: ids of the episodes in the page's table, in its order."""
+    async def _hear(self, page: _Page, raw: str | bytes) -> None:
         number: int | None = None
         try:
             asked = read(raw)
             number = asked.number
             loop, make = asyncio.get_running_loop(), self._answers[asked.say]
-            found = await loop.run_in_executor(self._worker, make, asked, listed)
+            found = await loop.run_in_executor(self._worker, make, asked, page)
         except (Malformed, RobotOrlError, OSError) as error:
             number = error.number if isinstance(error, Malformed) else number
-            await page.send(_text({"say": "answer", "number": number, "why": str(error), "found": None}))
+            await page.connection.send(
+                _text({"say": "answer", "number": number, "why": str(error), "found": None})
+            )
             return
         if isinstance(found, bytes):
-            await page.send(struct.pack("<I", asked.number) + found)
+            await page.connection.send(struct.pack("<I", asked.number) + found)
             return
-        await page.send(_text({"say": "answer", "number": number, "why": "", "found": found}))
-        if asked.say == "relabel" and found:
+        await page.connection.send(_text({"say": "answer", "number": number, "why": "", "found": found}))
+        if asked.say in ("relabel", "undo") and found:
             news = _text({"say": "changed", "rows": found})
             for other in self._pages - {page}:
-                asyncio.create_task(_told(other, news))  # noqa: RUF006  a page that does not take it is gone
+                asyncio.create_task(_told(other.connection, news))  # noqa: RUF006  a page that does not take it is gone
 
     # Answers, in the thread that reads
 
-    def _list(self, asked: Question, listed: list[str]) -> dict[str, Any]:
+    def _list(self, asked: Question, page: _Page) -> dict[str, Any]:
         library = self._library
         if not self._is_fresh:
             library.refresh()
         self._is_fresh = False
-        listed[:] = library.ids()
+        page.listed = library.ids()
         spec = library.dataset.spec
         return {
             "path": library.path,
@@ -149,14 +161,14 @@ class BrowseServer:
             "observed": [s.path.name for s in library.segments if not has_states(s)],
             "writers": {s.path.name: s.writer for s in library.segments if s.writer},
             "columns": COLUMNS,
-            "rows": [library.row(episode) for episode in listed],
+            "rows": [library.row(episode) for episode in page.listed],
         }
 
-    def _scene(self, asked: Question, listed: list[str]) -> bytes:
+    def _scene(self, asked: Question, page: _Page) -> bytes:
         segment = self._library.segment(self._library.record(asked.episode))
         return self._worlds.of(segment).scene.packed
 
-    def _moment(self, asked: Question, listed: list[str]) -> bytes:
+    def _moment(self, asked: Question, page: _Page) -> bytes:
         """Where everything was at the end; nothing where that is not known."""
         library = self._library
         world = self._worlds.of(segment := library.segment(library.record(asked.episode)))
@@ -168,23 +180,27 @@ class BrowseServer:
             moment = world.moment(state)
         return moment.tobytes() if np.isfinite(moment).all() else b""
 
-    def _take(self, asked: Question, listed: list[str]) -> bytes:
+    def _take(self, asked: Question, page: _Page) -> bytes:
         library = self._library
         record = library.record(asked.episode)
         episode = library.dataset.load(record, images=False)
         return self._worlds.take(library.segment(record), episode, record.id).packed()
 
-    def _picture(self, asked: Question, listed: list[str]) -> bytes:
+    def _picture(self, asked: Question, page: _Page) -> bytes:
         """What a camera saw at the end."""
         end = self._library.record(asked.episode).length
         frames = self._library.frames(asked.episode, asked.camera, slice(end, end + 1))
         return jpeg(np.asarray(frames[0]), THUMBNAIL)
 
-    def _relabel(self, asked: Question, listed: list[str]) -> list[list[Any]]:
+    def _relabel(self, asked: Question, page: _Page) -> list[list[Any]]:
         """The rows that are otherwise now."""
-        library = self._library
-        changed = library.relabel(asked.episodes, asked.values, asked.reason or REASON)
-        return [library.row(episode) for episode in changed]
+        page.before = self._library.relabel(asked.episodes, asked.values, asked.reason or REASON)
+        return [self._library.row(episode) for episode in page.before]
+
+    def _undo(self, asked: Question, page: _Page) -> list[list[Any]]:
+        """Of what this page relabelled last; once."""
+        labels, page.before = page.before, {}
+        return [self._library.row(episode) for episode in self._library.label(labels, UNDONE)]
 
 
 async def _told(page: ServerConnection, news: str) -> None:

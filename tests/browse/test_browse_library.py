@@ -90,8 +90,8 @@ def test_a_label_is_a_line_with_who_when_and_why_and_only_where_it_is_new(tmp_pa
     path = recorded(tmp_path / "a", [episode(n) for n in range(3)])
     found = library(path)
     names = found.ids()
-    assert found.relabel(names, {"success": "true"}, "watched") == [names[1]]
-    assert found.relabel(names[1:2], {"success": "true"}, "watched") == [], "it is so already"
+    assert found.relabel(names, {"success": "true"}, "watched") == {names[1]: {"success": False}}
+    assert found.relabel(names[1:2], {"success": "true"}, "watched") == {}, "it is so already"
     found.relabel(names[1:2], {"quality": "0.75", "notes": "slipped"}, "again")
     one = Dataset.open(path).records[1]
     assert (one.meta.success, one.meta.quality, one.meta.notes) == (True, 0.75, "slipped")
@@ -108,15 +108,26 @@ def test_a_label_is_a_line_with_who_when_and_why_and_only_where_it_is_new(tmp_pa
         found.relabel(["x:1"], {"success": "true"}, "")
 
 
+def test_what_a_label_replaced_is_put_back_of_each_episode_its_own(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(n) for n in range(3)])
+    found = library(path)
+    before = found.relabel(found.ids(), {"quality": "0.25", "notes": "all"}, "")
+    assert [record.meta.quality for record in Dataset.open(path).records] == [0.25] * 3
+    again = found.label(before, "undone")
+    assert list(again.values()) == [{"quality": 0.25, "notes": "all"}] * 3
+    records = Dataset.open(path).records
+    assert [(r.meta.quality, r.meta.notes) for r in records] == [(n / 8, f"note {n}") for n in range(3)]
+
+
 def test_a_deleted_episode_is_listed_as_such_and_comes_back(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a", [episode(n) for n in range(2)])
     found = library(path)
     first, second = found.ids()
-    assert found.relabel([first], {"deleted": "true"}, "bad") == [first]
+    assert found.relabel([first], {"deleted": "true"}, "bad") == {first: {"deleted": False}}
     assert [record.id for record in Dataset.open(path).episodes] == [second]
     assert found.ids() == [first, second]
     assert found.row(first)[-1] is True
-    assert found.relabel([first, second], {"deleted": "false"}, "") == [first]
+    assert list(found.relabel([first, second], {"deleted": "false"}, "")) == [first]
     assert len(Dataset.open(path).episodes) == 2
 
 
@@ -129,12 +140,12 @@ def test_what_others_record_comes_with_a_refresh_and_is_labelled_once_they_are_d
         found.refresh()
         old, new = found.ids()
         assert found.about(new)["writer"].startswith("process ")
-        assert found.relabel([old], {"success": "false"}, "") == [old]
+        assert list(found.relabel([old], {"success": "false"}, "")) == [old]
         with pytest.raises(DataError, match=r"is being written by process \d+: its labels can change when"):
             found.relabel([old, new], {"success": "unknown"}, "")
         assert found.row(old)[COLUMNS.index("success")] is False, "nothing of it was changed"
         writer.append(episode(2))
-    assert found.relabel([new], {"quality": "1"}, "") == [new], "without a refresh"
+    assert list(found.relabel([new], {"quality": "1"}, "")) == [new], "without a refresh"
     found.refresh()
     assert len(found.ids()) == 3
 

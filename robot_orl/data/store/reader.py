@@ -5,7 +5,7 @@ writer's lock but `delete` and `relabel`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -129,10 +129,19 @@ class Dataset:
         Seen by this object, too. stamp: what the lines say besides, such as who changed it and when.
         Raises: DataError: a segment is being written.  RunError: disk.
         """
-        for name in changes:
+        self.relabel_each([(record, changes) for record in records], reason, stamp)
+
+    def relabel_each(
+        self,
+        changes: Sequence[tuple[EpisodeRecord, Mapping[str, Any]]],
+        reason: str,
+        stamp: Mapping[str, str] | None = None,
+    ) -> None:
+        """As `relabel`, each episode with changes of its own."""
+        for name in {name for _, change in changes for name in change}:
             if name not in (*META_FIELDS, "deleted"):
                 raise unknown("episode field", name, [*META_FIELDS, "deleted"])
-        self._override([(record, changes) for record in records], {"reason": reason, **(stamp or {})})
+        self._override(changes, {"reason": reason, **(stamp or {})})
 
     def set_rewards(
         self,
