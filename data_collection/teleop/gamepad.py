@@ -158,8 +158,7 @@ class Gamepad:
         self._pads[number] = pad
 
     def _lost(self, number: int) -> None:
-        if number == self._first:
-            self._values.clear()
+        """SDL has told before that all of it is at rest."""
         if pad := self._pads.pop(number, None):
             self._sdl.SDL_GameControllerClose(pad)
 

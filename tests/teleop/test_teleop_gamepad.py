@@ -132,8 +132,9 @@ def test_a_file_says_what_sticks_do_and_replaces_sections(tmp_path: Path) -> Non
     try:
         virtual.press("b")
         assert virtual.push(lefty=-1.0, righttrigger=1.0) == [0.0, 1.0, -1.0, 0.0, 0.0, 0.0]
-        virtual.push(righttrigger=-1.0, lefttrigger=1.0)
-        assert virtual.pad.orders() == [Order(Verb.STOP)]
+        for lefttrigger in (0.6, 0.9, 0.7, 0.4, 1.0):  # beyond the half of its way it is down
+            virtual.push(righttrigger=-1.0, lefttrigger=2 * lefttrigger - 1)
+        assert virtual.pad.orders() == [Order(Verb.STOP)] * 2
         virtual.tap("leftshoulder")  # a section that the file does not have
         jog = virtual.pad.jog()
         assert jog is not None
