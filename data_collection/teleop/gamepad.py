@@ -10,10 +10,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from data_collection.teleop.hands import Jog, Order
 from data_collection.teleop.legend import Piece, row
 from data_collection.teleop.pad_mapping import AXES, BUTTONS, DOWN, STICKS, PadMapping
 from robot_orl.errors import RunError, UsageError
+from robot_orl.types import Array
 
 FULL = 32767.0  # of an axis, as SDL counts
 FINE = 0.2  # share of the speed
@@ -80,7 +83,7 @@ class Gamepad:
         gripper, self._gripper = self._gripper, 0.0
         shares = self._mapping.shares(self._live())
         if self._values.get(self._mapping.fine, 0.0) > DOWN:
-            shares *= FINE
+            shares = np.concatenate([finely(part, self._dead_zone) for part in (shares[:3], shares[3:])])
         return Jog(shares[:3], shares[3:], gripper) if gripper or shares.any() else None
 
     def orders(self) -> Sequence[Order]:
@@ -161,6 +164,14 @@ class Gamepad:
         """SDL has told before that all of it is at rest."""
         if pad := self._pads.pop(number, None):
             self._sdl.SDL_GameControllerClose(pad)
+
+
+def finely(share: Array, dead_zone: float) -> Array:
+    """(3,) such that what `steering.live` leaves of it is FINE of what it would leave of `share`."""
+    length = float(np.linalg.norm(share))
+    if length <= dead_zone:
+        return share
+    return np.asarray(share * ((dead_zone + FINE * (min(length, 1.0) - dead_zone)) / length))
 
 
 def _are_unreadable() -> bool:

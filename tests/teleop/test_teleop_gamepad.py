@@ -13,6 +13,7 @@ from terminal_toys import PATIENCE_S, Terminal, terminal
 from data_collection.teleop.gamepad import FINE, NOT_THERE, Gamepad
 from data_collection.teleop.hands import Order, Verb
 from data_collection.teleop.pad_mapping import AXES, BUTTONS, load_mapping
+from data_collection.teleop.steering import live
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError
 from robot_orl.types import Actor
@@ -96,7 +97,14 @@ def test_fingers_are_told_once_and_a_trigger_slows_down(virtual: Virtual) -> Non
     assert jog is not None
     assert (jog.gripper, jog.linear.any()) == (-1.0, False)
     assert virtual.pad.jog() is None
-    assert virtual.push(lefty=-1.0, lefttrigger=1.0) == [FINE, 0.0, 0.0, 0.0, 0.0, 0.0]
+    for pushed in (0.4, 1.0):
+        usual = virtual.push(lefty=-pushed, lefttrigger=-1.0)
+        slow = virtual.push(lefty=-pushed, lefttrigger=1.0)
+        assert usual is not None
+        assert slow is not None
+        moves, creeps = (live(np.array(shares[:3]), DEAD) for shares in (usual, slow))
+        np.testing.assert_allclose(creeps, FINE * moves, atol=2e-3)
+        assert creeps[0] > 0
 
 
 def test_the_first_of_two_is_heard_and_the_other_when_it_is_gone(virtual: Virtual) -> None:
