@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from browsers import chromium
 from children import child
 from deploy_toys import MakeBundle
+from websockets.sync.client import connect
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
@@ -211,7 +214,7 @@ class Page:
 @pytest.mark.e2e
 def test_a_person_takes_over_at_a_page_and_another_page_stops_the_robot(bundle: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with chromium() as browser, deploying(bundle, data) as (process, url):
+    with chromium() as browser, deploying(bundle, data, "operator.grace_s=60") as (process, url):
         assert "nothing moves before somebody is at operator=browser" in process.stdout.readline()
         driver = Page(browser, url)
         driver.until("state.status?.state === 'policy' && !isBehind() && state.drives")
@@ -241,15 +244,24 @@ def test_a_person_takes_over_at_a_page_and_another_page_stops_the_robot(bundle: 
     assert up[acted].max() > 0, "the key for up"
 
 
+def looks_until_the_policy_acts(url: str) -> None:
+    """A page that draws nothing, and then closes."""
+    token = urlopen(url).read().decode().partition('name="token" content="')[2].partition('"')[0]
+    address = f"ws://{urlsplit(url).netloc}/hands?token={token}&seat="
+    end_s = time.monotonic() + PATIENCE_S
+    with connect(address, max_size=None, open_timeout=PATIENCE_S) as socket:
+        while time.monotonic() < end_s:
+            socket.send(json.dumps({"say": "off", "at": 1.0}))
+            raw = socket.recv(timeout=PATIENCE_S)
+            if isinstance(raw, str) and (json.loads(raw).get("status") or {}).get("state") == "policy":
+                return
+    raise AssertionError("the policy never acted")
+
+
 @pytest.mark.e2e
 def test_where_the_page_is_gone_the_robot_stops_and_lies_down(bundle: Path, tmp_path: Path) -> None:
-    with (
-        chromium() as browser,
-        deploying(bundle, tmp_path / "data", "operator.grace_s=0.5") as (process, url),
-    ):
-        page = Page(browser, url)
-        page.until("state.status?.state === 'policy'")
-        page.page.close()
+    with deploying(bundle, tmp_path / "data", "operator.grace_s=2") as (process, url):
+        looks_until_the_policy_acts(url)
         said = process.stdout.read()
     assert process.returncode == 130
     why = "nobody is at operator=browser any more"
