@@ -3,7 +3,7 @@
 const AGAIN_MS = 1000;
 
 class Asking {
-  // onNews(message): what was not asked for.  onOpen(), onLost(): the connection.
+  // onNews(message): what was not asked for.  onOpen(), onLost(isRefused): the connection.
   constructor({onNews, onOpen, onLost}) {
     Object.assign(this, {onNews, onOpen, onLost, waiting: new Map(), number: 0});
     this.connect();
@@ -19,7 +19,7 @@ class Asking {
     this.socket.onclose = () => {
       for (const {fail} of this.waiting.values()) fail(new Error("the connection is lost"));
       this.waiting.clear();
-      this.onLost();
+      this.onLost(false);
       setTimeout(() => this.lookAgain(), AGAIN_MS);
     };
   }
@@ -29,6 +29,7 @@ class Asking {
     const token = document.querySelector("meta[name=token]").content;
     const answer = await fetch(location.href).catch(() => null), text = await answer?.text();
     if (answer?.ok && !text.includes(token)) return location.reload();
+    if (answer?.status === 403) this.onLost(true);
     this.connect();
   }
 

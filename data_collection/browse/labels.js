@@ -5,7 +5,7 @@ const stored = quality => (quality - WORST) / (BEST - WORST);
 const SUCCESS = {true: true, false: false, unknown: null};
 
 class Labels {
-  // template: what is shown.  onLabel(values, reason): as they are typed for `dataset relabel`.
+  // template: what is shown.  onLabel(values, reason): as they are typed for `dataset relabel`; a promise.
   constructor(root, template, onLabel) {
     Object.assign(this, {root, onLabel, shown: []});
     root.append(template.content.cloneNode(true));
@@ -22,8 +22,10 @@ class Labels {
     });
   }
 
-  say(name, value) {
-    this.onLabel({[name]: value}, this.reason.value);
+  async say(name, value) {
+    this.root.ariaBusy = "true";
+    await this.onLabel({[name]: value}, this.reason.value);
+    this.root.ariaBusy = "false";
   }
 
   get areDeleted() {

@@ -8,8 +8,9 @@ async function opened() {
   thumbnails.again(true);
 }
 
-function lost() {
+function lost(isRefused) {
   isLost = true;
+  show("lost").textContent = isRefused ? "Another server runs here: open the address that it printed" : "Looking for the server";
   show("lost").hidden = false;
 }
 

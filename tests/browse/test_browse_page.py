@@ -186,7 +186,8 @@ def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
     tmp_path: Path,
 ) -> None:
     path = recorded(tmp_path / "data", [episode(0, has_camera=True, has_state=False)])
-    with chromium() as browser, browsing(path, "where=success or not success") as (_, url):
+    query = "where=success or not success"
+    with chromium() as browser, browsing(path, query) as (process, url):
         person = Person(browser, url)
         assert person.page.input_value("#where") == "success or not success"
         picture = "thumbnails.made.get(table.episodes[0].id)"
@@ -216,6 +217,9 @@ def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
         person.tell("table.scroller.scrollTop = 1e9")
         person.until("[...table.rows.keys()].includes('made:9999')")
         assert person.tell("document.querySelectorAll('.row').length") < 60
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+        person.until("show('lost').innerText === 'Looking for the server'")
         assert person.errors == []
 
 
