@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -48,15 +49,10 @@ def board(person: Person) -> dict[str, Any]:
 
 
 def test_a_person_watches_helps_and_orders_while_a_policy_learns(run: Path, temporary: Path) -> None:
-    words = [
-        "finetune",
-        f"run={run}",
-        "operator=browser",
-        "port=0",
-        "env_steps=100000",
-        "checkpoint_every=100000",
+    words = ["finetune", f"run={run}", "operator=browser", "port=0", "env_steps=5000"]
+    words += ["checkpoint_every=5000"] + [
+        word.replace("eval_every=100000", "eval_every=100") for word in TUNE
     ]
-    words += [word.replace("eval_every=100000", "eval_every=100") for word in TUNE]
     with served(*words) as (process, person):
         person.until(f"{BOARD}?.recent.length")
         assert person.page.is_visible("#training")
@@ -73,8 +69,11 @@ def test_a_person_watches_helps_and_orders_while_a_policy_learns(run: Path, temp
         person.until("dashboard.worth.length")
 
         person.page.click("[data-verb=pause]")
-        person.until(f"{BOARD}.phase === 'paused' && state.status.state === 'waiting'")
-        updates, episodes = board(person)["updates"], person.tell("state.status.episodes")
+        person.until(f"{BOARD}.phase === 'paused'")
+        updates = board(person)["updates"]
+        person.until("state.status.state === 'waiting'")  # the episode under way is played to its end
+        assert board(person)["updates"] == updates
+        episodes = person.tell("state.status.episodes")
         assert person.page.inner_text("#phase") == "Paused"
         assert not person.page.is_visible("[data-verb=pause]")
         person.page.click("[data-verb=checkpoint]")
@@ -82,7 +81,8 @@ def test_a_person_watches_helps_and_orders_while_a_policy_learns(run: Path, temp
         assert board(person)["phase"] == "paused"
         saved = Run(run).load("online")
         assert unpack(saved).progress.env_steps == board(person)["env_steps"]
-        assert (board(person)["updates"], person.tell("state.status.episodes")) == (updates, episodes)
+        assert person.tell("state.status.episodes") == episodes, "no other one has begun"
+        updates = board(person)["updates"]
 
         helped = f"{BOARD}.recent.find(one => one.interventions > 0)"
         person.page.click(f".bars button[data-seed='{person.tell(helped)['seed']}']")
@@ -100,6 +100,9 @@ def test_a_person_watches_helps_and_orders_while_a_policy_learns(run: Path, temp
         person.page.click("#steer [data-verb=quit]")
         person.until("isOver")
         said = process.stdout.read().decode()
+        assert "Training has stopped" in person.page.inner_text("#lost")
+        assert person.page.inner_text("#phase") == "Ended"
+        assert len({urlsplit(asked).netloc for asked in person.asked}) == 1, "nothing else is asked"
         assert person.errors == []
     assert process.returncode == 130
     assert "online is saved at step" in said

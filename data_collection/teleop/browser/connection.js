@@ -4,7 +4,7 @@ const SEND_MS = 33, AGAIN_MS = 500, SILENT_MS = 1500, TAKEN = 4001;
 const REST_MS = 100, OLD_MS = 1000, TRIP_MS = 1500;  // an older picture, or a longer way there and back, is no ground to act on
 const show = id => document.getElementById(id);
 const token = document.querySelector("meta[name=token]").content;
-let socket = null, wasScene = false, isOver = false, isRefused = false;
+let socket = null, wasScene = false, isOver = false, isRefused = false, wasStopped = false;
 let state = {status: null, allowed: []}, heard = 0, tripMs = 0;
 let sent = 0, wasOff = true;
 let arrived = -Infinity;  // the latest picture
@@ -54,7 +54,7 @@ function hear(message) {
   if (message.say === "answer") return answered(message);
   if (message.say === "board") return dashboard.show(message.board, message.replays);
   if (message.say === "value") return dashboard.value(message.value);
-  if (message.say === "over") isOver = true;
+  if (message.say === "over") [isOver, wasStopped] = [true, dashboard.ended()];
   else state = message;
   if (message.at) tripMs = performance.now() - message.at;
   if (!state.drives) hands.releaseAll();

@@ -1,8 +1,10 @@
 // What somebody sees of learning while they stand by: see robot_orl/training/online/board.py for `board`.
 
-const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", paused: "Paused", stopping: "Stopping"};
+const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", paused: "Paused", stopping: "Stopping",
+                ended: "Ended"};
 const PARTS = {offline: "recorded before", online: "played by the policy", interventions: "done by a person"};
 const HINT = "Drag a handle, or hold a key or a pad, to take over; let go, and the policy acts again.";
+const GAP_MS = 700;  // in which nothing was said: the line is broken there
 const SPARK_MS = 12_000;  // of the value that is drawn
 const percent = x => `${Math.round(100 * x)}%`, whole = x => Math.round(x).toLocaleString("en");
 
@@ -60,7 +62,7 @@ class Dashboard {
     this.places = curve.map(([step]) => x(step));
     const [step, share, from, to] = curve[this.hovered] ?? curve.at(-1) ?? [];
     const text = step === undefined ? "none yet" : `${percent(share)} (${percent(from)} to ${percent(to)}) at step ${whole(step)}`;
-    tell(this.find("#curve output"), text);
+    tell(this.find("#curve .says"), text);
     svg.setAttribute("aria-label", `Learning curve, ${text}`);
   }
 
@@ -75,7 +77,7 @@ class Dashboard {
   value(value) {
     const now = performance.now();
     if (value !== null) this.worth.push([now, value]);
-    tell(this.find("#worth output"), value === null ? "–" : value.toFixed(2));
+    tell(this.find("#worth .says"), value === null ? "–" : value.toFixed(2));
     drawSpark(this.find("#worth svg"), this.worth, now);
   }
 
@@ -102,7 +104,7 @@ class Dashboard {
       tell(button.firstChild.firstChild, interventions ? String(interventions) : "");
     });
     const count = recent.length, mean = what => recent.reduce((sum, one) => sum + Number(what(one)), 0) / count;
-    tell(this.find("#recent output"), count ? `${percent(mean(one => one.success))} success · ${mean(one => one.interventions).toFixed(1)} takeovers each` : "none yet");
+    tell(this.find("#recent .says"), count ? `${percent(mean(one => one.success))} success · ${mean(one => one.interventions).toFixed(1)} takeovers each` : "none yet");
     tell(this.find("#recent .hint"), this.replays.size ? "Bars: the share that a person did. Select an episode to see it again." : "");
   }
 
@@ -110,6 +112,13 @@ class Dashboard {
     this.shown = this.shown === seed ? null : seed;
     this.drawRecent();
     this.onReplay(this.board.recent.find(one => one.seed === this.shown) ?? null);
+  }
+
+  // Nothing more will be said; how it went stays. Whether somebody has stopped it.
+  ended() {
+    const wasStopped = this.board?.phase === "stopping";
+    if (this.board) this.show({...this.board, phase: "ended", said: " ", is_paused: false}, []);
+    return wasStopped;
   }
 
   replayed() {
@@ -134,7 +143,7 @@ class Dashboard {
       share.textContent = `${percent(batch[name] ?? 0)} of a batch`;
       return [term, count, share];
     }));
-    tell(this.find("#memory output"), `${whole(all)} steps`);
+    tell(this.find("#memory .says"), `${whole(all)} steps`);
   }
 }
 
@@ -143,9 +152,10 @@ function drawSpark(svg, seen, now) {
   while (seen.length && seen[0][0] < now - SPARK_MS) seen.shift();
   const values = seen.map(([, one]) => one), low = Math.min(...values), span = Math.max(Math.max(...values) - low, 1e-3);
   const wide = svg.clientWidth, high = svg.clientHeight;
-  const points = seen.map(([at, one]) => `${wide * (1 - (now - at) / SPARK_MS)},${high - 4 - (high - 8) * (one - low) / span}`);
+  const isGap = i => i === 0 || seen[i][0] - seen[i - 1][0] > GAP_MS;
+  const points = seen.map(([at, one], i) => `${isGap(i) ? "M" : "L"} ${wide * (1 - (now - at) / SPARK_MS)} ${high - 4 - (high - 8) * (one - low) / span}`);
   svg.replaceChildren(drawn("line", {class: "grid", x1: 0, x2: wide, y1: high - 0.5, y2: high - 0.5}),
-                      drawn("polyline", {class: "line", points: points.join(" ")}));
+                      drawn("path", {class: "line", d: points.join(" ")}));
 }
 
 function drawn(kind, attributes, text = "") {

@@ -16,7 +16,7 @@ function draw() {
   document.body.className = kinds.filter(Boolean).join(" ");
   const isSlow = state.drives && isBehind();
   show("lost").hidden = !lost && !isOver && status && (!state.silent_s || status.deployment?.phase === "over") && !isSlow;
-  put("lost", isOver ? dashboard.board ? "Training has ended here; the same command goes on with it" : "The session is over"
+  put("lost", isOver ? wasStopped ? "Training has stopped; the same command goes on with it" : dashboard.board ? "Training has ended" : "The session is over"
       : lost && isRefused ? "Another session runs here: open the address that it printed"
       : lost ? "Connection lost; looking for the session"
       : isSlow ? "The connection is too slow to drive"

@@ -90,7 +90,8 @@ class Overseer:
         """That episode was played, and was learned from."""
         if self._desk is None:
             return
-        self._said = "" if self._said == COMPILES else self._said
+        if not (self.is_paused or self.wants_checkpoint or self._stop.requested):
+            self._said = ""
         own = (episode.actor == Actor.POLICY) | (episode.actor == Actor.UNKNOWN)
         is_short = len(episode) <= MOST_VALUES
         seen = self._state.spec.flatten(episode.obs)[:-1]
