@@ -94,7 +94,7 @@ def measure(args: argparse.Namespace, seed: int, way: str) -> Run:
             "torch": torch.__version__,
             "machine": f"{platform.machine()}, {platform.processor() or 'processor unknown'}",
         },
-        "demonstrations": summary.get("data"),
+        "demonstrations": {k: v for k, v in summary.get("data", {}).items() if k != "paths"},
         "offline": summary["offline"],
         "curve": points,
         "reached_at": next((p["env_steps"] for p in points if p["success"] >= GOAL), None),
