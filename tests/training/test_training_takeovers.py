@@ -83,9 +83,7 @@ def test_who_is_asked_for_must_be_able_to_take_over_here() -> None:
         require_possible(build("finetune", ["run=x", "operator=policy", "path=y"]), reach())
     require_possible(build("finetune", ["run=x", "operator=expert", "environments=2"]), reach())
     require_possible(build("finetune", ["run=x", "environments=2"]), reach())
-    with pytest.raises(
-        UsageError, match=r"^operator=expert takes over from a policy, and alone does"
-    ):
+    with pytest.raises(UsageError, match=r"^operator=expert takes over from a policy, and alone does"):
         collect(build("collect", ["task=fetch_reach", "operator=expert", "out=nowhere"]))
 
 
