@@ -26,7 +26,7 @@ from robot_orl.errors import RobotOrlError, UsageError
 _X = XL330_M288.registers  # all X servos have them at the same addresses
 READ_EVERY_S = 0.01
 KNOCK_S = 0.5  # between two attempts to open a port that is gone
-SILENT_S = 0.5  # without a good answer, after which nobody is there
+SILENT_S = 1.0  # without a good answer, after which nobody is there
 
 
 class LeaderBus:

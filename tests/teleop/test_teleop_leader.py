@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from data_collection.teleop.leading import LeaderSteering, stopping_within
 from data_collection.teleop.steering import steering_of
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.dynamixel.bus import Bus
-from robot_orl.deploy.dynamixel.registers import XL330_M288
+from robot_orl.deploy.dynamixel.calibration import Calibration
+from robot_orl.deploy.dynamixel.registers import CENTRE_TICK, XL330_M288
+from robot_orl.deploy.virtual.mechanics import KOCH, assembled
 from robot_orl.deploy.virtual.world import World
 from robot_orl.errors import DataError, UsageError
 from robot_orl.tasks import spec_of
@@ -30,6 +33,7 @@ from robot_orl.types import Actor
 
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 STILL_S = 0.5
+OFFSET, ASSEMBLY = 400, 6  # servos mounted by another pair of hands
 
 
 class Hand:
@@ -178,6 +182,22 @@ def test_tasks_and_tables_that_do_not_fit_are_told_in_one_line(tmp_path: Path) -
     hands.close()
 
 
+def calibration_of_leader() -> Calibration:
+    """As `robot-orl calibrate` finds it: a mirrored servo counts the other way round, from the other end."""
+    ranges = envs.make("arm_reach").unwrapped.joint_range  # type: ignore[attr-defined]
+    by_the_book = Calibration.as_in_model("leader", {m.joint: m.id for m in KOCH}, ranges).joints
+    joints = {
+        mount.joint: replace(
+            by_the_book[mount.joint],
+            homing_offset=2 * CENTRE_TICK + mount.offset if mount.direction < 0 else -mount.offset,
+            drive_mode=int(mount.direction < 0),
+        )
+        for mount in assembled(KOCH, ASSEMBLY, OFFSET)
+    }
+    assert joints["shoulder_pan"].drive_mode == 1
+    return Calibration("leader", joints)
+
+
 class Player:
     """Who turns a virtual leader by hand."""
 
@@ -201,6 +221,7 @@ class Player:
 @contextmanager
 def virtual_leader(folder: Path) -> Iterator[Player]:
     words = ["virtual-arm", "task=arm_reach", f"port={folder}/arm", f"world={folder}/world"]
+    words += [f"offset_ticks={OFFSET}", f"assembly={ASSEMBLY}"]
     with child([sys.executable, "-m", "robot_orl.cli", *words], stdout=subprocess.DEVNULL) as process:
         deadline_s = time.monotonic() + PATIENCE_S
         while not (folder / "arm").is_symlink():
@@ -217,7 +238,12 @@ def test_a_person_who_turns_a_leader_records_and_pulls_its_plug(tmp_path: Path) 
     words = [f"operator.servos.{joint}.model={model}" for joint, model in zip(JOINTS, models, strict=True)]
     words += ["operator=leader", "task=arm_lift", f"out={tmp_path}/data", "episodes=3", "countdown_s=0"]
     words += [f"port={tmp_path}/arm", "operator.reply_s=0.05"]
-    words += ["operator.stop_at_success=false", "operator.still_s=2"]
+    words += [
+        "operator.stop_at_success=false",
+        "operator.still_s=2",
+        f"operator.calibration={tmp_path}/arm.yaml",
+    ]
+    calibration_of_leader().save(tmp_path / "arm.yaml")
     with virtual_leader(tmp_path) as player:
         player.turn()  # a hand holds it
         player.let_it_hold()
