@@ -161,6 +161,15 @@ def test_data_that_have_changed_since_are_told(tmp_path: Path, where: str | None
     assert told in read(run).sections["data"]
 
 
+def test_a_deployment_beside_which_somebody_stood_tells_how_often_they_took_over(tmp_path: Path) -> None:
+    run, file = write_run(tmp_path), tmp_path / "bundle" / "deploy.json"
+    assert "taken over" not in read(run).sections["deploy"]
+    figures = deploy_figures("toy") | {"operator": "browser"}
+    figures["interventions"] = {"times": 3, "steps": 24, "of_steps": 96}
+    file.write_text(json.dumps(figures))
+    assert "taken over3 timesby browser, 25% of the steps" in read(run).sections["deploy"]
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"robot": "sim"}', "[]"])
 def test_a_bundle_without_readable_deployment_is_said(tmp_path: Path, content: str | None) -> None:
     run, file = write_run(tmp_path), tmp_path / "bundle" / "deploy.json"
