@@ -75,12 +75,13 @@ class SquashedGaussianActor(Actor):
     ) -> None:
         super().__init__()
         self.net = mlp(size_in, hidden, 2 * action_size)
+        self.action_size = action_size
         self.bounds = log_std_low, log_std_high
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, F) -> means (B, A) before the tanh and their log deviations (B, A), clipped."""
-        mean, log_std = self.net(features).float().chunk(2, dim=-1)
-        return mean, log_std.clamp(*self.bounds)
+        both, size = self.net(features).float(), self.action_size
+        return both[:, :size], both[:, size:].clamp(*self.bounds)  # not `chunk`: ONNX would not know the size
 
     def act(self, features: Tensor) -> Tensor:
         return torch.tanh(self(features)[0])
