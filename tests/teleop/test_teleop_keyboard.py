@@ -48,9 +48,11 @@ def test_a_person_at_a_terminal_records_labels_and_takes_back(tmp_path: Path) ->
         person.press(b"U")
         person.wait(r"taken back; 0 of 3 good episodes")
         person.press(b"\r")
-        person.wait(r"RECORDING")
+        person.wait(r"RECORDING   step ([2-9]|\d\d+) of")
         person.press(b"n")
         person.wait(r"REVIEWING")
+        person.press(b"E1 2\r")
+        person.wait(r"said     failure, steps 1 .. 2")
         person.press(b"\rQ")  # save and record the next, and leave at once
         assert person.end() == 0
         assert is_restored(person)
@@ -66,6 +68,7 @@ def test_a_person_at_a_terminal_records_labels_and_takes_back(tmp_path: Path) ->
     assert (episode.action[:, 1:] == 0).all()
     assert (episode.actor == Actor.HUMAN).all()
     assert (second.deleted, second.meta.success, second.meta.seed) == (False, False, 1)
+    assert second.length == 2
     assert {record.meta.end_reason for record in rest} <= {"interrupt"}
 
 

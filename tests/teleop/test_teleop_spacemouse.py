@@ -238,6 +238,7 @@ def test_a_person_with_a_spacemouse_records_tilts_and_unplugs(tmp_path: Path) ->
         person.wait(NOT_THERE)
         mouse = Mouse(folder)
         person.wait(r"mouse    SpaceMouse Compact")
+        person.press(b"G7\r")
         mouse.say(buttons(0b010))
         person.wait(r"RECORDING   step \d+ of")
         mouse.say(buttons(0))
@@ -260,6 +261,7 @@ def test_a_person_with_a_spacemouse_records_tilts_and_unplugs(tmp_path: Path) ->
     dataset = Dataset.open(tmp_path / "data")
     first, second = dataset.episodes
     assert (first.meta.operator, first.meta.success, first.meta.quality) == ("spacemouse", True, 1.0)
+    assert first.meta.seed == 7
     assert (first.meta.end_reason, second.meta.end_reason) == ("operator", "disconnect")
     episode = dataset.load(first)
     obs, names = episode.obs["observation"], [s.name for s in dataset.spec.observation["observation"]]
