@@ -168,6 +168,9 @@ def test_the_board_tells_who_did_what_in_the_last_episodes(watched: Watched) -> 
     assert (last["interventions"], last["share"], last["steps"]) == (2, 0.08, 50)
     assert last["return"] == pytest.approx(float(episode.reward.sum()))
     assert [len(one["values"] or ()) for one in board["recent"]] == [0] * 22 + [50] * 8
+    before = values_of(watched.state, watched.state.spec.flatten(episode.obs)[:50])
+    assert before is not None
+    np.testing.assert_allclose(last["values"], before, atol=0.006)
     assert board["replay"] == {"offline": 50, "online": 40 * 46, "interventions": 40 * 4}
     assert board["batch"] == {"offline": 0.25, "online": 0.5, "interventions": 0.25}
 
