@@ -42,7 +42,7 @@ def test_a_typo_names_the_valid_ones(group: str) -> None:
         with pytest.raises(UsageError, match=rf"^no {group} 'nothing'; valid: \w+") as caught:
             find(group, "nothing")
         assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match=r"^no agent 'awak'; did you mean 'awac'\? valid: awac, bc"):
+    with pytest.raises(UsageError, match=r"^no agent 'awak'; did you mean 'awac'\? valid: awac, awr, bc"):
         factory("agent", "awak")
 
 

@@ -73,6 +73,13 @@ class PolicyLearner:
     def step(self, *inputs: Tensor) -> TensorMetrics:
         raise NotImplementedError
 
+    def bounded(self, target: Tensor) -> Tensor:
+        """Clipped to what rewards in {-1, 0} can give, where `bound_targets` says so."""
+        if not self.cfg.bound_targets:
+            return target
+        assert self.cfg.discount is not None
+        return target.clamp(-1 / (1 - self.cfg.discount), 0)
+
     def start_online(self) -> None:
         changed = {name: value for name, value in vars(self.cfg.online).items() if value is not None}
         self.cfg = replace(self.cfg, **changed)
@@ -139,13 +146,6 @@ class ActorCritic(PolicyLearner):
         if self.cfg.critic_subset < self.cfg.critics:
             q = q.index_select(0, members)
         return q.amin(dim=0)
-
-    def bounded(self, target: Tensor) -> Tensor:
-        """Clipped to what rewards in {-1, 0} can give, where `bound_targets` says so."""
-        if not self.cfg.bound_targets:
-            return target
-        assert self.cfg.discount is not None
-        return target.clamp(-1 / (1 - self.cfg.discount), 0)
 
     def critic_loss(
         self, critic: Network, state: Tensor, action: Tensor, target: Tensor

@@ -1,4 +1,8 @@
-"""Behaviour cloning: the honest baseline. Maximises the likelihood of the recorded actions."""
+"""Behaviour cloning: the honest baseline. Maximises the likelihood of the recorded actions.
+
+Of all data; of successes, `pretrain where=success`, or of whatever else a query selects; or of the best
+episodes by what was earned in them, `agent.best_share=0.1` (Chen et al. 2021, "10% BC").
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -41,6 +45,12 @@ class BCConfig(AgentConfig):
     learning_rate: float = setting(1e-3, "Adam's step size.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Adam's weight decay.", low=0, high=1)
     batch_size: int = setting(256, "Transitions per update.", low=1, high=65536)
+    best_share: float = setting(
+        1.0,
+        "Share of the episodes that is cloned, those with the highest mean reward; 1: all.",
+        low=1e-6,
+        high=1,
+    )
     mirror_share: float = setting(0.0, **MIRROR_SHARE)
     actor_average: float = setting(
         5e-3, "Step of the deployed actor towards the trained one; 1 deploys the trained one.", low=0, high=1
@@ -55,7 +65,7 @@ class BCConfig(AgentConfig):
 class BC:
     def __init__(self, cfg: BCConfig, spec: Spec, normalizer: Normalizer, seed: int) -> None:
         self.cfg = cfg
-        self.sampling = Sampling(cfg.batch_size, mirror_share=cfg.mirror_share)
+        self.sampling = Sampling(cfg.batch_size, mirror_share=cfg.mirror_share, best_share=cfg.best_share)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._policy = Policy(spec, normalizer, tuple(cfg.hidden), cfg.log_std_low, cfg.log_std_high)

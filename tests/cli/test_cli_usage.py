@@ -56,7 +56,7 @@ def test_what_is_missing_is_named(refused: Refused, words: list[str], start: str
         ([*REACH[:1], "task="], f"no task ''; valid: {TASKS}"),
         ([*REACH[:1], "task={name:fetch_push}"], "no task '{'name': 'fetch_push'}'; did you mean "),
         ([*REACH, "operator=scripte"], "no operator 'scripte'; did you mean 'scripted'? valid: browser, "),
-        ([*PRETRAIN, "agent=sac"], "no agent 'sac'; valid: awac, awac_paper, bc"),
+        ([*PRETRAIN, "agent=sac"], "no agent 'sac'; valid: awac, awac_paper, awr, bc"),
         (["deploy", "bundle=x", "robot=panda"], "no robot 'panda'; valid: dynamixel, koch, koch_leader, "),
         (["demo", "task=fetch_stack"], "no task 'fetch_stack'; "),
         (["evaluate", "run=x", "stage=last"], "stage=last is not one of: latest, bc, offline, online"),
