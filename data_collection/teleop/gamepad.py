@@ -130,6 +130,8 @@ class Gamepad:
         while self._is_open and sdl.SDL_PollEvent(event):
             if event.type == sdl.SDL_JOYDEVICEADDED:
                 self._found(event.jdevice.which)
+            elif event.type == sdl.SDL_JOYDEVICEREMOVED:
+                self._unknown = ""
             elif event.type == sdl.SDL_CONTROLLERDEVICEREMOVED:
                 self._lost(event.cdevice.which)
             elif event.type == sdl.SDL_CONTROLLERAXISMOTION and event.caxis.which == self._first:

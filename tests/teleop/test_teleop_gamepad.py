@@ -31,8 +31,7 @@ class Virtual:
         self.pad.open()
         self.joystick: Any = None
 
-    def plug(self) -> None:
-        kind = sdl2.SDL_JOYSTICK_TYPE_GAMECONTROLLER
+    def plug(self, kind: int = sdl2.SDL_JOYSTICK_TYPE_GAMECONTROLLER) -> None:
         self.index = sdl2.SDL_JoystickAttachVirtual(kind, len(AXES), 15, 0)
         self.joystick = sdl2.SDL_JoystickOpen(self.index)
         self.pad.orders()
@@ -130,6 +129,15 @@ def test_one_that_is_unplugged_lets_go_and_one_that_comes_is_taken(virtual: Virt
     virtual.plug()
     assert virtual.pad.missing == ""
     assert virtual.push(leftx=1.0) == [0.0, -1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_something_that_is_no_controller_is_told_by_its_name(virtual: Virtual) -> None:
+    virtual.unplug()
+    virtual.plug(sdl2.SDL_JOYSTICK_TYPE_FLIGHT_STICK)
+    assert virtual.pad.missing.startswith("SDL does not know 'Virtual Flight Stick': put its line")
+    assert virtual.push(lefty=-1.0) is None
+    virtual.unplug()
+    assert virtual.pad.missing == NOT_THERE
 
 
 def test_a_file_says_what_sticks_do_and_replaces_sections(tmp_path: Path) -> None:
