@@ -4,6 +4,7 @@ const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", 
                 ended: "Ended"};
 const PARTS = {offline: "recorded before", online: "played by the policy", interventions: "done by a person"};
 const HINT = "Drag a handle, or hold a key or a pad, to take over; let go, and the policy acts again.";
+const SLIDER_HINT = "Move a joint's slider to take over; a moment later the policy acts again.";
 const GAP_MS = 700;  // in which nothing was said: the line is broken there
 const SPARK_MS = 12_000;  // of the value that is drawn
 const percent = x => `${Math.round(100 * x)}%`, whole = x => Math.round(x).toLocaleString("en");
@@ -35,7 +36,7 @@ class Dashboard {
     phase.className = `chip ${board.phase}`;
     tell(this.find("#reached"), `step ${whole(board.env_steps)} of ${whole(board.target)} · ${whole(board.updates)} updates`);
     this.find("#trained i").style.width = percent(clamp(board.env_steps / Math.max(board.target, 1), 0, 1));
-    tell(this.find("#news"), board.said || HINT);
+    tell(this.find("#news"), board.said || (view.toolRow === null ? SLIDER_HINT : HINT));
     this.drawCurve();
     this.drawRecent();
     this.drawMemory();
