@@ -139,7 +139,7 @@ class Overseer:
                     self._said = f"Saving, after {left} more updates." if left else "Saving."
                 case "stop":
                     self._stop.requested = True
-                    self._said = "It stops after this episode, and the same command goes on from there."
+                    self._said = "It stops once this episode is learned from; the same command goes on from there."
             self._told_s = -np.inf
 
     def _tell(self, phase: str) -> None:
