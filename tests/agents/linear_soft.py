@@ -53,11 +53,27 @@ def log_density(before: float, mean: float, std: float) -> float:
     return gaussian - math.log(1 - math.tanh(before) ** 2)
 
 
+def batch(size: int, seed: int = 0) -> Batch:
+    """Random numbers, returns included."""
+    rng = np.random.default_rng(seed)
+    numbers = [rng.normal(size=(size, 1)).astype(np.float32) for _ in range(3)]
+    reward = -np.abs(rng.normal(size=size)).astype(np.float32)
+    discount = np.full(size, 0.9, np.float32)
+    more = {"returns": reward, "tail": discount, "last_obs": numbers[2]}
+    return Batch(numbers[0], np.tanh(numbers[1]), reward, discount, numbers[2], **more)
+
+
 def bandit(rng: np.random.Generator, action: Any, best: float, size: int = 64) -> Batch:
     """One step from the start that pays -(a - best)^2 and ends. action: of the rng and a size -> (size,)."""
     actions = action(rng, size).astype(np.float32)[:, None]
     start, zero = np.zeros((size, 1), np.float32), np.zeros(size, np.float32)
-    return Batch(start, actions, -((actions[:, 0] - best) ** 2), zero, start)
+    reward = -((actions[:, 0] - best) ** 2)
+    return Batch(start, actions, reward, zero, start, returns=reward, tail=zero, last_obs=start)
+
+
+def narrow(rng: np.random.Generator, size: int) -> Any:
+    """Nobody acts beyond 0.5."""
+    return rng.uniform(-0.5, 0.5, size)
 
 
 def learned(agent: Any, action: Any, best: float, updates: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from linear_awac import column
-from linear_soft import bandit, learned, linear, log_density, small
+from linear_soft import bandit, learned, linear, log_density, narrow, small
 
 from robot_orl.agents.cql import CQLConfig, excess
 from robot_orl.errors import UsageError
@@ -17,11 +17,6 @@ CHANCE = -math.log(2)  # log density of a uniform action in [-1, 1]
 
 def approx(values: Any) -> Any:
     return pytest.approx(values, abs=1e-5)
-
-
-def narrow(rng: np.random.Generator, size: int) -> Any:
-    """Nobody acts beyond 0.5."""
-    return rng.uniform(-0.5, 0.5, size)
 
 
 # the penalty

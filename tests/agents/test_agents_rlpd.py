@@ -7,20 +7,13 @@ import pytest
 import torch
 from learning_toys import point_spec, points
 from linear_awac import column
-from linear_soft import learned, linear, small
+from linear_soft import batch, learned, linear, small
 
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.types import Batch
 
 THREE = ((0, 0, 1.0), (0, 0, 2.0), (0, 0, 6.0))
-
-
-def batch(size: int, seed: int = 0) -> Batch:
-    rng = np.random.default_rng(seed)
-    numbers = [rng.normal(size=(size, 1)).astype(np.float32) for _ in range(3)]
-    reward = -np.abs(rng.normal(size=size)).astype(np.float32)
-    return Batch(numbers[0], np.tanh(numbers[1]), reward, np.full(size, 0.9, np.float32), numbers[2])
 
 
 def weights(module: torch.nn.Module) -> list[torch.Tensor]:

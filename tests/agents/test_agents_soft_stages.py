@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from linear_soft import small
-from test_agents_rlpd import batch
+from linear_soft import batch, small
 
 from robot_orl.cli import main
 from robot_orl.deploy.bundle import Bundle
@@ -19,6 +18,7 @@ pytestmark = pytest.mark.e2e
 QUICK = {
     "rlpd": {"critics": 3, "critic_updates": 2},
     "cql": {"action_samples": 2, "action_gap": 1.0},
+    "cal_ql": {"action_samples": 2, "backup_actions": 2},
 }
 
 
