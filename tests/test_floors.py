@@ -189,7 +189,7 @@ def test_tasks_know_the_words_only() -> None:
 
 
 def test_collectors_know_nothing_of_training() -> None:
-    """They find a policy by its path, through `policies`, take tasks by their ids, and label as `curation`."""
+    """They find a policy by its path, through `policies`, take tasks by their ids, label as `curation`."""
     allowed = BELOW_TRAINING | {"policies", "curation"}
     violations = [
         found

@@ -8,10 +8,10 @@ import gymnasium
 
 from data_collection.teleop.browser.hands import BrowserHands
 from data_collection.teleop.hands import Hands
-from data_collection.teleop.legend import VERBS
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import tool_of, turns_of
+from data_collection.teleop.terminal.legend import VERBS
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import setting

@@ -5,10 +5,10 @@ from typing import Any
 
 import gymnasium
 
-from data_collection.teleop.device import DeviceHands
-from data_collection.teleop.gamepad import Gamepad
+from data_collection.teleop.devices.device import DeviceHands
+from data_collection.teleop.devices.gamepad import Gamepad
+from data_collection.teleop.devices.pad_mapping import load_mapping
 from data_collection.teleop.hands import Hands
-from data_collection.teleop.pad_mapping import load_mapping
 from data_collection.teleop.settings import AXES, PersonConfig
 from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of

@@ -8,14 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from data_collection.teleop.console import ORDERS, Console
 from data_collection.teleop.hands import Hands, Jog, Order, Status, Verb
-from data_collection.teleop.keys import PRESSED, RELEASED, Held, Key
-from data_collection.teleop.legend import Keyboard, lines
 from data_collection.teleop.places import Map
 from data_collection.teleop.session import State
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
+from data_collection.teleop.terminal.console import ORDERS, Console
+from data_collection.teleop.terminal.keys import PRESSED, RELEASED, Held, Key
+from data_collection.teleop.terminal.legend import Keyboard, lines
 from robot_orl.errors import UsageError
 from robot_orl.registry import register
 from robot_orl.schema import setting

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from data_collection.teleop.clutch import KEY, MOVES, Clutch
-from data_collection.teleop.device import DeviceHands
+from data_collection.teleop.devices.clutch import KEY, MOVES, Clutch
+from data_collection.teleop.devices.device import DeviceHands
+from data_collection.teleop.devices.leader import Leader, LeaderBus, chosen_port
 from data_collection.teleop.hands import Hands
-from data_collection.teleop.leader import Leader, LeaderBus, chosen_port
 from data_collection.teleop.settings import PersonConfig
 from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes

@@ -5,10 +5,10 @@ from typing import Any
 
 import gymnasium
 
-from data_collection.teleop.device import BUTTON_VERBS, DeviceHands
+from data_collection.teleop.devices.device import BUTTON_VERBS, DeviceHands
+from data_collection.teleop.devices.spacemouse import FINGERS, SpaceMouse, load_hid
 from data_collection.teleop.hands import Hands
 from data_collection.teleop.settings import AXES, PersonConfig
-from data_collection.teleop.spacemouse import FINGERS, SpaceMouse, load_hid
 from data_collection.teleop.standby import PersonStandsBy
 from data_collection.teleop.steering import standing_axes, tool_of, turns_of
 from robot_orl.errors import UsageError

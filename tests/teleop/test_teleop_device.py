@@ -11,10 +11,10 @@ import envs
 from data_collection.operators.gamepad import GamepadConfig, GamepadOperator
 from data_collection.operators.keyboard import KeyboardConfig, KeyboardOperator
 from data_collection.operators.spacemouse import SpaceMouseConfig, SpaceMouseOperator
-from data_collection.teleop.device import DeviceHands
+from data_collection.teleop.devices.device import DeviceHands
+from data_collection.teleop.devices.pad_mapping import AXES, BUTTONS
 from data_collection.teleop.hands import Jog, Order, Status, Verb
-from data_collection.teleop.legend import Piece, row
-from data_collection.teleop.pad_mapping import AXES, BUTTONS
+from data_collection.teleop.terminal.legend import Piece, row
 from robot_orl.errors import UsageError
 from robot_orl.tasks import spec_of
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from terminal_toys import PATIENCE_S, Terminal, terminal
 
-from data_collection.teleop.gamepad import FINE, NOT_THERE, Gamepad
+from data_collection.teleop.devices.gamepad import FINE, NOT_THERE, Gamepad
+from data_collection.teleop.devices.pad_mapping import AXES, BUTTONS, load_mapping
 from data_collection.teleop.hands import Order, Verb
-from data_collection.teleop.pad_mapping import AXES, BUTTONS, load_mapping
 from data_collection.teleop.steering import live
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import DataError

@@ -12,7 +12,7 @@ from terminal_toys import PATIENCE_S, Terminal, terminal
 
 import envs
 from data_collection.operators.keyboard import KeyboardConfig, KeyboardHands, KeyboardOperator
-from data_collection.teleop.terminal import LEAVE
+from data_collection.teleop.terminal.terminal import LEAVE
 from robot_orl.data.store.reader import Dataset
 from robot_orl.errors import UsageError
 from robot_orl.tasks import spec_of

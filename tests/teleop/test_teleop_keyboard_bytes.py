@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from data_collection.operators.keyboard import KeyboardConfig, KeyboardHands
-from data_collection.teleop.console import ESCAPE_S
 from data_collection.teleop.hands import Order, Status, Verb
-from data_collection.teleop.keys import SILENT_S
+from data_collection.teleop.terminal.console import ESCAPE_S
+from data_collection.teleop.terminal.keys import SILENT_S
 
 HANDS_OFF = [0.0, 0.0, 0.0]
 FORWARD, LEFT = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_collection.teleop.keys import PRESSED, RELEASED, REPEATED, Held, Key, read_keys
+from data_collection.teleop.terminal.keys import PRESSED, RELEASED, REPEATED, Held, Key, read_keys
 
 
 def names(content: bytes) -> list[str]:

@@ -17,7 +17,7 @@ from terminal_toys import PATIENCE_S, terminal
 
 import envs
 from data_collection.operators.leader import LeaderConfig, LeaderOperator
-from data_collection.teleop.clutch import GRAB_RAD, KEY, MOVES, STILL_RAD, Clutch
+from data_collection.teleop.devices.clutch import GRAB_RAD, KEY, MOVES, STILL_RAD, Clutch
 from data_collection.teleop.hands import Jog
 from data_collection.teleop.leading import LeaderSteering, stopping_within
 from data_collection.teleop.steering import steering_of

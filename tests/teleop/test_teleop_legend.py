@@ -3,9 +3,9 @@
 import re
 
 from data_collection.operators.keyboard import PUSHES, SAME_AS
-from data_collection.teleop.console import ORDERS
 from data_collection.teleop.hands import Status, Verb
-from data_collection.teleop.legend import (
+from data_collection.teleop.terminal.console import ORDERS
+from data_collection.teleop.terminal.legend import (
     FINGERS,
     GROUPS,
     MOVES,

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from terminal_toys import PATIENCE_S, terminal
 
+from data_collection.teleop.devices.spacemouse import LOOK_S, MOST_REPORTS, NOT_THERE, STALE_S, SpaceMouse
 from data_collection.teleop.hands import Order, Verb
 from data_collection.teleop.settings import AXES
-from data_collection.teleop.spacemouse import LOOK_S, MOST_REPORTS, NOT_THERE, STALE_S, SpaceMouse
 from robot_orl.data.store.reader import Dataset
 from robot_orl.types import Actor
 

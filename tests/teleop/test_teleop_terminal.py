@@ -9,14 +9,14 @@ import termios
 
 import pytest
 
-from data_collection.teleop.terminal import LEAVE
+from data_collection.teleop.terminal.terminal import LEAVE
 
 PATIENCE_S = 60.0
 # stdin becomes its terminal; b"stopped": whatever it writes stays there, as after Ctrl-S
 USES_IT = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from data_collection.teleop.terminal import Terminal
+from data_collection.teleop.terminal.terminal import Terminal
 terminal = Terminal()
 terminal.open()
 if sys.argv[1] == "stopped":

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from data_collection.teleop.keys import ASK, END
+from data_collection.teleop.terminal.keys import ASK, END
 from robot_orl.errors import UsageError
 
 DUMB = "dumb"  # what TERM says of one that cannot move its cursor

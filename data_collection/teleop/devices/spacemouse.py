@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from data_collection.teleop.hands import Jog, Order, Verb
-from data_collection.teleop.legend import Piece, row
 from data_collection.teleop.settings import AXES
+from data_collection.teleop.terminal.legend import Piece, row
 from robot_orl.errors import UsageError
 from robot_orl.types import Array
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from data_collection.teleop.devices.pad_mapping import AXES, BUTTONS, DOWN, STICKS, PadMapping
 from data_collection.teleop.hands import Jog, Order
-from data_collection.teleop.legend import Piece, row
-from data_collection.teleop.pad_mapping import AXES, BUTTONS, DOWN, STICKS, PadMapping
+from data_collection.teleop.terminal.legend import Piece, row
 from robot_orl.errors import RunError, UsageError
 from robot_orl.types import Array
 

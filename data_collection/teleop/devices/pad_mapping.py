@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from data_collection.teleop.device import BUTTON_VERBS
+from data_collection.teleop.devices.device import BUTTON_VERBS
 from data_collection.teleop.hands import Verb
 from data_collection.teleop.settings import AXES as DIRECTIONS
 from robot_orl.errors import DataError, UsageError, unknown

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from data_collection.teleop.console import Console, Movers
 from data_collection.teleop.hands import Jog, Order, Status, Verb
-from data_collection.teleop.legend import Keyboard, Piece, lines
 from data_collection.teleop.places import Map
 from data_collection.teleop.session import State
+from data_collection.teleop.terminal.console import Console, Movers
+from data_collection.teleop.terminal.legend import Keyboard, Piece, lines
 from robot_orl.errors import UsageError
 from robot_orl.types import Array
 

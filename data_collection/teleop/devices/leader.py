@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from data_collection.teleop.clutch import Clutch
+from data_collection.teleop.devices.clutch import Clutch
 from data_collection.teleop.hands import Jog, Order
-from data_collection.teleop.keys import PRESSED, Key
-from data_collection.teleop.legend import Piece, row
+from data_collection.teleop.terminal.keys import PRESSED, Key
+from data_collection.teleop.terminal.legend import Piece, row
 from robot_orl.deploy.dynamixel.bus import BadPacket, Bus
 from robot_orl.deploy.dynamixel.calibration import Calibration
 from robot_orl.deploy.dynamixel.config import ServoConfig

@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from data_collection.teleop.hands import Order, Value, Verb
-from data_collection.teleop.keys import PRESSED, RELEASED, Key, read_keys
-from data_collection.teleop.legend import VERBS, Piece, changes, drawn
 from data_collection.teleop.session import LONGEST_TEXT
-from data_collection.teleop.terminal import Terminal
+from data_collection.teleop.terminal.keys import PRESSED, RELEASED, Key, read_keys
+from data_collection.teleop.terminal.legend import VERBS, Piece, changes, drawn
+from data_collection.teleop.terminal.terminal import Terminal
 
 CLEAR = b"\x1b[2J"
 DRAW_EVERY_S = 0.1

@@ -1,0 +1,1 @@
+"""A person at a terminal: its keys, its raw mode, what it shows."""
