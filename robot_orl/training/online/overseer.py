@@ -35,6 +35,7 @@ PAUSE_S = 0.02  # between two looks for an order to go on
 RECENT, WITH_VALUES = 30, 8  # episodes
 MOST_POINTS = 500  # of the learning curve
 MOST_VALUES = 2_000  # steps of an episode whose values are told
+STOPS = "It stops once this episode is learned from; the same command goes on from there."
 COMPILES = "The first updates wait for a compiler, a minute perhaps; orders are heard after that."
 
 
@@ -139,7 +140,7 @@ class Overseer:
                     self._said = f"Saving, after {left} more updates." if left else "Saving."
                 case "stop":
                     self._stop.requested = True
-                    self._said = "It stops once this episode is learned from; the same command goes on from there."
+                    self._said = STOPS
             self._told_s = -np.inf
 
     def _tell(self, phase: str) -> None:
