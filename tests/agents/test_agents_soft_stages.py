@@ -19,6 +19,7 @@ QUICK = {
     "rlpd": {"critics": 3, "critic_updates": 2},
     "cql": {"action_samples": 2, "action_gap": 1.0},
     "cal_ql": {"action_samples": 2, "backup_actions": 2},
+    "brac": {"behaviour_updates": 4},
 }
 
 
