@@ -45,7 +45,7 @@ def linear(name: str, mean: float = 0.0, **settings: Any) -> Any:
     return agent
 
 
-def bandit(episodes: int = 2000) -> Replay:
+def bandit(episodes: int = 400) -> Replay:
     """Even steps of actions between -1 and 1, and what each pays."""
     replay = Replay(point_spec())
     for action in np.linspace(-1, 1, episodes):

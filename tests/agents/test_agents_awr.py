@@ -108,12 +108,11 @@ def test_a_restored_agent_goes_on_bitwise() -> None:
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0])
-def test_it_finds_the_optimum_of_a_bandit(temperature: float) -> None:
+def test_it_finds_the_optimum_of_a_bandit() -> None:
     """Advantages of uniform actions are a, sqrt(3) a when normalised: weights exp(k a), k = sqrt(3) / beta,
     whose weighted mean is coth(k) - 1 / k; V is their mean, 0."""
     quick = {"actor_learning_rate": 0.03, "critic_learning_rate": 0.03, "batch_size": 512}
-    agent = linear("awr", temperature=temperature, weight_clip=1e6, actor_average=0.05, **quick)
-    k = math.sqrt(3) / temperature
+    agent = linear("awr", temperature=0.5, weight_clip=1e6, actor_average=0.05, **quick)
+    k = math.sqrt(3) / 0.5
     assert train(agent, bandit(), 250) == pytest.approx(1 / math.tanh(k) - 1 / k, abs=0.03)
     assert agent.value(torch.zeros(1, 1)).item() == pytest.approx(0, abs=0.06)

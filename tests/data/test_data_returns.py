@@ -164,7 +164,7 @@ def test_in_expectation_a_trace_gives_the_td_lambda_return(trace: float, termina
     assert trace in (0, 1) or found.std() > 0.1
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),

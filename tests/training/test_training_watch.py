@@ -116,20 +116,19 @@ def test_updates_are_looked_at_before_too_many_are_kept(
         watch.saw(MOST_UPDATES, batch, bad)
 
 
+@pytest.mark.parametrize("name", ["critic/q", "critic/value"])
 @pytest.mark.parametrize(("q", "stops"), [(-99.0, False), (-101.0, True), (101.0, True)])
 def test_values_far_beyond_what_rewards_can_give_stop_a_run(
-    run: Run, state: TrainingState, replay: Replay, q: float, stops: bool
+    run: Run, state: TrainingState, replay: Replay, q: float, stops: bool, name: str
 ) -> None:
     """Rewards of at most 1 and discount 0.9 give at most 10; ten times that is divergence."""
     watch = Watch(run, "offline", state, [replay])
-    watch.saw(5, draw(replay, state), {"critic/q": torch.tensor(q)})
+    watch.saw(5, draw(replay, state), {name: torch.tensor(q)})
     if not stops:
         return watch.check()
     with pytest.raises(RunError) as raised:
         watch.check()
-    assert f"update 5: critic/q is {q:g}, far beyond the 10 that rewards of at most 1 give" in str(
-        raised.value
-    )
+    assert f"update 5: {name} is {q:g}, far beyond the 10 that rewards of at most 1 give" in str(raised.value)
 
 
 def test_large_rewards_may_have_large_values(run: Run, state: TrainingState) -> None:

@@ -25,7 +25,7 @@ MOST_UPDATES = 128  # kept between two looks
 MOST_BYTES = 64e6
 ABSURD = 1e8  # no signal or reward of a task is as large
 BEYOND = 10.0  # times what the rewards can give: no overestimation, but divergence
-Q = "critic/q"
+VALUES = ("critic/q", "critic/value")  # of actions and of states
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Watch:
             for name, value in zip(seen.names, mine, strict=True):
                 if not math.isfinite(value):
                     self._stop(seen, _first_odd(seen.batch, self._state.spec) or f"{name} is {value}")
-                if name == Q and abs(value) > limit:
-                    self._stop(seen, self._too_large(value))
+                if name in VALUES and abs(value) > limit:
+                    self._stop(seen, self._too_large(name, value))
         del self._seen[:-1]  # the last one, should its weights turn out to be bad
 
     def check_weights(self) -> None:
@@ -82,7 +82,7 @@ class Watch:
                 )
 
     def _limit(self) -> float:
-        """Of the size of Q."""
+        """Of the size of a value."""
         sampling = self._state.agent.sampling
         largest = max(float(np.abs(seen.batch.reward).max()) for seen in self._seen)  # sums of n rewards
         if math.isfinite(largest):
@@ -90,11 +90,11 @@ class Watch:
             self._reward = max(self._reward, largest / weights)
         return math.inf if sampling.discount == 1 else BEYOND * self._reward / (1 - sampling.discount)
 
-    def _too_large(self, value: float) -> str:
+    def _too_large(self, name: str, value: float) -> str:
         discount = self._state.agent.sampling.discount
         return (
-            f"{Q} is {value:.4g}, far beyond the {self._reward / (1 - discount):.4g} that rewards of at most "
-            f"{self._reward:.4g} give with discount={discount:g}"
+            f"{name} is {value:.4g}, far beyond the {self._reward / (1 - discount):.4g} that rewards of at "
+            f"most {self._reward:.4g} give with discount={discount:g}"
         )
 
     def _stop(self, seen: Seen | None, said: str) -> None:
