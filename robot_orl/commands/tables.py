@@ -108,7 +108,7 @@ def print_deployment(figures: dict[str, Any]) -> None:
             *([("servo", _servo(figures["servo"]))] if _is_servoed(figures) else []),
             ("inference [us]", _percentiles(figures["inference_us"])),
             ("success", f"{rate} of {success['episodes']} episodes"),
-            ("interventions", _nonzero(figures["safety"])),
+            ("supervisor", _nonzero(figures["safety"])),
             *([("taken over", taken_over(figures))] if figures.get("operator") else []),
             *answer_rows(figures.get("answers")),
             *([("connection", _nonzero(figures["connection"]))] if figures["connection"] else []),

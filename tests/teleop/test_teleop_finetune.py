@@ -60,7 +60,7 @@ def takes_over(person: Person) -> None:
 
 def test_a_person_takes_over_while_a_policy_is_finetuned(run: Path) -> None:
     """In the run: who acted, step by step, in real time; counted, and learned from."""
-    words = ["finetune", f"run={run}", "operator=browser", "port=0", "env_steps=100000", *TUNE]
+    words = ["finetune", f"run={run}", "operator=browser", "port=0", "env_steps=5000", *TUNE]
     with served(*words) as (process, person):
         takes_over(person)
         before = person.tell("state.status.episodes")
