@@ -20,6 +20,7 @@ QUICK = {
     "cql": {"action_samples": 2, "action_gap": 1.0},
     "cal_ql": {"action_samples": 2, "backup_actions": 2},
     "brac": {"behaviour_updates": 4},
+    "bear": {"warmup_updates": 4, "matched_actions": 2},
 }
 
 
