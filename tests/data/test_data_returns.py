@@ -9,6 +9,7 @@ from learning_toys import episode, goal_spec, point_spec, points
 from robot_orl.data.sampling.better import best_steps
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.data.sampling.replay import Replay, Sampling
+from robot_orl.mirror import mirror_of
 from robot_orl.types import Array, Batch, Episode
 
 TIME, GOAL, THING = 0, 1, 3  # columns of the flat observation of `goal_spec`
@@ -216,3 +217,11 @@ def test_of_equally_good_episodes_the_first_are_the_best() -> None:
     last_row = np.array([2, 2, 5, 5, 8, 8])
     assert best_steps(np.zeros(6, np.float32), last_row, 0.34).tolist() == [0, 1]
     assert best_steps(np.zeros(6, np.float32), last_row, 1.0).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_mirrored_sample_has_its_last_observation_in_the_mirror_and_the_same_return() -> None:
+    spec = point_spec()
+    flipped = mirror_of(spec, lambda name: (name, -1.0, 0.0))
+    replay = Replay(spec, mirror=flipped).extend([points([1, 2, 3], [-1, -2])])
+    found = rows(drawn(replay, Sampling(400, discount=DISCOUNT, mirror_share=0.5, trace=1.0)))
+    assert found == {1: (-2, 0.25, 3), 2: (-2, 0.5, 3), -1: (-2, 0.25, -3), -2: (-2, 0.5, -3)}
