@@ -159,6 +159,7 @@ def test_a_restored_agent_knows_how_warm_it_is() -> None:
 # what it is for
 
 
+@pytest.mark.e2e  # trains
 def test_a_loose_threshold_finds_the_best_action_and_a_tight_one_stays_with_the_data() -> None:
     """Of actions from -0.5 to 0.5 four in five are below 0, and 0.35 is best."""
 

@@ -142,6 +142,7 @@ def test_weight_zero_leaves_the_unconstrained_actor_critic(in_value: bool) -> No
 # what it is for
 
 
+@pytest.mark.e2e  # trains
 def test_a_high_price_keeps_the_behaviour_and_a_low_one_finds_the_best_action() -> None:
     def shy(rng: np.random.Generator, size: int) -> Any:
         return np.tanh(rng.normal(-0.2, 0.3, size))
@@ -154,6 +155,7 @@ def test_a_high_price_keeps_the_behaviour_and_a_low_one_finds_the_best_action() 
     assert done(0.001) == pytest.approx(0.3, abs=0.06)
 
 
+@pytest.mark.e2e  # trains
 def test_between_both_it_is_where_the_slopes_of_value_and_divergence_meet() -> None:
     """Q = a and a behaviour N(0, 0.5) of u before the tanh: there 1 - tanh(u)^2 = weight * u / 0.25."""
     agent = linear("brac", ((0, 1.0, 0), (0, 1.0, 0)), behaviour_updates=0, divergence_weight=0.5,

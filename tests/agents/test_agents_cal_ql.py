@@ -129,6 +129,7 @@ def test_a_floor_needs_an_end_of_all_things() -> None:
 # what it is for
 
 
+@pytest.mark.e2e  # trains
 def test_values_of_the_policys_actions_sink_less_than_cqls() -> None:
     """Everything is paid -1; the policy acts at 0.83 and the data within 0.5."""
     values = []
@@ -144,6 +145,7 @@ def test_values_of_the_policys_actions_sink_less_than_cqls() -> None:
     assert values[0] < values[1] - 0.5 < -1
 
 
+@pytest.mark.e2e  # trains
 def test_it_finds_the_best_action_that_the_data_hold() -> None:
     settings: dict[str, Any] = {"action_samples": 4, "backup_actions": 2, "temperature": 0.01}
     agent = small("cal_ql", conservative_weight=0.1, target_entropy=-3.0, **settings)

@@ -127,6 +127,7 @@ def test_without_a_gap_the_weight_stays() -> None:
 # what it is for
 
 
+@pytest.mark.e2e  # trains
 def test_untried_actions_are_valued_at_or_below_what_plain_q_learning_makes_of_them() -> None:
     untried = torch.tensor([[-0.95], [-0.8], [0.8], [0.95]])
     values = []
@@ -138,6 +139,7 @@ def test_untried_actions_are_valued_at_or_below_what_plain_q_learning_makes_of_t
     assert (values[1] < values[0] - 0.1).any()
 
 
+@pytest.mark.e2e  # trains
 def test_it_finds_the_best_action_that_the_data_hold() -> None:
     agent = small("cql", conservative_weight=0.1, action_samples=4, temperature=0.01, target_entropy=-3.0)
     assert learned(agent, narrow, best=0.3, updates=250) == pytest.approx(0.3, abs=0.06)

@@ -72,6 +72,7 @@ def test_every_part_of_a_batch_is_half_old_data() -> None:
         assert sorted(drawn.obs[number::5, 0].tolist()) == [1] * 4 + [2] * 4
 
 
+@pytest.mark.e2e  # trains
 def test_it_finds_the_best_action_of_all_from_any() -> None:
     def anywhere(rng: np.random.Generator, size: int) -> Any:
         return rng.uniform(-1, 1, size)
