@@ -25,7 +25,7 @@ def many(*values: float) -> torch.Tensor:
     return torch.tensor(values)[:, None, None]
 
 
-def bear(critic: Any = TWO, target: Any = None, **settings: Any) -> BEAR:
+def bear(critic: Any = TWO, target: Any = None, **settings: Any) -> Any:
     return linear("bear", critic, target, **({"mean": 0.3, "std": 0.5, "kernel_width": 1.0} | settings))
 
 
@@ -63,7 +63,7 @@ def test_it_is_of_each_state_alone_and_grows_with_the_distance(kernel: str) -> N
 
 
 def test_the_autoencoders_loss_is_the_error_and_half_the_divergence_of_its_codes() -> None:
-    model = Autoencoder(1, (), 1)
+    model: Any = Autoencoder(1, (), 1)
     for layer in (model.encoder[-1], model.decoder[-1]):
         layer.weight.data.zero_()
     model.encoder[-1].bias.data = torch.tensor([1.0, -2.0, 0.0, math.log(2)])  # means, then log deviations
@@ -76,7 +76,7 @@ def test_the_autoencoders_loss_is_the_error_and_half_the_divergence_of_its_codes
 
 
 def test_a_code_is_its_mean_and_noise_times_its_deviation() -> None:
-    model = Autoencoder(1, (), 1)
+    model: Any = Autoencoder(1, (), 1)
     model.encoder[-1].weight.data.zero_()
     model.encoder[-1].bias.data = torch.tensor([0.25, -0.5, math.log(2), 0.0])
     model.decoder[-1].weight.data = torch.tensor([[0.0, 1.0, 10.0]])
@@ -122,7 +122,7 @@ def test_the_actor_pays_for_what_is_beyond_the_threshold_and_climbs_the_minimum(
 
 
 def test_before_it_is_warm_the_actor_does_not_look_at_the_critics() -> None:
-    """The critics say that more is better everywhere: only then does the actor begin to do more."""
+    """The critics say that more is better everywhere."""
     after = []
     for slope in (0.0, 50.0):
         agent = bear(((0, slope, 0), (0, slope, 0)), warmup_updates=2, critic_learning_rate=0.0)

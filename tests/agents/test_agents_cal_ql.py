@@ -14,6 +14,7 @@ from linear_soft import bandit, learned, linear, narrow, set_gaussian, small
 from robot_orl.agents.cal_ql import CalQLConfig
 from robot_orl.data.sampling.replay import Replay
 from robot_orl.errors import UsageError
+from robot_orl.training.checks.data_checks import require_rewards
 from robot_orl.types import Batch
 
 CHANCE = -math.log(2)
@@ -124,6 +125,17 @@ def test_no_floor_reaches_into_the_next_episode() -> None:
 def test_a_floor_needs_an_end_of_all_things() -> None:
     with pytest.raises(UsageError, match="cal_ql needs discount < 1"):
         CalQLConfig(discount=1.0)
+
+
+def test_rewards_below_the_lowest_are_refused_in_one_line() -> None:
+    replay = Replay(point_spec()).extend([points([0, 1, 2], [-3, 0])])
+    with pytest.raises(UsageError) as raised:
+        require_rewards(replay, CalQLConfig(), "data/x")
+    assert str(raised.value) == (
+        "the rewards of the data lie in -3 .. 0, and agent.lowest_reward=-1 is above that: returns of "
+        "cut-off episodes would be no lower bound; set agent.lowest_reward to the lowest reward of the task"
+    )
+    require_rewards(replay, CalQLConfig(lowest_reward=-3.0), "data/x")
 
 
 # what it is for

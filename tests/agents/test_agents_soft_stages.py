@@ -1,6 +1,7 @@
 """Every agent with a squashed policy goes the whole way, by the commands that a user would type."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from robot_orl.training.state import unpack
 
 pytestmark = pytest.mark.e2e
 # What makes an agent quick enough for a test, and lets it reach all that it does within a few updates.
-QUICK = {
+QUICK: dict[str, dict[str, Any]] = {
     "rlpd": {"critics": 3, "critic_updates": 2},
     "cql": {"action_samples": 2, "action_gap": 1.0},
     "cal_ql": {"action_samples": 2, "backup_actions": 2},

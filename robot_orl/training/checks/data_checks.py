@@ -109,6 +109,12 @@ def require_rewards(replay: Replay, agent: Any, path: object) -> None:
             f"{stored}, and agent.bound_targets=true is for -1 .. 0: set agent.bound_targets=false, or pay "
             f"as the task does with {RELABEL.format(path)}{'' if replay.reward_for else NEEDS_STATES}"
         )
+    lowest = getattr(agent, "lowest_reward", low)
+    if low < lowest:
+        raise UsageError(
+            f"{stored}, and agent.lowest_reward={lowest:g} is above that: returns of cut-off episodes "
+            "would be no lower bound; set agent.lowest_reward to the lowest reward of the task"
+        )
 
 
 def _pays_as_task(replay: Replay) -> bool:
