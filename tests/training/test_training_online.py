@@ -103,7 +103,17 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+RARER = {  # like one of the others
+    "before the first commit",
+    "between a commit and its checkpoint",
+    "after a best policy is kept",
+    "after the last checkpoint",
+}
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(name, marks=pytest.mark.slow) if name in RARER else name for name in MOMENTS]
+)
 def test_a_crash_at_any_moment_changes_nothing(
     moment: str, two: Run, run: Run, env: Env, replay: WatchedReplay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,9 @@ pytestmark = pytest.mark.e2e  # trains
 # offline
 
 
-@pytest.mark.parametrize("batches", [0, 7, 10, 18])
+@pytest.mark.parametrize(
+    "batches", [0, pytest.param(7, marks=pytest.mark.slow), 10, pytest.param(18, marks=pytest.mark.slow)]
+)
 def test_pretraining_interrupted_and_resumed_is_bitwise_equal(
     batches: int, tmp_path: Path, env: Env, replay: WatchedReplay, undisturbed: Run
 ) -> None:
@@ -136,8 +138,15 @@ def test_finetuning_interrupted_and_resumed_is_bitwise_equal(
         assert_same_online(run, undisturbed, replay)
 
 
-@pytest.mark.parametrize(("batches", "committed"), [(10, 2), (60, 3)])
-@pytest.mark.parametrize("checkpoint_every", [1, 1000])
+@pytest.mark.parametrize(
+    ("batches", "committed", "checkpoint_every"),
+    [
+        (10, 2, 1000),
+        (60, 3, 1),
+        pytest.param(10, 2, 1, marks=pytest.mark.slow),
+        pytest.param(60, 3, 1000, marks=pytest.mark.slow),
+    ],
+)
 def test_episodes_committed_after_the_checkpoint_are_learned_from_again(
     batches: int,
     committed: int,
@@ -165,7 +174,7 @@ def test_episodes_committed_after_the_checkpoint_are_learned_from_again(
     assert (after[:committed], len(after)) == (before, 3)  # kept, and none was played twice
 
 
-@pytest.mark.parametrize("has_dataset_file", [False, True])
+@pytest.mark.parametrize("has_dataset_file", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_kill_before_the_first_online_episode_is_committed_does_not_block_the_run(
     has_dataset_file: bool, tmp_path: Path, env: Env, replay: WatchedReplay, undisturbed: Run
 ) -> None:
