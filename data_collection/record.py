@@ -11,6 +11,7 @@ import numpy as np
 from robot_orl.data.store.background import BackgroundWriter
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.recovery import CRASH
+from robot_orl.data.trimming import start_seed
 from robot_orl.deploy.timing import NS_PER_S, Clock, RealClock, Ticker
 from robot_orl.errors import UsageError
 from robot_orl.interrupt import StopFlag
@@ -67,8 +68,8 @@ def recorded(dataset: Dataset | None, operator: str, seed: int) -> list[EpisodeM
 
 
 def unrecorded_seeds(before: Iterable[EpisodeMeta], seed: int) -> Iterator[int]:
-    """Start seeds that are not among those of `before`, without end."""
-    taken = {meta.seed for meta in before}
+    """Start seeds that are not among those of `before`, whole or trimmed, without end."""
+    taken = {start_seed(meta) for meta in before}
     starts = (collection_seed(seed, episode) for episode in count())
     return (start for start in starts if start not in taken)
 

@@ -96,7 +96,7 @@ class Drive:
                     self._shelf.drop()
                     self._show_start()
                 case Do.NEXT:
-                    self._seed = self._coming.popleft() if self._coming else next(self._seeds)
+                    self._seed = self._next_seed()
                     self._is_chosen = False
                     self._show_start()
                 case Do.SEED:
@@ -111,6 +111,13 @@ class Drive:
                     pass
         if doing:
             self._pace.start()  # none of this was control
+
+    def _next_seed(self) -> int:
+        """One of which nothing is kept: who chose a start may have recorded it before its turn."""
+        while self._coming:
+            if not self._shelf.holds(seed := self._coming.popleft()):
+                return seed
+        return next(seed for seed in self._seeds if not self._shelf.holds(seed))
 
     def _show_start(self) -> None:
         self._steps = 0

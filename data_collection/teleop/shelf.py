@@ -62,6 +62,10 @@ class Shelf:
         assert segment is not None
         self._kept.append((segment, episode.meta.seed if seed is None else seed))
 
+    def holds(self, seed: int) -> bool:
+        """Whether an episode from that start is kept."""
+        return any(start == seed for _, start in self._kept)
+
     def undo(self) -> int | None:
         """Delete the episode that was kept last, which the store can undo; returns its start seed.
 

@@ -1,10 +1,11 @@
 """A part of an episode as an episode of its own: what was only preparation, or came too late, is left out."""
 
+import re
 from dataclasses import fields, replace
 from typing import Any
 
 from robot_orl.errors import UsageError
-from robot_orl.types import Array, Episode
+from robot_orl.types import Array, Episode, EpisodeMeta
 
 _SEEN = ("obs", "images", "sim_state")  # one row more than steps
 CUT_BY = "operator"  # end reason of an episode that was made to end earlier
@@ -44,6 +45,14 @@ def trimmed(episode: Episode, start: int, stop: int, succeeded: Array) -> Episod
     return Episode(**kept, meta=meta)
 
 
+def start_seed(meta: EpisodeMeta) -> int | None:
+    """Of the start that it was recorded from, also where its first steps were left out; None: of none."""
+    if meta.seed is not None:
+        return meta.seed
+    came_from = re.match(r"seed ([0-9]+), steps ", meta.origin or "")
+    return int(came_from[1]) if came_from else None
+
+
 def _rows(value: Any, start: int, stop: int) -> Any:
     """Of an array, of each array of a mapping, or None."""
     if value is None:
@@ -54,5 +63,6 @@ def _rows(value: Any, start: int, stop: int) -> Any:
 
 
 def _origin(episode: Episode, start: int, stop: int) -> str:
+    """Read again by `start_seed`."""
     came_from = episode.meta.origin or f"seed {episode.meta.seed}"
     return f"{came_from}, steps {start} to {stop} of {len(episode)}"

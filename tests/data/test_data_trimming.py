@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot_orl.data.trimming import trimmed
+from robot_orl.data.trimming import start_seed, trimmed
 from robot_orl.errors import UsageError
 from robot_orl.types import Episode, EpisodeMeta, Safety
 
@@ -88,7 +88,14 @@ def test_only_a_start_that_is_the_seeds_keeps_the_seed() -> None:
     late = trimmed(EPISODE, 1, 3, SUCCEEDED)
     assert (late.meta.seed, late.meta.reset_options) == (None, {})
     assert late.meta.origin == "seed 7, steps 1 to 3 of 6"
-    assert trimmed(late, 1, 2, SUCCEEDED[1:3]).meta.origin == "seed 7, steps 1 to 3 of 6, steps 1 to 2 of 2"
+    twice = trimmed(late, 1, 2, SUCCEEDED[1:3]).meta
+    assert twice.origin == "seed 7, steps 1 to 3 of 6, steps 1 to 2 of 2"
+    assert [start_seed(meta) for meta in (EPISODE.meta, early, late.meta, twice)] == [7, 7, 7, 7]
+
+
+@pytest.mark.parametrize("origin", [None, "door-v0_demos.pickle#3", "seed 7", "seed of 7, steps 1 to 3 of 6"])
+def test_what_is_no_part_of_a_start_has_none(origin: str | None) -> None:
+    assert start_seed(EpisodeMeta(origin=origin)) is None
 
 
 @given(st.data())

@@ -8,10 +8,11 @@ import pytest
 
 import envs
 from data_collection.operators.scripted import ScriptedConfig, ScriptedOperator
-from data_collection.record import missing_seeds, record_episode
+from data_collection.record import missing_seeds, record_episode, unrecorded_seeds
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.seeds import collection_seed
 from robot_orl.tasks import spec_of
+from robot_orl.types import EpisodeMeta
 
 
 @pytest.mark.e2e
@@ -37,6 +38,12 @@ def test_an_episode_follows_from_its_seed_alone() -> None:
 
 def test_all_seeds_are_missing_where_there_is_no_dataset() -> None:
     assert missing_seeds(None, "scripted", 2, 3) == [2_000_000, 2_000_001, 2_000_002]
+
+
+def test_a_start_is_recorded_even_where_only_its_end_was_kept() -> None:
+    before = [EpisodeMeta(seed=1_000_001), EpisodeMeta(origin="seed 1000000, steps 2 to 5 of 11")]
+    starts = unrecorded_seeds(before, 1)
+    assert [next(starts), next(starts)] == [1_000_002, 1_000_003]
 
 
 def test_an_episode_that_a_crash_or_a_fault_cut_off_is_recorded_again(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_leaving_while_reviewing_saves_what_is_kept(tmp_path: Path) -> None:
 
 def test_a_chosen_start_is_recorded_and_the_others_come_in_their_order(tmp_path: Path) -> None:
     def script(hands: ScriptedHands) -> Person:
-        for seed in (77, 400, 401, None):
+        for seed in (77, 400, 401, 3, None):
             if seed is not None:
                 yield order(Verb.SEED, seed)
             if seed == 400:
@@ -229,14 +229,17 @@ def test_a_chosen_start_is_recorded_and_the_others_come_in_their_order(tmp_path:
             yield order(Verb.STOP)
             yield order(Verb.SAVE)
         yield order(Verb.SEED)  # another one
-        yield order(Verb.START)
-        yield from until(hands, "recording")
+        for _ in range(2):
+            yield order(Verb.START)
+            yield from until(hands, "recording")
+            yield order(Verb.STOP)
+            yield order(Verb.SAVE)
         yield order(Verb.QUIT)
 
     drive(tmp_path / "data", script)
     dataset = Dataset.open(tmp_path / "data")
-    assert [record.meta.seed for record in dataset.episodes] == [77, 401, 0, 2]
-    assert len(recorded(dataset, "person", 0)) == 4, "they count when the session goes on"
+    assert [record.meta.seed for record in dataset.episodes] == [77, 401, 3, 0, 2, 4]
+    assert len(recorded(dataset, "person", 0)) == 6, "they count when the session goes on"
     assert recorded(dataset, "person", 1) == []
 
 
