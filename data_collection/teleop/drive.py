@@ -19,6 +19,7 @@ import gymnasium
 import numpy as np
 
 from data_collection.record import OPERATOR_STREAM
+from data_collection.teleop.doubts import STILL_S, doubts, unmoved
 from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Reviewer, Status
 from data_collection.teleop.pacing import RATE_TICKS, Pacing
 from data_collection.teleop.places import places_of
@@ -36,7 +37,6 @@ from robot_orl.rollout import CutShort, End, rollout
 from robot_orl.tasks import spec_of
 from robot_orl.types import Actor, Episode, EpisodeMeta, Observation, Proposal
 
-STILL_S = 2.0  # without anybody acting, after which the person is told
 YOU_ACT, POLICY_ACTS = "you act; let go, and the policy goes on", "the policy acts; take over when you like"
 SLOW = 0.9  # share of the task's control rate, below which the person is told
 
@@ -182,6 +182,7 @@ class Drive:
             raise
         if self._episode.meta.end_reason == "recording":  # our horizon, not the task's
             self._episode = replace(self._episode, meta=replace(self._episode.meta, end_reason="horizon"))
+        self._unmoved = unmoved(self._episode)
         session.ended(self._episode.meta.end_reason, len(self._episode))
         if session.state == State.REVIEWING and isinstance(self._hands, Reviewer):
             self._hands.review(plain_take(self._spec, self._episode))
@@ -244,7 +245,7 @@ class Drive:
 
     def _warning(self) -> str:
         """Why what is recorded now would mislead a learner, or may be lost."""
-        session, label = self._session, self._session.label
+        session = self._session
         if session.state == State.RECORDING:
             if self._still >= STILL_S * self._hz:
                 return (
@@ -255,15 +256,7 @@ class Drive:
         if failed := self._shelf.journals.told():
             return failed
         if session.state == State.REVIEWING:
-            if label.success and not self._success:
-                return "you say success, but the task does not: its rewards stay those of a failure"
-            if label.success is False and self._success:
-                return "you say failure, but the task says success: its rewards stay those of a success"
-            start, stop = label.trim or (0, self._steps)
-            if stop - start > self._spec.horizon:
-                return (
-                    f"{stop - start} steps; policies have {self._spec.horizon} to do it, the task's horizon"
-                )
+            return doubts(session.label, self._success, self._unmoved, self._spec.horizon, self._hz)
         return ""
 
 

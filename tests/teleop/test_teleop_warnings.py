@@ -16,6 +16,8 @@ def test_standing_still_is_told_after_whole_seconds(tmp_path: Path) -> None:
         yield from until(hands, "recording")
         yield from pushes(80, None)
         yield from pushes(2)
+        yield order(Verb.STOP)
+        yield None, []
         yield order(Verb.QUIT)
 
     hands, _ = drive(tmp_path / "data", script)
@@ -24,12 +26,16 @@ def test_standing_still_is_told_after_whole_seconds(tmp_path: Path) -> None:
     assert said[51] == "nobody has acted for 2 s: standing still is being recorded"
     assert said[76] == "nobody has acted for 3 s: standing still is being recorded"
     assert said[-1] == ""  # somebody does again
+    assert (
+        hands.seen[-2].warning == "nobody acts for 3 s in a row: standing still would be learned; 83 steps; x"
+    )
 
 
 def test_a_label_that_the_task_contradicts_is_told(tmp_path: Path) -> None:
     def script(hands: ScriptedHands) -> Person:
         yield order(Verb.START)
         yield from until(hands, "recording")
+        yield from pushes(1)
         yield order(Verb.SUCCESS)
         yield from pushes(1)
         yield order(Verb.FAILURE)
