@@ -27,7 +27,9 @@ def test_standing_still_is_told_after_whole_seconds(tmp_path: Path) -> None:
     assert said[76] == "nobody has acted for 3 s: standing still is being recorded"
     assert said[-1] == ""  # somebody does again
     reviewed = next(status for status in hands.seen if status.state == "reviewing")
-    assert reviewed.warning.startswith("nobody acts for 3 s in a row: standing still would be learned; 83 steps")
+    assert reviewed.warning.startswith(
+        "nobody acts for 3 s in a row: standing still would be learned; 83 steps"
+    )
 
 
 def test_a_label_that_the_task_contradicts_is_told(tmp_path: Path) -> None:
