@@ -23,10 +23,10 @@ from enum import StrEnum
 from typing import Any
 
 from data_collection.teleop.hands import Order, Value, Verb
+from data_collection.teleop.settings import LONGEST_TEXT
 from robot_orl.seeds import VALIDATION_SEEDS
 
 BEST, WORST = 5, 1  # of the quality that a person says
-LONGEST_TEXT = 500  # letters of a note or an instruction
 MOST_SEED = VALIDATION_SEEDS.start - 1  # from there on are those that policies are judged by
 OPERATOR, SUCCESS, INTERRUPT, DISCONNECT = "operator", "success", "interrupt", "disconnect"  # end reasons
 
@@ -200,13 +200,15 @@ class RecordingSession:
         self.said = f"taken back; {_progress(self.good, self.target)}"
 
     def _trimmed(self, value: Value) -> list[Do]:
-        """Success is what the person said, or what the task says of what is left."""
+        """Success is what the person said, or what the task says of what is left. People count from 1."""
         match value:
             case (int(start), int(stop)) if 0 <= start < stop <= self.steps:
                 self.label.trim = None if (start, stop) == (0, self.steps) else (start, stop)
                 self.said = f"keeps {stop - start} of {self.steps} steps" if self.label.trim else ""
+            case (int(start), int(stop)):
+                self.said = f"there are steps 1 to {self.steps}, but no {start + 1} to {stop}"
             case _:
-                self.said = f"trim keeps steps from 0 to {self.steps} at most, not {value!r}"
+                self.said = f"trim takes the first and the last step of 1 to {self.steps}, not {value!r}"
         return []
 
     def _chosen(self, value: Value) -> list[Do]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from robot_orl.errors import UsageError, printable
 from robot_orl.schema import Schema, setting
 
+LONGEST_TEXT = 500  # letters of a note or an instruction
 AXES = ("forward", "left", "up", "roll", "pitch", "yaw")
 
 
@@ -46,6 +47,10 @@ class PersonConfig(Schema):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.instruction) > LONGEST_TEXT:
+            raise UsageError(
+                f"operator.instruction takes up to {LONGEST_TEXT} letters, not {len(self.instruction)}"
+            )
         try:
             self.instruction.encode()
         except UnicodeEncodeError as error:

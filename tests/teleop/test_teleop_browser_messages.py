@@ -92,6 +92,12 @@ def test_control_characters_and_halves_of_letters_are_refused_for_that_order(let
     assert refused.value.verb == Verb.NOTE
 
 
+def test_an_instruction_is_no_longer_than_the_page_can_show() -> None:
+    assert PersonConfig(name="person", instruction="x" * 500).instruction
+    with pytest.raises(UsageError, match=r"^operator\.instruction takes up to 500 letters, not 501$"):
+        PersonConfig(name="person", instruction="x" * 501)
+
+
 def test_an_instruction_of_undecodable_bytes_is_refused_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"^operator\.instruction: 'reach \?' is no text in UTF-8$"):
         PersonConfig(name="person", instruction="reach \udcff")

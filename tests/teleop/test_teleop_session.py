@@ -113,12 +113,22 @@ def test_what_is_thrown_away_takes_its_trim_with_it(verb: Verb) -> None:
     assert session.label.trim is None
 
 
-@pytest.mark.parametrize("value", [(0, 41), (-1, 5), (5, 5), (9, 3), (0.0, 3.0), 3, "0-3", None, (1, 2, 3)])
-def test_no_steps_are_kept_that_there_are_not(value: Value) -> None:
+@pytest.mark.parametrize(
+    ("value", "counted"), [((0, 41), "1 to 41"), ((-1, 5), "0 to 5"), ((5, 5), "6 to 5"), ((9, 3), "10 to 3")]
+)
+def test_no_steps_are_kept_that_there_are_not_and_people_count_from_1(value: Value, counted: str) -> None:
     session = reviewing(steps=40)
     assert order(session, Verb.TRIM, value) == []
     assert session.label.trim is None
-    assert session.said == f"trim keeps steps from 0 to 40 at most, not {value!r}"
+    assert session.said == f"there are steps 1 to 40, but no {counted}"
+
+
+@pytest.mark.parametrize("value", [(0.0, 3.0), 3, "-5 8", None, (1, 2, 3)])
+def test_what_is_no_two_steps_is_no_trim(value: Value) -> None:
+    session = reviewing(steps=40)
+    assert order(session, Verb.TRIM, value) == []
+    assert session.label.trim is None
+    assert session.said == f"trim takes the first and the last step of 1 to 40, not {value!r}"
 
 
 def test_the_next_start_is_the_one_that_is_asked_for_or_another() -> None:

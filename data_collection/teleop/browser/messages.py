@@ -19,9 +19,9 @@ import numpy as np
 
 from data_collection.teleop.hands import Jog, Order, Verb
 from data_collection.teleop.session import BEST, MOST_SEED, WORST
+from data_collection.teleop.settings import LONGEST_TEXT
 
 MAX_BYTES = 4_096
-MAX_TEXT = 500  # characters of a note or an instruction
 MOST_STEPS = 10**9
 FIELDS = {
     "jog": {"at", "linear", "angular", "gripper", "joints"},
@@ -118,8 +118,8 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 
 def _text(verb: Verb, value: Any) -> str:
     """With plain spaces for all kinds of them, and without any around it."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise Malformed(f"it takes a text of up to {MAX_TEXT} letters", verb)
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise Malformed(f"it takes a text of up to {LONGEST_TEXT} letters", verb)
     spaced = "".join(" " if letter == "\t" or category(letter) == "Zs" else letter for letter in value)
     if any(category(letter) in ("Cc", "Cs") for letter in spaced):
         raise Malformed("it has a character that is no text, such as a line's end", verb)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from data_collection.teleop.hands import Order, Value, Verb
-from data_collection.teleop.session import LONGEST_TEXT
+from data_collection.teleop.settings import LONGEST_TEXT
 from data_collection.teleop.terminal.keys import PRESSED, RELEASED, Key, read_keys
 from data_collection.teleop.terminal.legend import VERBS, Piece, changes, drawn
 from data_collection.teleop.terminal.terminal import Terminal
@@ -19,6 +19,7 @@ DRAW_EVERY_S = 0.1
 ESCAPE_S = 0.05  # of silence, after which an ESC is the key and not the beginning of another one
 TEXTS = (Verb.NOTE, Verb.INSTRUCTION, Verb.TRIM, Verb.SEED)
 ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
+TWO_NUMBERS = re.compile(r"([0-9]{1,9})(?: +| *, *| *\.\. *)([0-9]{1,9})")  # the last as the screen says it
 LETTING_GO = (Verb.DISCARD, Verb.REDO)
 
 
@@ -144,9 +145,9 @@ class Console:
 
 def value_of(verb: Verb, text: str) -> Value:
     """What was typed, as the session takes it; what does not fit stays a text, which it refuses in words."""
-    numbers = [int(word) for word in re.findall(r"[0-9]{1,9}", text)]
-    if verb == Verb.TRIM and len(numbers) == 2:
-        return numbers[0] - 1, numbers[1]  # the screen counts steps from 1
-    if verb == Verb.SEED and len(numbers) < 2 and re.fullmatch(r"[0-9 ]*", text):
-        return numbers[0] if numbers else None
+    text = text.strip()
+    if verb == Verb.TRIM and (found := TWO_NUMBERS.fullmatch(text)):
+        return int(found[1]) - 1, int(found[2])  # the screen counts steps from 1
+    if verb == Verb.SEED and re.fullmatch(r"[0-9]{0,10}", text):
+        return int(text) if text else None
     return text
