@@ -90,7 +90,7 @@ class GripperSteering:
         self._joints.begin(np.zeros(self._spec.action_size))
 
     def take_over(self, action: Array) -> None:
-        """The fingers go on doing what they did: of a number, open or shut are its sign."""
+        """The fingers go on with the very number, until the hands say open or shut: they have not yet."""
         self._motion.begin(np.asarray(action[:3]) * FETCH_STEP_M * self._spec.control_hz, action[3])
         self._joints.begin(action)
 
@@ -211,8 +211,11 @@ class Motion:
         self.begin()
 
     def begin(self, linear: Array | None = None, gripper: float = 0.0) -> None:
-        """linear: (3,) m/s in the world's axes at which the tool moves; None: at rest."""
-        self.gripper = float(np.sign(gripper))
+        """linear: (3,) m/s in the world's axes at which the tool moves; None: at rest.
+
+        gripper: in [-1, 1], as it goes on until a jog says otherwise.
+        """
+        self.gripper = float(gripper)
         self._linear.begin(np.zeros(3) if linear is None else within(linear, self._speed_m_s))
         self._angular.begin(np.zeros(3))
 

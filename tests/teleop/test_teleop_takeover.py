@@ -66,12 +66,14 @@ def test_neither_taking_over_nor_letting_go_makes_a_jump(task: str, jog: Jog) ->
     np.testing.assert_array_equal(actions[21], policy)  # it is the policy's again
 
 
-@pytest.mark.parametrize("gripper", [-0.3, 0.4])
-def test_fingers_go_on_doing_what_they_did(gripper: float) -> None:
+@pytest.mark.parametrize("gripper", [-0.2, 0.03, -0.03, 0.0, 1.0])
+def test_fingers_are_sent_what_they_were_until_hands_say_otherwise(gripper: float) -> None:
     policy = np.array([0, 0, 0, gripper], np.float32)
-    actions, _ = steps_of(envs.make("fetch_pick_and_place"), [None, None, *([PUSH] * 10)], policy)
-    assert (np.sign(actions[:, 3]) == np.sign(gripper)).all()
-    assert actions[-1, 3] == np.sign(gripper)
+    shut = Jog(PUSH.linear, PUSH.angular, gripper=-1.0)
+    env = envs.make("fetch_pick_and_place")
+    actions, _ = steps_of(env, [None, None, *([PUSH] * 10), shut, *([PUSH] * 10)], policy)
+    np.testing.assert_array_equal(actions[:12, 3], policy[3])
+    assert actions[-1, 3] == -1.0
 
 
 def test_what_hands_say_first_in_an_episode_begins_at_rest() -> None:
