@@ -27,9 +27,7 @@ def assembled(page: str, style: tuple[str, ...], scripts: tuple[str, ...], marks
 
 def policy_of(text: str) -> str:
     """What of a page a browser may run: its own script and style, and nothing else."""
-    style, script = (
-        _hash(text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]) for tag in ("style", "script")
-    )
+    style, script = (_hash(_inside(text, tag)) for tag in ("style", "script"))
     return (
         "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; "
         f"base-uri 'none'; form-action 'none'; style-src {style}; script-src {script}"
