@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import category
 
+from data_collection.teleop.session import LONGEST_TEXT
+
 MAX_BYTES = 2**20
 MAX_NUMBER = 2**32 - 1
-MAX_TEXT, MAX_NAME, MAX_QUERY = 500, 300, 4_000  # characters
+MAX_NAME, MAX_QUERY = 300, 4_000  # characters
 MAX_FRAMES = 64  # of one answer
 LABELS = ("success", "quality", "notes", "deleted")
 FIELDS = {
@@ -45,7 +47,7 @@ class Malformed(ValueError):
 @dataclass(frozen=True)
 class Question:
     """say: one of FIELDS; what it asks for.  episodes: ids.  frames: moments [from, to) of the episode.
-    values: labels as typed for `dataset relabel`, and 'deleted'.
+    values: labels as typed, see `Library.relabel`.
     """
 
     say: str
@@ -93,8 +95,8 @@ def _question(say: str, number: int, said: Mapping[str, Any]) -> Question:
             say,
             number,
             episodes=_episodes(said["episodes"]),
-            values={name: _text(f"a label ({name})", value, MAX_TEXT) for name, value in values.items()},
-            reason=_text("a reason", said["reason"], MAX_TEXT),
+            values={name: _text(f"a label ({name})", value, LONGEST_TEXT) for name, value in values.items()},
+            reason=_text("a reason", said["reason"], LONGEST_TEXT),
         )
     if "episode" not in said:
         return Question(say, number)
