@@ -4,7 +4,8 @@ It is a snapshot until `refresh`, so that a process that records meanwhile chang
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -16,8 +17,8 @@ from robot_orl.data.store.layout import Field, fields_of
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.records import EpisodeRecord
 from robot_orl.data.store.segment import BAD_CHUNK, Segment, damage
-from robot_orl.errors import DataError, UsageError
-from robot_orl.types import Actor, Array, Observation
+from robot_orl.errors import DataError, RobotOrlError, RunError, UsageError
+from robot_orl.types import Actor, Array, Episode, Observation
 
 COLUMNS = (
     *("id", "operator", "seed", "length", "return", "success", "quality", "end_reason"),
@@ -25,6 +26,14 @@ COLUMNS = (
 )
 DELETED = {"true": True, "false": False}
 Labels = Mapping[str, Mapping[str, Any]]  # by the episode's id, values by their names
+
+
+class HalfLabelled(RunError):
+    """It went wrong half way.  before: what was so before, of those that were changed.  rows: they now."""
+
+    def __init__(self, why: str, before: Labels, rows: list[list[Any]]) -> None:
+        super().__init__(why)
+        self.before, self.rows = before, rows
 
 
 class Library:
@@ -96,7 +105,8 @@ class Library:
     def about(self, episode: str) -> dict[str, Any]:
         """All that its log tells: labels, where it comes from, and what was changed, oldest first."""
         record = self.record(episode)
-        changes: list[Change] = history(self.dataset, [record])[record.id]
+        with self._reading(self.segment(record)):
+            changes: list[Change] = history(self.dataset, [record])[record.id]
         told = {name: _plain(value_of(record, name)) for name in ("policy_hash", "instruction", "origin")}
         return {
             **dict(zip(COLUMNS, self.row(episode), strict=True)),
@@ -105,6 +115,12 @@ class Library:
             "writer": self.segment(record).writer,
             "history": [asdict(change) for change in changes],
         }
+
+    def load(self, episode: str) -> Episode:
+        """Without its frames. Raises: DataError: names the file that is damaged."""
+        record = self.record(episode)
+        with self._reading(self.segment(record)):
+            return self.dataset.load(record, images=False)
 
     def last_state(self, episode: str) -> Array | None:
         """(S,) float64 of the simulator, after the last step; None: none was kept."""
@@ -143,20 +159,38 @@ class Library:
         """Rows of an array, which lie in that episode, or from it to `last`."""
         segment = self.segment(record)
         item: Field = fields_of(self.dataset.spec, segment.attributes["sim_state_size"])[name]
+        with self._reading(segment):
+            try:
+                return segment.read(item, rows)
+            except BAD_CHUNK as error:
+                raise damage(segment, item, last or record) from error
+
+    @contextmanager
+    def _reading(self, segment: Segment) -> Iterator[None]:
+        """What fails because the segment is gone says so."""
         try:
-            return segment.read(item, rows)
-        except BAD_CHUNK as error:
-            raise damage(segment, item, last or record) from error
+            yield
+        except (RobotOrlError, OSError) as error:
+            self._require_there(segment, error)
+            raise
+
+    def _require_there(self, segment: Segment, cause: Exception | None = None) -> None:
+        if not segment.place.exists():
+            raise UsageError(f"{segment.path} was compacted or moved; refresh the page") from cause
 
     # Labels
 
     def relabel(self, episodes: Iterable[str], values: Mapping[str, str], reason: str) -> Labels:
-        """Other labels, as typed for `dataset relabel`; 'deleted' is 'true' or 'false'.
+        """Other labels, as typed for `dataset relabel`, but notes, which are taken literally; 'deleted' is
+        'true' or 'false'.
 
         Returns what was so before, of those that were changed: what is so already is not written again.
-        Raises: UsageError: not a value of that label.  DataError: somebody writes there.  RunError: disk.
+        Raises: UsageError: not a value of that label.  DataError: somebody writes there.  RunError: disk;
+        HalfLabelled where some were changed before.
         """
         labels = parse_labels({name: text for name, text in values.items() if name != "deleted"})
+        if "notes" in values:
+            labels["notes"] = values["notes"]
         if "deleted" in values:
             if values["deleted"] not in DELETED:
                 raise UsageError(f"deleted={values['deleted'][:80]} is not one of: {', '.join(DELETED)}")
@@ -165,19 +199,32 @@ class Library:
 
     def label(self, labels: Labels, reason: str) -> Labels:
         """As `relabel`, with values as they are stored, of each episode its own."""
-        records = [(self.record(episode), values) for episode, values in labels.items()]
-        before = [{name: _label(record, name) for name in values} for record, values in records]
-        new = [i for i, (_, values) in enumerate(records) if before[i] != values]
-        self._require_unwritten({records[i][0].segment for i in new})
+        before = self._labels(labels)
+        new = {episode: values for episode, values in labels.items() if before[episode] != values}
+        self._require_writable({self.record(episode).segment for episode in new})
+        changes = [(self.record(episode), values) for episode, values in new.items()]
         try:
-            self.dataset.relabel_each([records[i] for i in new], reason, self._sign())
-        finally:
+            self.dataset.relabel_each(changes, reason, self._sign())
+        except RobotOrlError as error:
             self._index()
-        return {records[i][0].id: before[i] for i in new}
+            now = self._labels(new)
+            done = {episode: before[episode] for episode in new if now[episode] == new[episode]}
+            if not done:
+                raise
+            why = f"{error}; {len(done):,} of {len(new):,} episodes were changed before"
+            raise HalfLabelled(why, done, [self.row(episode) for episode in done]) from error
+        self._index()
+        return {episode: before[episode] for episode in new}
 
-    def _require_unwritten(self, names: set[str]) -> None:
+    def _labels(self, named: Labels) -> Labels:
+        """As they are, of these episodes, those that are named."""
+        records = {episode: self.record(episode) for episode in named}
+        return {e: {name: _label(records[e], name) for name in names} for e, names in named.items()}
+
+    def _require_writable(self, names: set[str]) -> None:
         """As it is now, not as it was when the snapshot was made."""
         for name in names:
+            self._require_there(self._segments[name])
             if (holder := self._segments[name].place.holder()) is not None:
                 raise DataError(f"{name} is being written by {holder}: its labels can change when it is done")
 

@@ -4,6 +4,7 @@ GET /?token=        the page
 GET /asks?token=    the websocket: messages.py up; down
 
     text    {"say": "answer", "number": of the question, "why": "" or why there is none, "found": ...}
+            of labels that could be written half way only, both: why, and the rows that are otherwise now
             {"say": "changed", "rows": [...]}       what another page, or this one, has changed
     bytes   number of the question, uint32, and what was asked for; nothing more: there is none
 """
@@ -25,7 +26,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from data_collection.browse.library import COLUMNS, Labels, Library
+from data_collection.browse.library import COLUMNS, HalfLabelled, Labels, Library
 from data_collection.browse.messages import MAX_BYTES, Malformed, Question, read
 from data_collection.browse.pictures import jpeg, packed
 from data_collection.browse.worlds import Worlds, has_states
@@ -122,22 +123,22 @@ class BrowseServer:
 
     async def _hear(self, page: _Page, raw: str | bytes) -> None:
         number: int | None = None
+        found: Any = None
+        why = ""
         try:
             asked = read(raw)
             number = asked.number
             loop, make = asyncio.get_running_loop(), self._answers[asked.say]
             found = await loop.run_in_executor(self._worker, make, asked, page)
-        except (Malformed, RobotOrlError, OSError) as error:
-            number = error.number if isinstance(error, Malformed) else number
-            await page.connection.send(
-                _text({"say": "answer", "number": number, "why": str(error), "found": None})
-            )
-            return
+        except Malformed as error:
+            number, why = error.number, str(error)
+        except (RobotOrlError, OSError) as error:
+            found, why = error.rows if isinstance(error, HalfLabelled) else None, str(error)
         if isinstance(found, bytes):
-            await page.connection.send(struct.pack("<I", asked.number) + found)
+            await page.connection.send(struct.pack("<I", number) + found)
             return
-        await page.connection.send(_text({"say": "answer", "number": number, "why": "", "found": found}))
-        if asked.say in ("relabel", "undo") and found:
+        await page.connection.send(_text({"say": "answer", "number": number, "why": why, "found": found}))
+        if found and asked.say in ("relabel", "undo"):
             news = _text({"say": "changed", "rows": found})
             for other in self._pages - {page}:
                 asyncio.create_task(_told(other.connection, news))  # noqa: RUF006  a page that does not take it is gone
@@ -182,9 +183,8 @@ class BrowseServer:
 
     def _take(self, asked: Question, page: _Page) -> bytes:
         library = self._library
-        record = library.record(asked.episode)
-        episode = library.dataset.load(record, images=False)
-        return self._worlds.take(library.segment(record), episode, record.id).packed()
+        episode, segment = library.load(asked.episode), library.segment(library.record(asked.episode))
+        return self._worlds.take(segment, episode, asked.episode).packed()
 
     def _picture(self, asked: Question, page: _Page) -> bytes:
         """What a camera saw at the end."""
@@ -194,13 +194,18 @@ class BrowseServer:
 
     def _relabel(self, asked: Question, page: _Page) -> list[list[Any]]:
         """The rows that are otherwise now."""
-        page.before = self._library.relabel(asked.episodes, asked.values, asked.reason or REASON)
+        try:
+            page.before = self._library.relabel(asked.episodes, asked.values, asked.reason or REASON)
+        except HalfLabelled as error:
+            page.before = error.before
+            raise
         return [self._library.row(episode) for episode in page.before]
 
     def _undo(self, asked: Question, page: _Page) -> list[list[Any]]:
-        """Of what this page relabelled last; once."""
-        labels, page.before = page.before, {}
-        return [self._library.row(episode) for episode in self._library.label(labels, UNDONE)]
+        """Of what this page relabelled last; once. What fails of it can be undone later."""
+        undone = self._library.label(page.before, UNDONE)
+        page.before = {}
+        return [self._library.row(episode) for episode in undone]
 
 
 async def _told(page: ServerConnection, news: str) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from browse_toys import SIGNED, STEPS, WHO, episode, recorded, spec
 
-from data_collection.browse.library import COLUMNS, Library
+from data_collection.browse.library import COLUMNS, HalfLabelled, Library
+from robot_orl.curation.compacting import compact
 from robot_orl.data.store import Dataset, SegmentWriter
 from robot_orl.errors import DataError, UsageError
+from robot_orl.interrupt import StopFlag
 
 
 def library(path: Path) -> Library:
@@ -108,6 +110,13 @@ def test_a_label_is_a_line_with_who_when_and_why_and_only_where_it_is_new(tmp_pa
         found.relabel(["x:1"], {"success": "true"}, "")
 
 
+def test_a_note_is_taken_literally(tmp_path: Path) -> None:
+    found = library(recorded(tmp_path / "a", [episode(0)]))
+    found.relabel(found.ids(), {"notes": "unknown", "quality": "unknown"}, "")
+    assert Dataset.open(tmp_path / "a").records[0].meta.notes == "unknown"
+    assert found.row(found.ids()[0])[COLUMNS.index("quality")] is None
+
+
 def test_what_a_label_replaced_is_put_back_of_each_episode_its_own(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a", [episode(n) for n in range(3)])
     found = library(path)
@@ -161,3 +170,48 @@ def test_a_dataset_in_which_nothing_is_committed_yet_can_be_waited_for(tmp_path:
     assert len(found.ids()) == 1
     with pytest.raises(DataError, match="no dataset at"):
         library(tmp_path / "c")
+
+
+def test_labels_that_can_be_written_half_way_only_tell_which_were_and_are_put_back(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a", [episode(n, success=None) for n in range(2)], [episode(2, success=None)])
+    found = library(path)
+    first, other, second = found.ids()
+    broken = path / "segments" / found.record(second).segment / "episodes.jsonl"
+    broken.rename(tmp_path / "log")
+    broken.mkdir()
+    with pytest.raises(HalfLabelled, match=r"episodes.jsonl.*; 1 of 2 episodes were changed before") as half:
+        found.relabel([first, second], {"success": "true"}, "")
+    assert half.value.before == {first: {"success": None}}
+    assert half.value.rows == [found.row(first)]
+    success = COLUMNS.index("success")
+    assert [found.row(name)[success] for name in found.ids()] == [True, None, None]
+    with pytest.raises(DataError) as whole:
+        found.relabel([second], {"success": "true"}, "")
+    assert not isinstance(whole.value, HalfLabelled), "nothing was changed"
+    found.label(half.value.before, "undone")
+    broken.rmdir()
+    (tmp_path / "log").rename(broken)
+    assert [record.meta.success for record in Dataset.open(path).records] == [None] * 3
+    assert found.about(other)["history"] == []
+
+
+def test_after_another_process_compacted_it_each_question_says_to_refresh(tmp_path: Path) -> None:
+    path = recorded(
+        tmp_path / "a", [episode(n, has_camera=True) for n in range(2)], [episode(2, has_camera=True)]
+    )
+    found = library(path)
+    gone, left, other = found.ids()
+    Dataset.open(path).delete([found.record(gone)], "bad")
+    compact(str(path), StopFlag())
+    for ask in (
+        lambda: found.about(left),
+        lambda: found.load(left),
+        lambda: found.last_state(left),
+        lambda: found.frames(left, "front", slice(1)),
+        lambda: found.relabel([other, left], {"success": "unknown"}, ""),
+    ):
+        with pytest.raises(UsageError, match=r"segments/\S+ was compacted or moved; refresh the page"):
+            ask()
+    assert found.about(other)["history"] == [], "nothing of it was changed"
+    found.refresh()
+    assert len(found.ids()) == 2
