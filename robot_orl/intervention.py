@@ -17,6 +17,7 @@ from robot_orl.registry import factory, registered
 from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal, Spec
 
 RAMP_S = 0.15  # in which an action may go through its whole range after hands let go
+HANDS_OFF_S = 0.5  # who is off, or not heard of, for longer has let go; to change keys takes less
 
 
 class TakesOver(Protocol):
@@ -110,16 +111,23 @@ class SharedControl:
 
     After hands have let go, the action goes over to the policy's within `ramp_s`, and from then on is it:
     each signal changes by 2 / (ramp_s control_hz) a step at most until all of them have met.
+    is_held: hands are on, or have not been off for `HANDS_OFF_S`; no episode ends under them.
     """
 
     def __init__(self, intervener: TakesOver, control_hz: float, ramp_s: float = RAMP_S) -> None:
         self._intervener = intervener
         self._most = np.inf if ramp_s == 0 else 2.0 / (ramp_s * control_hz)
+        self._holding = HANDS_OFF_S * control_hz  # steps
+        self._off: int | None = None  # steps since hands were on; None: they have not been
         self._last: Array | None = None  # what was executed while it is not yet the policy's
+
+    @property
+    def is_held(self) -> bool:
+        return self._off is not None and self._off < self._holding
 
     def begin(self, rng: np.random.Generator) -> None:
         """An episode begins."""
-        self._last = None
+        self._last = self._off = None
         self._intervener.begin(rng)
 
     def proposal(self, obs: Observation, policy: Array, explored: Array | None = None) -> Proposal:
@@ -127,12 +135,20 @@ class SharedControl:
         theirs = self._intervener.action(obs)
         wanted = policy if explored is None else explored
         if theirs is not None:
+            self._off = 0
             self._last = action = np.asarray(theirs, np.float32)
             proposal = Proposal(action, self._intervener.actor, policy=policy, operator=action)
         else:
+            self._off = None if self._off is None else self._off + 1
             proposal = Proposal(self._towards(wanted), Actor.POLICY, policy=policy)
         self._intervener.executed(proposal.action)
         return proposal
+
+    def executed(self, action: Array) -> None:
+        """(A,): what was left of the proposal, where that is less: both go on from there."""
+        if self._last is not None:
+            self._last = np.asarray(action, np.float32)
+        self._intervener.executed(action)
 
     def _towards(self, wanted: Array) -> Array:
         if self._last is None:

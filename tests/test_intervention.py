@@ -74,6 +74,32 @@ def test_who_may_take_over_hears_of_every_action_that_is_executed() -> None:
     assert hands.heard == [[0.8, -0.4], [-0.7, -0.4], [-0.3, -0.4]]
 
 
+def test_after_letting_go_it_goes_on_from_what_was_executed_not_from_what_was_asked_for() -> None:
+    """A supervisor has left 0.1 of their 1; from there towards the policy's -1, by 0.4 a step."""
+    hands, policy = Taking([[1.0], None, None, None, None]), np.array([-1.0], np.float32)
+    control = SharedControl(hands, control_hz=10.0, ramp_s=0.5)  # type: ignore[arg-type]
+    control.begin(np.random.default_rng(0))
+    proposed = []
+    for left in (0.1, 0.0, -0.4, -0.8, -1.0):
+        proposed.append(round(float(control.proposal({}, policy).action[0]), 6))
+        control.executed(np.array([left], np.float32))
+    assert proposed == [1.0, -0.3, -0.4, -0.8, -1.0]
+    assert hands.heard[1::2] == [[0.1], [0.0], [-0.4], [-0.8], [-1.0]], "so do hands that are laid on anew"
+
+
+def test_hands_hold_an_episode_until_they_have_been_off_for_half_a_second() -> None:
+    on, off = [0.0, 0.0], None
+    control = SharedControl(Taking([off, on, *[off] * 4, on, *[off] * 6]), control_hz=10.0)  # type: ignore[arg-type]
+    control.begin(np.random.default_rng(0))
+    held = []
+    for _ in range(13):
+        control.proposal({}, POLICY)
+        held.append(control.is_held)
+    assert held == [False, *[True] * 10, False, False]
+    control.begin(np.random.default_rng(1))
+    assert not control.is_held
+
+
 def test_exploration_is_executed_and_the_proposal_stays_without_it() -> None:
     control = SharedControl(Taking([None]), control_hz=10.0)  # type: ignore[arg-type]
     control.begin(np.random.default_rng(0))

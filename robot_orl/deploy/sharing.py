@@ -44,8 +44,8 @@ class Sharing:
 
     @property
     def longest(self) -> int | None:
-        """Steps that an episode may have now, where hands are on: none ends under them at the horizon."""
-        return self._intervener.steps if self._is_theirs else None
+        """Steps that an episode may have now, where hands hold it: none ends under them at the horizon."""
+        return self._intervener.steps if self._control.is_held else None
 
     def rest(self, is_over: bool) -> None:
         """The policy does not act from now on.  is_over: nor will it again."""
@@ -77,8 +77,8 @@ class Sharing:
         return proposal
 
     def executed(self, action: Array) -> None:
-        """(A,): what the supervisor has left of the proposal: who takes over goes on from there."""
-        self._intervener.executed(action)
+        """(A,): what the supervisor has left of the proposal: whoever acts goes on from there."""
+        self._control.executed(action)
 
 
 def unshared(policy: Array) -> Proposal:

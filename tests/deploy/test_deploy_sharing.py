@@ -207,11 +207,13 @@ def test_where_nobody_can_say_how_things_lie_there_is_no_twin() -> None:
 def test_no_episode_ends_under_somebodys_hands_before_it_has_their_steps(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle, is_simulated: bool
 ) -> None:
-    """The horizon is 5, theirs 8: let go after step 6, it ends with the policy's next; held on, at 8."""
+    """The horizon is 5, theirs 16: let go after step 6 and for a moment before, it ends 0.5 s later; held
+    on, at 16."""
     episodes, bundle = Kept(), always(make_bundle, spec, 0.0, 0.0)
     hands = Hands([])
-    hands.steps = 8  # type: ignore[assignment]
-    starts = iter([[None, *[[0.0, 0.0]] * 5], [None, *[[0.0, 0.0]] * 20], []])
+    hands.steps = 16  # type: ignore[assignment]
+    on = [0.0, 0.0]
+    starts = iter([[None, on, None, None, None, on], [None, *[on] * 20], []])
     hands.begin = lambda rng: setattr(hands, "_left", next(starts))  # type: ignore[method-assign]
     taken: list[int] = []
 
@@ -223,7 +225,7 @@ def test_no_episode_ends_under_somebodys_hands_before_it_has_their_steps(
             robot.result = Outcome(reward=-1.0, success=False, truncated=is_simulated and len(taken) >= 5)
 
     robot.before = told
-    run(robot, bundle, duration_s=2.0, clock=clock, writer=episodes, sharing=Sharing(hands, spec))
-    assert [len(episode) for episode in episodes] == [7, 8, 5]
+    run(robot, bundle, duration_s=3.2, clock=clock, writer=episodes, sharing=Sharing(hands, spec))
+    assert [len(episode) for episode in episodes] == [11, 16, 5]
     assert [episode.meta.end_reason for episode in episodes] == ["horizon"] * 3
     assert all(episode.truncated.tolist() == [False] * (len(episode) - 1) + [True] for episode in episodes)

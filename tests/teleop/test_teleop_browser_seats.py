@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from data_collection.teleop.browser.seats import HANDS_OFF_S, Seats
+from data_collection.teleop.browser.seats import Seats
 from data_collection.teleop.hands import Jog
+from robot_orl.intervention import HANDS_OFF_S
 
 GRACE_S = 3.0
 PUSH = Jog(np.array([1.0, 0, 0]), np.zeros(3))

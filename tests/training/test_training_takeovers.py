@@ -149,10 +149,11 @@ def test_the_noise_of_a_policy_is_the_same_whether_somebody_stands_by_or_not() -
 @pytest.mark.parametrize(
     ("first", "last", "steps", "length"),
     [
-        (40, 44, 100, 50),  # let go in time
-        (40, 59, 100, 61),  # the step that shows that hands are off is the first past them
+        (30, 34, 100, 50),  # let go in time
+        (40, 59, 100, 60 + 13),  # 13 steps of 40 ms without hands, the first in which they were off for 0.5 s
+        (40, 44, 100, 45 + 13),  # just before the horizon, to change keys perhaps
         (40, 500, 100, 100),  # never let go
-        (49, 49, 100, 51),
+        (40, 90, 100, 100),  # let go shortly before the end
         (40, 59, None, 50),
     ],
 )

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from data_collection.teleop.browser.board import Replays
-from data_collection.teleop.browser.seats import HANDS_OFF_S
 from data_collection.teleop.browser.shared import STATUS_BYTES, Shared, Sizes
 from data_collection.teleop.hands import Jog, Order, Status, Verb
 from data_collection.teleop.session import State
@@ -30,6 +29,7 @@ from data_collection.viewer.takes import Take, take_of
 from robot_orl.deploy.sensors.channel import create_memory
 from robot_orl.deploy.supervisor.listening import address_of, listen, named
 from robot_orl.errors import RunError
+from robot_orl.intervention import HANDS_OFF_S
 from robot_orl.types import Array, Episode
 
 SERVER = "data_collection.teleop.browser.server"
@@ -166,7 +166,6 @@ class BrowserHands:
         orders = [_order(said) for said in map(json.loads, self._read()) if said]
         if self._has_ended and not self._has_quit:  # nobody can come back
             self._has_quit = True
-            print("the process that serves the page has ended, and so does the session", flush=True)
             orders.append(Order(Verb.QUIT))
         return orders
 
@@ -183,6 +182,7 @@ class BrowserHands:
             self._shared.status.write(self._now_ns(), np.frombuffer(raw, np.uint8))
 
     def close(self) -> None:
+        """Says that the page was lost, if it was: not before, because the loop never waits for a terminal."""
         self._listening.close()
         process, self._process = self._process, None
         if process is None:
@@ -199,6 +199,8 @@ class BrowserHands:
         process.stdout.close()
         if self._folder is not None:
             self._folder.cleanup()
+        if self._has_quit:
+            print("the page was lost: the process that serves it ended before this did", flush=True)
 
     def _heard(self, patience_s: float) -> dict[str, Any]:
         """What the driver does, unless the process has been silent for longer than that."""

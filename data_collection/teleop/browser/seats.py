@@ -12,8 +12,7 @@ known by its seat, a secret that it keeps over a reload.
 """
 
 from data_collection.teleop.hands import Jog
-
-HANDS_OFF_S = 0.5  # a driver that is not heard of for longer has let go
+from robot_orl.intervention import HANDS_OFF_S
 
 
 class Seats:

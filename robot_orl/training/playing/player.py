@@ -9,20 +9,24 @@ and what it answers are small messages over a pipe:
                                          Played(length, meta, ...)    (the episode lies in the memory)
     (weights into the memory) Measure →
                                          Evaluation                   of the policy without noise
+    (amid an episode) Stop →
+                                         Played, or None              what there is, if somebody acted in it
                                          Failed(line)                 and it ends
 
 It ends with the pipe, at the end of an episode at the latest: a learner that was killed leaves no process.
 
 Somebody may stand by (`robot_orl.intervention`) and take over while the policy acts: then it plays at their
-pace, in real time for a person. What the learner does meanwhile cannot make a step late.
+pace, in real time for a person, and looks at the pipe at every step, so that nobody goes on for a learner
+that is gone. What the learner does meanwhile cannot make a step late.
 """
 
 import mmap
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -42,6 +46,7 @@ from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Proposal, Spec
 
 IDLE_S = 0.05  # between two looks of somebody who stands by at what is shown to them
+INTERRUPT = "interrupt"  # end reason of an episode that was stopped
 HANDS = 1  # of an episode's streams of random numbers, see `Request.noise_seed`
 
 
@@ -68,11 +73,17 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """End the episode under way; one that has ended by itself stays as it is."""
+
+
+@dataclass(frozen=True)
 class Ready:
-    """steps: the most that an episode has."""
+    """steps: the most that an episode has.  is_paced: somebody stands by, a person, who needs real time."""
 
     sim_state_size: int
     steps: int
+    is_paced: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,12 @@ def play(
     spec: Spec,
     request: Request,
     beside: Intervener | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Episode:
-    """One episode with the policy and Gaussian noise. beside: who may take over, already open."""
+    """One episode with the policy and Gaussian noise. beside: who may take over, already open.
+
+    is_over: asked at every step but the first of an episode with somebody beside; True: it ends there.
+    """
     rng = np.random.default_rng(request.noise_seed)
 
     def explored(proposed: Array) -> Array:
@@ -114,7 +129,9 @@ def play(
     taken: list[Proposal] = []
 
     def share(obs: Observation) -> Proposal | End:
-        if len(taken) >= spec.horizon and taken[-1].actor == Actor.POLICY:
+        if taken and is_over():
+            return End(INTERRUPT)
+        if len(taken) >= spec.horizon and not shared.is_held:
             return End("horizon")
         proposed = act(policy, spec.flatten(obs))
         taken.append(shared.proposal(obs, proposed, explored(proposed)))
@@ -197,19 +214,29 @@ def _play_on(
     weights, room = Weights(policy), Room(spec, size, steps)
     os.ftruncate(descriptor, weights.size + room.size)
     memory = mmap.mmap(descriptor, weights.size + room.size)
-    connection.send(Ready(size, steps))
+    connection.send(Ready(size, steps, beside is not None and beside.pace is not None))
     while True:
         while beside is not None and not connection.poll(IDLE_S):
             beside.idle()
-        request: Request | Measure = connection.recv()
+        request: Request | Measure | Stop = connection.recv()
+        if isinstance(request, Stop):  # the episode had ended already
+            continue
         weights.load(memory, policy)
         if isinstance(request, Measure):
             seeds = _while_asked(connection, request.seeds)
             connection.send(figures_of(play(env, policy, spec, Request(seed)) for seed in seeds))
             continue
-        episode = play(env, policy, spec, request, beside)
+        episode = play(env, policy, spec, request, beside, partial(_is_stopped, connection))
+        if episode.meta.end_reason == INTERRUPT and not (episode.actor == Actor.INTERVENTION).any():
+            connection.send(None)
+            continue
         room.write(memory, weights.size, episode)
         connection.send(Played(len(episode), episode.sim_state is not None, episode.meta))
+
+
+def _is_stopped(connection: Connection) -> bool:
+    """Raises: EOFError: the learner has gone."""
+    return connection.poll() and isinstance(connection.recv(), Stop)
 
 
 def _while_asked(connection: Connection, seeds: Sequence[int]) -> Iterator[int]:
