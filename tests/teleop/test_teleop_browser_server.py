@@ -265,7 +265,10 @@ def test_for_other_machines_the_page_itself_needs_the_token() -> None:
         assert fetch(hands, f"/?token={token}")[0] == 200
 
 
-def test_without_its_process_nobody_is_there_and_the_session_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_its_process_nobody_is_there_and_what_waits_for_no_terminal_says_so_at_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lost = "the page was lost: the process that serves it ended before this did"
     with served() as hands:
         with page(hands, token_of(hands)) as driver:
             jogged(hands, driver, at=1)
@@ -274,8 +277,10 @@ def test_without_its_process_nobody_is_there_and_the_session_ends(capsys: pytest
             until(lambda: hands.jog() is None)
             until(lambda: not hands.present())
         assert hands.orders() == [Order(Verb.QUIT)], "nobody can come back"
-        assert hands.orders() == [], "that is said once"
-    assert capsys.readouterr().out.count("the process that serves the page has ended") == 1
+        assert hands.orders() == [], "that is ordered once"
+        assert lost not in capsys.readouterr().out
+    hands.close()
+    assert capsys.readouterr().out.count(lost) == 1
 
 
 def test_of_a_world_that_cannot_be_drawn_nothing_is_left_open() -> None:

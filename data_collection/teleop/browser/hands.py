@@ -34,7 +34,10 @@ from robot_orl.types import Array, Episode
 
 SERVER = "data_collection.teleop.browser.server"
 STARTS_S, ENDS_S = 60.0, 3.0
-NOTHING: dict[str, Any] = {"driven": False, "pages": 0, "dropped": 0, "jog": None}
+NOTHING: dict[str, Any] = {
+    **{"driven": False, "heard": False, "cut_off": False},
+    **{"pages": 0, "dropped": 0, "jog": None},
+}
 
 
 class BrowserHands:
@@ -171,6 +174,17 @@ class BrowserHands:
 
     def present(self) -> bool:
         return not self._has_ended and bool(self._heard(self._grace_s)["driven"])
+
+    # Remote
+
+    def heard(self) -> bool:
+        return not self._has_ended and bool(self._heard(HANDS_OFF_S)["heard"])
+
+    def cut_off(self) -> bool:
+        """Where the process itself is silent, what it said last tells whether hands were on."""
+        last = self._heard(np.inf)
+        is_silent = self._has_ended or self._heard(HANDS_OFF_S) is NOTHING
+        return bool(last["cut_off"] or (is_silent and last["jog"] is not None))
 
     def show(self, status: Status, allowed: Sequence[Verb]) -> None:
         if self._shared is None:
