@@ -1,4 +1,4 @@
-// What somebody sees of learning while they stand by: see robot_orl/training/online/board.py for `board`.
+// What somebody sees of learning while they stand by: see robot_orl/training/online/overseer.py for `board`.
 
 const PHASES = {playing: "Playing", learning: "Learning", measuring: "Testing", paused: "Paused", stopping: "Stopping",
                 ended: "Ended"};
