@@ -33,7 +33,7 @@ class Asking {
     this.connect();
   }
 
-  // A promise of the answer: an object, or bytes; an Error says why there is none.
+  // A promise of the answer: an object, or bytes; an Error says why there is none, or only what it has found.
   ask(say, fields = {}) {
     const number = ++this.number;
     return new Promise((done, fail) => {
@@ -45,7 +45,7 @@ class Asking {
 
   hear(message) {
     if (message.say !== "answer") return this.onNews(message);
-    this.settle(message.number, ({done, fail}) => message.why ? fail(new Error(message.why)) : done(message.found));
+    this.settle(message.number, ({done, fail}) => message.why ? fail(Object.assign(new Error(message.why), {found: message.found})) : done(message.found));
   }
 
   hearBytes(data) {

@@ -6,16 +6,16 @@ let toasting = null;
 async function open(id, isNew) {
   const episode = dataset.byId.get(id);
   if (!episode) return close();
-  const isOther = seen.open !== id || !player.take, wasClosed = seen.open === null;
+  const isStep = seen.open !== id;
   seen.open = id;
-  if (isNew) remember(wasClosed);
+  if (isNew) remember(isStep);
   document.body.classList.add("playing");
   table.mark(id);
   show("title").textContent = `Episode ${episode.number}`;
   drawSteps();
   const told = tellAbout(id);
   try {
-    if (isOther) await player.open(episode, dataset.cameras, dataset.observed.has(episode.segment));
+    if (player.episode !== id) await player.open(episode, dataset.cameras, dataset.observed.has(episode.segment));
     await told;
   } catch (error) {
     toast(error.message, {isBad: true});
@@ -28,9 +28,9 @@ function drawSteps() {
 }
 
 function close() {
+  ofOne.show([]);
   seen.open = null;
   player.close();
-  player.take = null;
   document.body.classList.remove("playing");
   table.mark(null);
 }
@@ -81,19 +81,20 @@ async function relabel(episodes, values, reason) {
   const [name, value] = Object.entries(values)[0];
   const said = name !== "deleted" ? `${name}: ${value || "none"}` : value === "true" ? "deleted" : "in use again";
   await change(ask("relabel", {episodes: grouped(episodes), values, reason}), rows =>
-    rows.length ? toast(`${amount(rows.length)}, ${said}`, {undo: () => change(ask("undo"), undone)}) : toast("That is so already"));
+    rows.length ? toast(`${amount(rows.length)}, ${said}`, {undo}) : toast("That is so already"));
 }
 
-const undone = rows => toast(`Undone in ${amount(rows.length)}`);
+const undo = () => change(ask("undo"), rows => toast(`Undone in ${amount(rows.length)}`));
 
-// asked: a promise of the rows that are otherwise now.
+// asked: a promise of the rows that are otherwise now; an Error has found them where it went wrong half way.
 async function change(asked, tell) {
   try {
     const rows = await asked;
     changed(rows);
     tell(rows);
   } catch (error) {
-    toast(error.message, {isBad: true});
+    changed(error.found ?? []);
+    toast(error.message, {isBad: true, undo: error.found ? undo : null});
   }
   await filter();  // what it selects may have changed
   if (dataset.byId.has(seen.open)) ofOne.show([dataset.byId.get(seen.open)]);

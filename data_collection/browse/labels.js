@@ -5,7 +5,7 @@ const stored = quality => (quality - WORST) / (BEST - WORST);
 const SUCCESS = {true: true, false: false, unknown: null};
 
 class Labels {
-  // template: what is shown.  onLabel(values, reason): as they are typed for `dataset relabel`; a promise.
+  // template: what is shown.  onLabel(episodes, values, reason): of those that are shown; a promise.
   constructor(root, template, onLabel) {
     Object.assign(this, {root, onLabel, shown: []});
     root.append(template.content.cloneNode(true));
@@ -24,16 +24,20 @@ class Labels {
 
   async say(name, value) {
     this.root.ariaBusy = "true";
-    await this.onLabel({[name]: value}, this.reason.value);
-    this.root.ariaBusy = "false";
+    try {
+      await this.onLabel(this.shown, {[name]: value}, this.reason.value);
+    } finally {
+      this.root.ariaBusy = "false";
+    }
   }
 
   get areDeleted() {
     return this.shown.length > 0 && this.shown.every(episode => episode.deleted);
   }
 
-  // What all of them have in common is pressed.
+  // What all of them have in common is pressed. A note that is being typed is of those that were shown.
   show(episodes) {
+    if (String(episodes.map(e => e.id)) !== String(this.shown.map(e => e.id))) this.notes.blur();
     this.shown = episodes;
     const common = name => episodes.length && episodes.every(e => e[name] === episodes[0][name]) ? episodes[0][name] : undefined;
     const success = common("success"), quality = common("quality");

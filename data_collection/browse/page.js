@@ -12,8 +12,8 @@ const ask = (say, fields) => asking.ask(say, fields);
 const thumbnails = new Thumbnails(show("stamp"), ask, sceneOf);
 const table = new Table(show("list"), thumbnails, {onOpen: id => open(id, true), onSort: sortBy, onPick: picked});
 const player = new Player(show("player"), ask, sceneOf);
-const ofOne = new Labels(show("labels"), show("labelling"), (values, reason) => relabel([dataset.byId.get(seen.open)], values, reason));
-const ofMany = new Labels(show("many"), show("labelling"), (values, reason) => relabel(pickedOnes(), values, reason));
+const ofOne = new Labels(show("labels"), show("labelling"), relabel);
+const ofMany = new Labels(show("many"), show("labelling"), relabel);
 
 // A promise of {world, packed}; an Error says why there is none.
 function sceneOf(episode) {

@@ -49,7 +49,7 @@ class Footage {
 
 class Player {
   constructor(root, ask, scenes) {
-    Object.assign(this, {root, ask, scenes, take: null, world: null, footage: [], opened: 0});
+    Object.assign(this, {root, ask, scenes, episode: null, take: null, world: null, footage: [], opened: 0});
     this.view = new View(root.querySelector("#view"));
     this.timeline = new Timeline(root.querySelector("#timeline"), {onStep: step => this.shows(step)});
     lookAround(this.view);
@@ -61,8 +61,13 @@ class Player {
   // isObserved: its moments are those that the robot observed.  Raises what cannot be had.
   async open(episode, cameras, isObserved) {
     const turn = ++this.opened, scene = this.view.gl ? this.scenes(episode) : null;
+    this.episode = episode.id;
     this.timeline.pause();
-    const [packed, found] = await Promise.all([this.ask("take", {episode: episode.id}), scene?.catch(error => ({why: error.message}))]);
+    const [packed, found] = await Promise.all([this.ask("take", {episode: episode.id}), scene?.catch(error => ({why: error.message}))])
+      .catch(error => {
+        if (turn === this.opened) this.episode = null;
+        throw error;
+      });
     if (turn !== this.opened) return;
     const take = unpackTake(packed);
     const isDrawn = Boolean(found?.packed && take.moments);
@@ -106,6 +111,7 @@ class Player {
 
   close() {
     this.opened++;
+    this.episode = this.take = null;
     this.timeline.pause();
   }
 

@@ -147,6 +147,20 @@ def test_a_person_sorts_filters_plays_and_labels_and_finds_it_again(tmp_path: Pa
         page.fill("#labels [data-text=notes]", "slipped, then lost")
         page.keyboard.press("Enter")
         person.until("dataset.byId.get(seen.open).notes === 'slipped, then lost'")
+
+        person.opens(2)
+        page.fill("#labels [data-text=notes]", "of the second")
+        person.tell("history.back()")
+        person.until("dataset.episodes[2].notes === 'of the second'")
+        person.until("player.take?.title === seen.open && seen.open === dataset.episodes[4].id")
+        assert page.input_value("#labels [data-text=notes]") == "slipped, then lost", "its own"
+        page.fill("#labels [data-text=notes]", "of the fourth")
+        person.tell("history.back()")
+        person.until("dataset.episodes[4].notes === 'of the fourth' && !seen.open")
+        page.click("#undo")
+        person.until("dataset.episodes[4].notes === 'slipped, then lost'")
+        person.until("show('labels').ariaBusy === 'false'")
+        person.opens(4)
         person.filters("notes has 'slip'")
         person.lists(4)
         address = page.url
@@ -180,6 +194,7 @@ def test_a_person_sorts_filters_plays_and_labels_and_finds_it_again(tmp_path: Pa
     assert [record.deleted for record in records] == [True, False, True, False, False, False]
     assert [record.meta.quality for record in records] == [1.0, 0.125, 1.0, 0.375, 0.5, 0.625]
     assert (records[4].meta.success, records[4].meta.notes) == (False, "slipped, then lost")
+    assert records[2].meta.notes == "of the second"
 
 
 def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
@@ -211,6 +226,19 @@ def test_what_another_process_records_is_listed_and_labelled_once_it_is_done(
             person.until("show('toast').textContent.includes('is being written by process')")
         person.page.keyboard.press("y")
         person.until("show('toast').textContent.includes('1 episode, success: true')")
+        log = path / "segments" / person.tell("dataset.episodes[1].segment") / "episodes.jsonl"
+        log.rename(tmp_path / "log")
+        log.mkdir()
+        for row in person.tell("dataset.episodes.map(e => e.id)"):
+            person.page.click(f"[data-id='{row}'] .c-pick input")
+        person.page.click("#many [data-label=quality][data-value='1']")
+        person.until("show('toast').textContent.includes('1 of 2 episodes were changed before')")
+        assert person.tell("dataset.episodes.map(e => e.quality)") == [1, 0.125]
+        person.page.click("#undo")
+        person.until("show('toast').textContent.includes('Undone in 1 episode')")
+        assert person.tell("dataset.episodes.map(e => e.quality)") == [0, 0.125]
+        log.rmdir()
+        (tmp_path / "log").rename(log)
         person.until("!asking.waiting.size")
         person.tell("showMany()")
         assert person.tell("document.querySelectorAll('.row').length") < 60
