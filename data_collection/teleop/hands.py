@@ -131,6 +131,17 @@ class Hands(Protocol):
 
 
 @runtime_checkable
+class Remote(Protocol):
+    """Hands that may fall silent while somebody is there, whom `present` waits for. Both return at once."""
+
+    def heard(self) -> bool:
+        """Whether somebody is heard of now."""
+
+    def cut_off(self) -> bool:
+        """Whether hands were on until nobody was heard of: they have not let go."""
+
+
+@runtime_checkable
 class Onlooker(Protocol):
     """Hands that draw the simulation, too. Both are called by the loop, so they copy what they need."""
 

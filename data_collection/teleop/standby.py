@@ -14,7 +14,7 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 
-from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Overseeing, Status, Verb
+from data_collection.teleop.hands import Hands, Interactive, Onlooker, Order, Overseeing, Remote, Status, Verb
 from data_collection.teleop.pacing import Pacing
 from data_collection.teleop.places import places_of
 from data_collection.teleop.steering import steering_of
@@ -53,6 +53,7 @@ class Standby:
         self._takeover = Takeover(steering_of(env, operator.cfg))
         self._hands: Hands = operator.make_hands(env, alone=True)
         self._onlooker = self._hands if isinstance(self._hands, Onlooker) else None
+        self._remote = self._hands if isinstance(self._hands, Remote) else None
         self.env = self._watched = Watched(env, self._onlooker)
         self._pacing = Pacing(self._spec.control_hz, clock or RealClock())
         self.pace: Pace | None = self._pacing
@@ -114,6 +115,14 @@ class Standby:
     def present(self) -> bool:
         """Whether there is somebody; it returns at once."""
         return self._hands.present()
+
+    def heard(self) -> bool:
+        """Whether somebody is heard of at this moment; present they may be a while longer."""
+        return self.present() if self._remote is None else self._remote.heard()
+
+    def cut_off(self) -> bool:
+        """Whether hands were on until nobody was heard of any more."""
+        return self._remote is not None and self._remote.cut_off()
 
     def listen(self) -> None:
         """Whoever hears orders is told of those that have come. Hands are left as they are."""

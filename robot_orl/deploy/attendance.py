@@ -3,6 +3,9 @@
     halt, stop   an emergency: the robot stops at once, and nothing moves any more
     quit         the run ends: the robot stops, and lies down where it can
 
+Where somebody is needed, who is not heard of is waited for a while, as over the reload of a page. Nothing new
+begins meanwhile, neither homing nor an episode; and whose hands were on until then is not waited for at all.
+
 Whoever asks whether the robot is to stop looks here first, in the thread that moves it: while it ticks, homes
 and parks. A look waits for nothing.
 """
@@ -30,7 +33,13 @@ class Person(Protocol):
     deployment: Mapping[str, Any]
 
     def present(self) -> bool:
-        """Whether there is somebody; returns at once."""
+        """Whether there is somebody, or may be back in a moment. All of these return at once."""
+
+    def heard(self) -> bool:
+        """Whether there is somebody at this moment."""
+
+    def cut_off(self) -> bool:
+        """Whether hands were on until nobody was heard of any more: they have not let go."""
 
     def listen(self) -> None:
         """`hear` the orders that have come."""
@@ -49,7 +58,7 @@ class Attendance:
         self.is_playing = self.is_over = False
         self._person, self._stop, self._is_needed = person, stop, is_needed
         self._looked_ns: int | None = None
-        self._was_present = False
+        self._was_present = self._has_stopped = False
         person.hear, person.allowed = self._hear, (HALTS[0], QUIT)
         stop.look = self._look
 
@@ -57,6 +66,11 @@ class Attendance:
     def is_awaited(self) -> bool:
         """Nothing is to move before there is somebody."""
         return self._is_needed and not self._was_present
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether homing or an episode may begin now: if somebody is needed, one is heard of."""
+        return not self._is_needed or self._person.heard()
 
     def tell(self, **news: Any) -> None:
         """What is new of the run, plain JSON; the rest stays as it was told."""
@@ -76,10 +90,17 @@ class Attendance:
             self._person.listen()
         else:
             self._person.idle()
-        is_present = self._person.present()
-        if self._was_present and not is_present and self._is_needed and not self.is_over:
-            self._stop.set(f"nobody is at operator={self._person.name} any more")
+        is_present, is_cut_off = self._person.present(), self._person.cut_off()
+        if self._is_needed and not self.is_over and not self._has_stopped:
+            if is_cut_off:
+                self._miss(f"operator={self._person.name} fell silent with hands on")
+            elif self._was_present and not is_present:
+                self._miss(f"nobody is at operator={self._person.name} any more")
         self._was_present = is_present
+
+    def _miss(self, why: str) -> None:
+        self._has_stopped = True
+        self._stop.set(why)
 
     def _hear(self, order: Any) -> None:
         """Hands to which nobody can come back quit, too; there is nobody then who ends the run."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from robot_orl.deploy.asking import Asking
+from robot_orl.deploy.attendance import LOOK_NS
 from robot_orl.deploy.bundle import Bundle
 from robot_orl.deploy.interpolation import Rates
 from robot_orl.deploy.leaving import Leaving, named
@@ -184,12 +185,18 @@ class Deployment:
     def _home(self) -> None:
         """Begin an episode. This takes the time it takes; the ticks are anchored anew afterwards."""
         begin_ns = self.clock.now_ns()
-        gc.collect()  # the collector is off while ticking
-        self.supervisor.handle(Event.HOME)
         if self.sharing is not None:
             self.sharing.rest(is_over=False)
+        if self.sharing is not None and not self.sharing.may_begin:
+            self.robot.stop()  # it holds, and its servos expect to hear nothing
+        if not self._may_begin():
+            return
+        gc.collect()  # the collector is off while ticking
+        self.supervisor.handle(Event.HOME)
         self.homed += 1
         self.robot.home(self.next_seed)
+        if not self._may_begin():
+            return
         self.recorder.home(self.next_seed)
         if self.sharing is not None:
             self.sharing.begin(self.next_seed)
@@ -198,6 +205,17 @@ class Deployment:
         assert self.servo is not None
         self.servo.begin()
         self.slots.begin(begin_ns)
+
+    def _may_begin(self) -> bool:
+        """Wait until a person who is needed is heard of; whoever stays away ends the run.
+
+        Nothing ticks meanwhile. Returns whether to go on.
+        """
+        while not self.leaving.should_stop():
+            if self.sharing is None or self.sharing.may_begin:
+                return True
+            self.clock.sleep_until(self.clock.now_ns() + LOOK_NS)
+        return False
 
     def _halt(self) -> None:
         try:

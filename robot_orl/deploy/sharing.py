@@ -47,6 +47,11 @@ class Sharing:
         """Steps that an episode may have now, where hands hold it: none ends under them at the horizon."""
         return self._intervener.steps if self._control.is_held else None
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether the robot may be homed, or an episode begin; not without a person who is needed."""
+        return self.attendance is None or self.attendance.may_begin
+
     def rest(self, is_over: bool) -> None:
         """The policy does not act from now on.  is_over: nor will it again."""
         self._is_theirs = False

@@ -17,24 +17,27 @@ import numpy as np
 import pytest
 from browsers import chromium
 from children import child
-from deploy_toys import MakeBundle
+from deploy_toys import FakeClock, Kept, MakeBundle, ToyRobot
 from websockets.sync.client import connect
 
 import envs  # noqa: F401  registers the tasks
 from robot_orl.cli import main
 from robot_orl.data.store.reader import Dataset
 from robot_orl.deploy.attendance import Attendance, Person
+from robot_orl.deploy.loop import run
+from robot_orl.deploy.sharing import Sharing
 from robot_orl.deploy.supervisor.limits import Limits
 from robot_orl.deploy.supervisor.stops import StopRequest
 from robot_orl.tasks import TaskConfig, make_env, spec_of
-from robot_orl.types import Actor
+from robot_orl.types import Actor, Spec
 
 PATIENCE_S = 60.0
 MS = 1_000_000
 
 
 class Somebody:
-    """Stands by. is_there: as `present` tells.  calls: what was asked of them.  says: orders for the next."""
+    """Stands by. is_there, is_heard, is_cut_off: as `present`, `heard` and `cut_off` tell.
+    calls: what was asked of them.  says: orders for the next."""
 
     name = "browser"
 
@@ -42,12 +45,19 @@ class Somebody:
         self.hear: Any = None
         self.allowed: Any = ()
         self.deployment: Any = {}
-        self.is_there = True
+        self.is_there = self.is_heard = True
+        self.is_cut_off = False
         self.calls: list[str] = []
         self.says: list[str] = []
 
     def present(self) -> bool:
         return self.is_there
+
+    def heard(self) -> bool:
+        return self.is_heard
+
+    def cut_off(self) -> bool:
+        return self.is_cut_off
 
     def listen(self) -> None:
         self.calls.append("listen")
@@ -56,7 +66,19 @@ class Somebody:
 
     def idle(self) -> None:
         self.listen()
-        self.calls[-1] = "idle"
+        self.calls[-1:] = ["idle"]
+
+
+class Nobody:
+    """Never takes over."""
+
+    env, actor, steps = None, Actor.INTERVENTION, None
+
+    def begin(self, rng: Any) -> None: ...
+
+    def action(self, obs: Any) -> None: ...
+
+    def executed(self, action: Any) -> None: ...
 
 
 def attended(is_needed: bool = True) -> tuple[Somebody, StopRequest, Attendance]:
@@ -112,14 +134,86 @@ def test_a_page_whose_process_has_ended_quits_and_is_only_missed_where_somebody_
         assert stop.reason == ("nobody is at operator=browser any more" if is_needed else None)
 
 
+def test_who_falls_silent_with_hands_on_is_not_waited_for() -> None:
+    person, stop, _ = attended()
+    stop.is_set(0)
+    person.is_heard, person.is_cut_off = False, True
+    assert stop.is_set(100 * MS)
+    assert (stop.reason, stop.is_emergency) == ("operator=browser fell silent with hands on", False)
+    person.is_there = False
+    stop.is_set(200 * MS)
+    assert stop.count == 1
+
+
 @pytest.mark.parametrize(("is_needed", "is_over"), [(False, False), (True, True)])
 def test_nobody_is_missed_where_the_policy_may_go_on_or_the_robot_lies_down(
     is_needed: bool, is_over: bool
 ) -> None:
     person, stop, attendance = attended(is_needed)
     stop.is_set(0)
-    attendance.is_over, person.is_there = is_over, False
+    attendance.is_over, person.is_there, person.is_cut_off = is_over, False, True
     assert not stop.is_set(100 * MS)
+
+
+@pytest.mark.parametrize(("silent_at", "silent_after"), [("send", 7), ("home", 1)])
+def test_neither_homing_nor_an_episode_begins_while_nobody_is_heard_of(
+    silent_at: str,
+    silent_after: int,
+    robot: ToyRobot,
+    clock: FakeClock,
+    spec: Spec,
+    make_bundle: MakeBundle,
+) -> None:
+    """In the second of three episodes of 5 steps, or on the way to it, the page falls silent for 2 s."""
+    person, stop, attendance = attended()
+    silent_ns: list[int] = []
+
+    def told(name: str, count: int) -> None:
+        if (name, count) == (silent_at, silent_after):
+            person.is_heard = False
+            silent_ns.append(clock.now_ns())
+        assert person.is_heard or (name, silent_at) == ("home", "home") or name not in ("home", "connect")
+        assert person.is_heard or silent_at == "send" or name not in ("observe", "send")
+
+    def listen() -> None:
+        person.is_heard |= bool(silent_ns) and clock.now_ns() - silent_ns[0] >= 2_000 * MS
+
+    robot.before, person.listen = told, listen  # type: ignore[method-assign]
+    sharing = Sharing(Nobody(), spec, attendance=attendance)  # type: ignore[arg-type]
+    bundle = make_bundle(spec)
+    report = run(robot, bundle, duration_s=1.5, clock=clock, stop=stop, sharing=sharing)
+    assert report.fault is None
+    assert (robot.calls.count("home"), robot.calls.count("send"), report.missed_slots) == (3, 15, 0)
+    assert person.is_heard
+    assert robot.calls.count("stop") == (2 if silent_at == "send" else 1), "it holds while it waits"
+
+
+def test_who_stays_away_ends_the_run_before_the_next_homing(
+    robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    person, stop, attendance = attended()
+    silent_ns: list[int] = []
+
+    def told(name: str, count: int) -> None:
+        if (name, count) == ("send", 2):
+            person.is_heard = False
+            silent_ns.append(clock.now_ns())
+
+    def listen() -> None:
+        person.is_there = not silent_ns or clock.now_ns() - silent_ns[0] < 5_000 * MS
+
+    robot.before, person.listen = told, listen  # type: ignore[method-assign]
+    sharing = Sharing(Nobody(), spec, attendance=attendance)  # type: ignore[arg-type]
+    kept = Kept()
+    found = run(
+        robot, make_bundle(spec), duration_s=3.0, clock=clock, stop=stop, sharing=sharing, writer=kept
+    ).to_dict()
+    assert (found["stopped_by"], found["stop_reason"]) == (
+        "interrupt",
+        "nobody is at operator=browser any more",
+    )
+    assert robot.calls.count("home") == 1
+    assert [(len(episode), episode.meta.end_reason) for episode in kept] == [(5, "horizon")]
 
 
 def test_who_plays_is_left_as_they_are_and_looked_at_every_20_ms() -> None:

@@ -36,6 +36,38 @@ def test_a_driver_that_is_not_heard_of_has_let_go(seats: Seats) -> None:
     assert seats.jog(2.0) is PUSH
 
 
+def test_a_driver_is_heard_of_or_not_long_before_nobody_drives(seats: Seats) -> None:
+    seats.hear("first", None, 1.0)
+    assert seats.is_heard(1.0 + HANDS_OFF_S)
+    assert not seats.is_heard(1.01 + HANDS_OFF_S)
+    assert seats.is_driven(1.01 + HANDS_OFF_S)
+    seats.hear("first", None, 2.0)
+    assert seats.is_heard(2.0)
+    seats.leave("first", 2.1)
+    assert not seats.is_heard(2.1)
+
+
+def test_hands_are_cut_off_that_were_on_until_nothing_was_heard(seats: Seats) -> None:
+    seats.hear("first", PUSH, 1.0)
+    assert not seats.is_cut_off(1.0 + HANDS_OFF_S)
+    assert seats.is_cut_off(1.01 + HANDS_OFF_S)
+    seats.leave("first", 8.0)
+    assert seats.is_cut_off(8.0)
+    seats.join("first", 9.0)
+    assert not seats.is_cut_off(9.0)
+    seats.hear("first", PUSH, 9.1)
+    seats.leave("first", 9.2)
+    assert seats.is_cut_off(9.2), "at once"
+
+
+def test_who_has_let_go_before_is_not_cut_off(seats: Seats) -> None:
+    seats.hear("first", PUSH, 1.0)
+    seats.hear("first", None, 1.1)
+    assert not seats.is_cut_off(2.0 + HANDS_OFF_S)
+    seats.leave("first", 2.1)
+    assert not seats.is_cut_off(2.1)
+
+
 def test_a_closed_page_lets_go_at_once_and_nobody_drives_after_its_grace(seats: Seats) -> None:
     seats.hear("first", PUSH, 1.0)
     seats.leave("first", 1.1)

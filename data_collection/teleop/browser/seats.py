@@ -4,7 +4,7 @@
     nobody ----------------------> driven <------------------.
       ^                              | silent for HANDS_OFF_S, | it is heard again
       | silent for grace_s           | or its connection ends  |
-      '--------------------------- hands off -----------------'
+      '--------------------------- hands off -----------------'         cut off, if they were on until then
 
 While it is driven, another page may ask; the driver grants or refuses, and who has asked drives once the
 driver has been away for grace_s. Where nobody drives and nobody has asked, who comes or asks does. A page is
@@ -28,6 +28,7 @@ class Seats:
         self._here: list[str] = []
         self._heard_s = 0.0  # when the driver was
         self._jog: Jog | None = None
+        self._has_left_on = False  # the driver, with its hands on
 
     @property
     def pages(self) -> int:
@@ -39,6 +40,14 @@ class Seats:
     def is_driven(self, now_s: float) -> bool:
         """Whether somebody drives, or may still come back to do so."""
         return self.driver is not None and now_s - self._heard_s <= self._grace_s
+
+    def is_heard(self, now_s: float) -> bool:
+        """Whether the driver is heard of now."""
+        return self.driver in self._here and now_s - self._heard_s <= HANDS_OFF_S
+
+    def is_cut_off(self, now_s: float) -> bool:
+        """Whether the driver is not heard of any more, and hands were on until then; nobody let go."""
+        return self._has_left_on or (self._jog is not None and now_s - self._heard_s > HANDS_OFF_S)
 
     def join(self, seat: str, now_s: float) -> None:
         """A page comes, or comes back. It drives where nobody else does."""
@@ -52,6 +61,7 @@ class Seats:
         if seat == self.asking:
             self.asking = None
         if seat == self.driver:
+            self._has_left_on = self.is_cut_off(now_s) or self._jog is not None
             self._jog, self._heard_s = None, now_s
 
     def tick(self, now_s: float) -> None:
@@ -63,7 +73,7 @@ class Seats:
         """What a page's hands do; whether it drives, so that it counts."""
         if seat != self.driver:
             return False
-        self._jog, self._heard_s = jog, now_s
+        self._jog, self._heard_s, self._has_left_on = jog, now_s, False
         return True
 
     def ask(self, seat: str, now_s: float) -> None:
@@ -85,6 +95,6 @@ class Seats:
         return self._jog if now_s - self._heard_s <= HANDS_OFF_S else None
 
     def _give(self, seat: str, now_s: float) -> None:
-        self.driver, self._jog, self._heard_s = seat, None, now_s
+        self.driver, self._jog, self._heard_s, self._has_left_on = seat, None, now_s, False
         if seat == self.asking:
             self.asking = None

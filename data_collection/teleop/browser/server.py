@@ -180,6 +180,8 @@ class HandsServer:
         now_s = time.monotonic()
         said = {
             "driven": self.seats.is_driven(now_s),
+            "heard": self.seats.is_heard(now_s),
+            "cut_off": self.seats.is_cut_off(now_s),
             "pages": self.seats.pages,
             "dropped": self.dropped,
             "jog": _plain(self.seats.jog(now_s)),
