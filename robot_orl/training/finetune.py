@@ -10,7 +10,7 @@ real time for a person, while learning goes on here. Their steps get a share of 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -36,9 +36,11 @@ from robot_orl.training.online.stage import STAGE, Online, Recipe, Stage, resume
 from robot_orl.training.online.takeovers import Takeovers
 from robot_orl.training.playing.players import Players
 from robot_orl.training.pretrain import finish
-from robot_orl.training.runs.run import StageClock
-from robot_orl.training.state import TrainingState
+from robot_orl.training.runs.run import Run, StageClock, read_metrics
+from robot_orl.training.state import Progress, TrainingState
 from robot_orl.types import Episode, Metrics
+
+RETURN = "episode/return"  # in each line of the log that is about an episode
 
 
 def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
@@ -62,6 +64,7 @@ def finetune(work: Online, recipe: Recipe) -> Evaluation | None:
     run.update_summary({"finetune": work.asked | ({"before": stage.before} if stage.before else {})})
     clock = StageClock(progress.wall_s)
     run.start_log(STAGE, progress.env_steps, measures_again=is_trained)
+    takeovers.told(_last_logged(run))
     stage.save(work, recipe)  # what is committed from now on was asked for as it is now
     stage.keep(work)
     if not is_trained:
@@ -95,7 +98,14 @@ def _train(
         times = Times(source)
         seen = desk if work.operator is not None else None
         overseer = Overseer(
-            seen, state, mixture, work.run, recipe.env_steps, work.stop, compiles=compute.compiled
+            seen,
+            state,
+            mixture,
+            work.run,
+            recipe.env_steps,
+            work.stop,
+            compiles=compute.compiled,
+            earlier=takeovers.played,
         )
 
         def save() -> None:
@@ -107,20 +117,17 @@ def _train(
                 stage.keep(work)
             overseer.saved()
 
-        source.meanwhile = partial(overseer.rest, save)
+        rest = source.meanwhile = partial(_rest, work, progress, source, overseer, takeovers, save)
         saves = [cadence.checkpoint_every, *([work.keep_every] if work.keep_every else [])]
         while progress.env_steps < recipe.env_steps:
-            overseer.rest(save)
-            if work.stop.requested:
-                work.run.update_summary(_helped(work, takeovers))
-                save()
-                work.stop.check(f"online is saved at step {progress.env_steps}; the same command goes on")
+            rest()
             if _is_due(cadence.eval_every, curve.last_step, progress.env_steps):
                 watch.check_weights()
                 if _ends(work, stage, _settled(curve, overseer)):
                     break
                 found_now = diagnose(work.run, STAGE, state, mixture)
                 curve.begin(state, work.fingerprint, clock(), found_now)
+                rest()
             episode = episodes.take(state.agent.policy())
             times.begin()
             takeovers.saw(episode)
@@ -142,6 +149,26 @@ def _train(
         figures = {"environments": recipe.environments, "reached": progress.reached}
         work.run.update_summary({"engine": figures | times.shares()} | _helped(work, takeovers))
         save()
+
+
+def _rest(
+    work: Online,
+    progress: Progress,
+    source: Source,
+    overseer: Overseer,
+    takeovers: Takeovers,
+    save: Callable[[], None],
+) -> None:
+    """Between two episodes, and while one is waited for: orders are heard, and a stop ends it here.
+
+    Raises: Interrupted: a stop was requested; everything is saved.
+    """
+    overseer.rest(save)
+    if work.stop.requested:
+        source.keep()
+        work.run.update_summary(_helped(work, takeovers))
+        save()
+        work.stop.check(f"online is saved at step {progress.env_steps}; the same command goes on")
 
 
 def _players(work: Online, recipe: Recipe, state: TrainingState, desk: Desk) -> Players:
@@ -192,26 +219,33 @@ def _learn(
 ) -> Metrics:
     """The updates that an episode's steps allow; the metrics are those of the last one."""
     state, progress = stage.state, stage.state.progress
+    is_warm = progress.env_steps >= recipe.warmup_steps
     mixture.online.add(episode)
+    progress.env_steps += len(episode)
+    progress.episodes += 1
     metrics: Metrics = {}
-    if progress.env_steps >= recipe.warmup_steps:
+    if is_warm:
         for left in range(len(episode) * recipe.updates_per_step, 0, -1):
             overseer.attend("learning", left)
             batch = mixture.sample(state.agent.sampling, state.rng)
             metrics = dict(state.agent.update(batch))
             progress.updates += 1
             watch.saw(progress.updates, batch, metrics)
-    progress.env_steps += len(episode)
-    progress.episodes += 1
     return metrics
 
 
 def _log(work: Online, now: int, wall_s: float, episode: Episode, metrics: Metrics) -> None:
     episode_metrics = {
-        "episode/return": float(episode.reward.sum()),
+        RETURN: float(episode.reward.sum()),
         "episode/success": float(bool(episode.meta.success)),
     }
     work.run.log(STAGE, now, now, wall_s, metrics | episode_metrics)
+
+
+def _last_logged(run: Run) -> int:
+    """The environment step of the last line of the log that is about an episode; 0: there is none."""
+    rows = [row for row in read_metrics(run.path) if row["stage"] == STAGE and RETURN in row]
+    return rows[-1]["env_steps"] if rows else 0
 
 
 def _note(curve: Curve) -> str | None:

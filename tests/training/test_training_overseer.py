@@ -24,7 +24,8 @@ from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import spec_of
 from robot_orl.training.online.desk import Desk, Seat
 from robot_orl.training.online.exploration import Source
-from robot_orl.training.online.overseer import PAUSE_S, Overseer, values_of
+from robot_orl.training.online.overseer import PAUSE_S, Overseer, stops, values_of
+from robot_orl.training.online.takeovers import Takeovers
 from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
 from robot_orl.types import Actor, Episode
@@ -127,8 +128,48 @@ def test_an_order_to_stop_ends_a_pause_and_is_shown(watched: Watched) -> None:
     watched.seat.order("pause")
     watched.learner.attend("playing")
     assert watched.stop.requested
+    assert watched.board()["phase"] == "stopping", "before it is over"
     watched.learner.attend("learning")
     assert watched.board()["phase"] == "stopping"
+
+
+def test_what_a_stop_waits_for_is_said_whoever_stops_it(watched: Watched) -> None:
+    watched.stop.requested = True  # by a signal
+    watched.learner.attend("learning", left=1200)
+    assert "after 1,200 more updates" in watched.board()["said"]
+    watched.learner.attend("learning", left=1100)
+    assert "after 1,200 more updates" in watched.board()["said"], "as of the stop"
+    assert "after this test" in stops("measuring", 0)
+    assert "It stops now" in stops("playing", 0)
+
+
+def test_what_was_learned_meanwhile_is_told_amid_the_updates_of_an_episode(watched: Watched) -> None:
+    watched.learner.attend("learning", left=9)
+    seen = []
+    for updates in range(1, 9):  # a tenth of a second each
+        watched.slept.append(0)
+        watched.state.progress.updates = updates
+        watched.learner.attend("learning", left=9 - updates)
+        seen.append(watched.board()["updates"])
+    assert seen == [0, 0, 0, 0, 5, 5, 5, 5]
+
+
+def test_episodes_of_an_earlier_process_are_among_the_last_ones(watched: Watched) -> None:
+    actor = np.full(len(played()), Actor.POLICY, np.uint8)
+    actor[:10] = Actor.INTERVENTION
+    takeovers = Takeovers(4e7)
+    list(takeovers.seeing([replace(played(), actor=actor)] * 35))
+    desk, state, mixture = watched.desk, watched.state, watched.mixture
+    learner = Overseer(desk, state, mixture, watched.run, 1_000, watched.stop, earlier=takeovers.played)
+    learner.measured()
+    recent = watched.board()["recent"]
+    assert [one["number"] for one in recent] == list(range(5, 35))
+    state.progress.episodes = 36
+    learner.learned(replace(played(), actor=actor))
+    recent = watched.board()["recent"]
+    assert [one["number"] for one in recent] == list(range(6, 36))
+    assert recent[0] == recent[-1] | {"number": 6, "values": None}
+    assert (recent[0]["interventions"], recent[0]["share"], recent[0]["steps"]) == (1, 0.2, 50)
 
 
 def test_ctrl_c_ends_a_pause(watched: Watched) -> None:
@@ -221,7 +262,7 @@ def test_a_run_goes_on_from_a_checkpoint_that_was_made_while_an_episode_was_play
         waits.append(source)
         if len(waits) == 4:
             assert isinstance(source.meanwhile, partial)
-            (save,) = source.meanwhile.args
+            save = source.meanwhile.args[-1]
             save()
             raise Crash
         original(source, is_played)

@@ -1,7 +1,10 @@
 """Who took over while a run was finetuned, counted by hand; how a player plays with somebody beside it."""
 
-from collections.abc import Sequence
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from multiprocessing import Pipe
 from typing import Any
 
 import numpy as np
@@ -17,10 +20,10 @@ from robot_orl.compose import build
 from robot_orl.errors import UsageError
 from robot_orl.intervention import Intervener
 from robot_orl.rollout import SimulatedTime
-from robot_orl.tasks import spec_of
+from robot_orl.tasks import TaskConfig, spec_of
 from robot_orl.training.online.takeovers import Takeovers, late_ms
-from robot_orl.training.playing.player import Request, play
-from robot_orl.training.playing.shared_memory import Room
+from robot_orl.training.playing.player import Played, Ready, Request, Setting, Stop, _play_on, play
+from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Pace
 
 MS = 1_000_000
@@ -62,6 +65,19 @@ def test_interventions_over_time_are_those_of_parts_of_the_run() -> None:
     assert parts[-1]["env_steps"] == 100
 
 
+def test_what_the_log_has_been_told_is_told_once_whenever_a_run_goes_on() -> None:
+    """Saved after episode 2 at step 8; the last line that the log kept is of step 4."""
+    takeovers = Takeovers(100 * MS)
+    list(takeovers.seeing([episode([I] * 4), episode([P, I, P, I])]))
+    takeovers.told(4)
+    takeovers.saw(episode([P] * 4))
+    assert takeovers.lately() == {"interventions/per_episode": 1.0, "interventions/step_share": 0.25}
+    takeovers.told(0)
+    assert takeovers.lately() == {"interventions/per_episode": 1.0, "interventions/step_share": 0.5}
+    takeovers.told(12)
+    assert takeovers.lately()["interventions/per_episode"] == 0.0
+
+
 def test_a_step_is_late_behind_the_tick_that_it_was_for() -> None:
     """At 10 Hz: 3 ms late, on time, a tick and 20 ms late: the tick at 400 ms was missed."""
     t_ns = (np.array([0.0, 103.0, 200.0, 420.0, 500.0]) * MS).astype(np.int64)
@@ -91,11 +107,20 @@ def test_who_is_asked_for_must_be_able_to_take_over_here() -> None:
 
 
 class Beside:
-    """Somebody who takes over in steps `first` .. `last`."""
+    """Somebody who takes over in steps `first` .. `last`, and sees the learner go when nothing is played."""
 
     name, actor, policy_hash = "beside", Actor.INTERVENTION, None
 
-    def __init__(self, env: Any, first: int, last: int, steps: int | None = None) -> None:
+    def __init__(
+        self,
+        env: Any,
+        first: int,
+        last: int,
+        steps: int | None = None,
+        at: Mapping[int, Callable[[], Any]] | None = None,
+    ) -> None:
+        """at: what else happens in these steps."""
+        self._at = at or {}
         self.env, self.steps, self._span = env, steps, range(first, last + 1)
         self.pace: Pace | None = SimulatedTime(25.0)
         self.played: list[Episode] = []
@@ -108,6 +133,7 @@ class Beside:
 
     def action(self, obs: Observation) -> Array | None:
         self._step += 1
+        self._at.get(self._step - 1, lambda: None)()
         return np.ones(4, np.float32) if self._step - 1 in self._span else None
 
     def executed(self, action: Array) -> None: ...
@@ -115,7 +141,8 @@ class Beside:
     def ended(self, episode: Episode) -> None:
         self.played.append(episode)
 
-    def idle(self) -> None: ...
+    def idle(self) -> None:
+        raise EOFError
 
     def close(self) -> None: ...
 
@@ -168,3 +195,48 @@ def test_an_episode_does_not_end_under_somebody_s_hands(
     memory = bytearray(room.size)
     room.write(memory, 0, episode)
     np.testing.assert_array_equal(room.read(memory, 0, length, True, episode.meta).action, episode.action)
+
+
+def answers(first: int, stop: Callable[[Any], Any], at: int) -> tuple[list[Any], int]:
+    """What a player answers, somebody takes over from step `first`, and how many steps it played.
+
+    stop: what the learner's end does in step `at` of the episode.
+    """
+    env = reach()
+    spec = spec_of(env)
+    learner, player = Pipe()
+    beside = Beside(env, first, 999, at={at: lambda: stop(learner)})
+    memory = os.memfd_create("test")
+    policy = policy_for(spec)
+    setting = Setting(TaskConfig("fetch_reach"), None, spec, pickle.dumps(policy))
+    try:
+        os.write(memory, Weights(policy).of(policy).tobytes())
+        learner.send(Request(3))
+        with pytest.raises((EOFError, ConnectionError)):
+            _play_on(player, memory, setting, env, beside)
+        found = []
+        while not learner.closed and learner.poll():
+            found.append(learner.recv())
+    finally:
+        os.close(memory)
+    return found, beside._step
+
+
+def test_a_stop_keeps_what_somebody_did_until_then_and_nothing_of_the_policy_alone() -> None:
+    (ready, kept), steps = answers(5, lambda learner: learner.send(Stop()), at=8)
+    assert isinstance(ready, Ready)
+    assert ready.is_paced
+    assert isinstance(kept, Played)
+    assert (kept.length, kept.meta.end_reason, steps) == (9, "interrupt", 9)
+    (_, kept), steps = answers(9, lambda learner: learner.send(Stop()), at=8)
+    assert (kept, steps) == (None, 9)
+
+
+def test_a_stop_at_the_last_step_changes_nothing_and_is_not_answered() -> None:
+    (_, kept), steps = answers(5, lambda learner: learner.send(Stop()), at=49)
+    assert (kept.length, kept.meta.end_reason, steps) == (50, "horizon", 50)
+
+
+def test_nobody_goes_on_for_a_learner_that_is_gone() -> None:
+    _, steps = answers(5, lambda learner: learner.close(), at=8)
+    assert steps == 9

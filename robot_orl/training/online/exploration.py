@@ -71,6 +71,15 @@ class Source:
             self.meanwhile()
         self.waited_s += time.monotonic() - before_s
 
+    def keep(self) -> None:
+        """A stop: what a person did in the episode under way is committed, which ends now.
+
+        There is one player where there is a person, so that it is the next one to learn from.
+        """
+        for player in range(self.players.count):
+            if (episode := self.players.interrupt(player)) is not None:
+                self.writer.append(episode)
+
     def load(self, record: EpisodeRecord) -> Episode:
         assert self.dataset is not None
         return self.dataset.load(record, sim_state=False)

@@ -7,14 +7,14 @@
     env_steps, target, updates, episodes
     curve            [environment step, success, low, high], in order; at step 0 that of the offline policy
     recent           the last episodes, [{"seed", "number", "steps", "return", "success", "interventions",
-                     "share", "values"}, ...]; share: of steps that were not the policy's; values: of each
-                     step, of the latest episodes, else null
+                     "share", "values"}, ...]; share: of steps of who took over; values: of each step, of
+                     the latest episodes of this process, else null
     replay, batch    steps of each part, and its share of a batch: {"offline", "online", "interventions"}
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -23,19 +23,18 @@ import torch
 from robot_orl.agents.base import Valued
 from robot_orl.data.sampling.mixture import Mixture
 from robot_orl.interrupt import StopFlag
-from robot_orl.intervention import interventions
 from robot_orl.training.online.desk import Desk
 from robot_orl.training.online.stage import STAGE
+from robot_orl.training.online.takeovers import Played, played
 from robot_orl.training.runs.run import EVALUATED, Run, read_metrics
 from robot_orl.training.state import TrainingState
-from robot_orl.types import Actor, Array, Episode
+from robot_orl.types import Array, Episode
 
-TELL_S = 0.1  # between two values
+TELL_S, BOARD_S = 0.1, 0.5  # between two values, and two boards while updates are made
 PAUSE_S = 0.02  # between two looks for an order to go on
 RECENT, WITH_VALUES = 30, 8  # episodes
 MOST_POINTS = 500  # of the learning curve
 MOST_VALUES = 2_000  # steps of an episode whose values are told
-STOPS = "It stops once this episode is learned from; the same command goes on from there."
 COMPILES = "The first updates wait for a compiler, a minute perhaps; orders are heard after that."
 
 
@@ -43,7 +42,8 @@ class Overseer:
     """desk: None: nobody looks, and all of this does nothing.
 
     run: its log has the learning curve.  target: environment steps.  stop: is set when somebody orders it,
-    as a first Ctrl-C sets it.  compiles: the first update takes long.
+    as a first Ctrl-C sets it.  compiles: the first update takes long.  earlier: episodes that were learned
+    from before, all of them, in their order.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Overseer:
         target: int,
         stop: StopFlag,
         compiles: bool = False,
+        earlier: Sequence[Played] = (),
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -63,7 +64,8 @@ class Overseer:
         self.is_paused = self.wants_checkpoint = False
         self._phase, self._said, self._told_s = "playing", COMPILES if compiles else "", -np.inf
         self._target, self._curve = target, curve_of(run) if desk is not None else []
-        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self._recent = deque((row_of(n, one) for n, one in enumerate(earlier)), maxlen=RECENT)
+        self._published_s, self._has_told_of_stop = -np.inf, False
 
     def rest(self, save: Callable[[], None]) -> None:
         """As `attend`, between two episodes, when everything can be saved: where that is wanted, it is."""
@@ -80,12 +82,14 @@ class Overseer:
         """
         if self._desk is None:
             return
-        self._hear(left)
+        self._hear(phase, left)
         self._tell(phase)
         while self.is_paused and not (self.wants_checkpoint or self._stop.requested):
             self._tell("paused")
             self._sleep(PAUSE_S)
-            self._hear(left)
+            self._hear(phase, left)
+            if self._stop.requested:
+                self._tell(phase)
 
     def learned(self, episode: Episode) -> None:
         """That episode was played, and was learned from."""
@@ -93,22 +97,10 @@ class Overseer:
             return
         if not (self.is_paused or self.wants_checkpoint or self._stop.requested):
             self._said = ""
-        own = (episode.actor == Actor.POLICY) | (episode.actor == Actor.UNKNOWN)
         is_short = len(episode) <= MOST_VALUES
         seen = self._state.spec.flatten(episode.obs)[:-1]
         values = values_of(self._state, seen) if is_short else None
-        self._recent.append(
-            {
-                "seed": episode.meta.seed,
-                "number": self._state.progress.episodes - 1,
-                "steps": len(episode),
-                "return": round(float(episode.reward.sum()), 3),
-                "success": bool(episode.meta.success),
-                "interventions": interventions(episode.actor),
-                "share": round(float(1 - own.mean()), 4),
-                "values": None if values is None else values.round(2).tolist(),
-            }
-        )
+        self._recent.append(row_of(self._state.progress.episodes - 1, played(episode), values))
         if len(self._recent) > WITH_VALUES:
             self._recent[-1 - WITH_VALUES]["values"] = None
         self._publish()
@@ -126,7 +118,7 @@ class Overseer:
         self.wants_checkpoint = False
         self._publish()
 
-    def _hear(self, left: int) -> None:
+    def _hear(self, phase: str, left: int) -> None:
         assert self._desk is not None
         for order in self._desk.orders():
             match order:
@@ -140,8 +132,9 @@ class Overseer:
                     self._said = f"Saving, after {left} more updates." if left else "Saving."
                 case "stop":
                     self._stop.requested = True
-                    self._said = STOPS
             self._told_s = -np.inf
+        if self._stop.requested and not self._has_told_of_stop:  # by an order or a signal
+            self._has_told_of_stop, self._said = True, stops(phase, left)
 
     def _tell(self, phase: str) -> None:
         """Where there is something new to tell, or often enough."""
@@ -150,7 +143,8 @@ class Overseer:
         now_s = self._now_s()
         if phase == self._phase and now_s - self._told_s < TELL_S:
             return
-        if phase != self._phase or self._told_s == -np.inf:
+        is_old = phase == "learning" and now_s - self._published_s >= BOARD_S
+        if phase != self._phase or self._told_s == -np.inf or is_old:
             self._phase = phase
             self._publish()
         self._told_s = now_s
@@ -177,6 +171,27 @@ class Overseer:
             "batch": batch,
         }
         self._desk.publish(board)
+        self._published_s = self._now_s()
+
+
+def stops(phase: str, left: int) -> str:
+    """What a stop waits for. left: updates."""
+    when = f"after {left:,} more updates" if left else "after this test" if phase == "measuring" else "now"
+    return f"It stops {when}. What you do until then is kept; the same command goes on from there."
+
+
+def row_of(number: int, one: Played, values: Array | None = None) -> dict[str, Any]:
+    """One of `recent`."""
+    return {
+        "seed": one.seed,
+        "number": number,
+        "steps": one.steps,
+        "return": round(one.reward, 3),
+        "success": one.success,
+        "interventions": one.times,
+        "share": round(one.theirs / one.steps, 4),
+        "values": None if values is None else values.round(2).tolist(),
+    }
 
 
 @torch.no_grad()

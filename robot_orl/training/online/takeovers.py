@@ -17,48 +17,58 @@ LATE = {"p50": 50.0, "p99": 99.0, "max": 100.0}  # percentiles
 
 
 @dataclass(frozen=True)
-class _Played:
+class Played:
     """Of one episode: its steps, those of somebody who had taken over, and how many times they had."""
 
     steps: int
     theirs: int
     times: int
     success: bool
+    seed: int | None
+    reward: float
+
+
+def played(episode: Episode) -> Played:
+    actor = np.asarray(episode.actor)
+    theirs, meta = int((actor == Actor.INTERVENTION).sum()), episode.meta
+    reward = float(episode.reward.sum())
+    return Played(len(actor), theirs, interventions(actor), bool(meta.success), meta.seed, reward)
 
 
 class Takeovers:
-    """period_ns: of control."""
+    """period_ns: of control.  played: what there is to know of the episodes of the run, in their order."""
 
     def __init__(self, period_ns: float) -> None:
         self._period_ns = period_ns
-        self._played: list[_Played] = []
+        self.played: list[Played] = []
         self._late_ms: list[Array] = []
         self._told = 0  # episodes of which `lately` has told
 
     def saw(self, episode: Episode) -> None:
         """The next one of the run."""
-        actor = np.asarray(episode.actor)
-        theirs = int((actor == Actor.INTERVENTION).sum())
-        success = bool(episode.meta.success)
-        self._played.append(_Played(len(actor), theirs, interventions(actor), success))
+        self.played.append(played(episode))
         late = late_ms(episode.t_ns, self._period_ns)
         if np.any(late > NEVER_MS):
             self._late_ms.append(late)
 
     @property
     def any(self) -> bool:
-        return any(one.times for one in self._played)
+        return any(one.times for one in self.played)
 
     def seeing(self, episodes: Iterable[Episode]) -> Iterable[Episode]:
         """The same ones, of an earlier process, seen on their way."""
         for episode in episodes:
             self.saw(episode)
-            self._told = len(self._played)
             yield episode
+
+    def told(self, env_steps: int) -> None:
+        """`lately` told of the episodes up to this environment step, in an earlier process."""
+        ends = np.cumsum([one.steps for one in self.played])
+        self._told = int(np.searchsorted(ends, env_steps, side="right"))
 
     def lately(self) -> Metrics:
         """Of the episodes since this was asked last, for the log."""
-        found, self._told = _of(self._played[self._told :]), len(self._played)
+        found, self._told = _of(self.played[self._told :]), len(self.played)
         return {
             "interventions/per_episode": found["per_episode"],
             "interventions/step_share": found["step_share"],
@@ -69,11 +79,11 @@ class Takeovers:
 
         lateness_ms: of ticks of control behind their time; missing where nothing was played in real time.
         """
-        size = max(1, -(-len(self._played) // PARTS))
-        parts = [self._played[i : i + size] for i in range(0, len(self._played), size)]
+        size = max(1, -(-len(self.played) // PARTS))
+        parts = [self.played[i : i + size] for i in range(0, len(self.played), size)]
         ends = np.cumsum([sum(one.steps for one in part) for part in parts])
         found = {
-            **_of(self._played),
+            **_of(self.played),
             "over_time": [
                 {"env_steps": int(end), **_of(part)} for end, part in zip(ends, parts, strict=True)
             ],
@@ -96,7 +106,7 @@ def late_ms(t_ns: Array, period_ns: float) -> Array:
     return np.asarray(np.maximum(0.0, t_ns[1:] - due * period_ns) / 1e6)
 
 
-def _of(part: Sequence[_Played]) -> Metrics:
+def _of(part: Sequence[Played]) -> Metrics:
     episodes, steps = len(part), sum(one.steps for one in part)
     times = sum(one.times for one in part)
     return {

@@ -235,7 +235,7 @@ def _play_on(
 
 
 def _is_stopped(connection: Connection) -> bool:
-    """Raises: EOFError: the learner has gone."""
+    """Raises: EOFError, ConnectionError: the learner has gone."""
     return connection.poll() and isinstance(connection.recv(), Stop)
 
 

@@ -33,7 +33,7 @@ from robot_orl.interrupt import STOP_SIGNALS
 from robot_orl.tasks import TaskConfig
 from robot_orl.training.evaluate import Evaluation
 from robot_orl.training.online.desk import Desk
-from robot_orl.training.playing.player import Failed, Measure, Ready, Request, Setting, serve
+from robot_orl.training.playing.player import Failed, Measure, Played, Ready, Request, Setting, Stop, serve
 from robot_orl.training.playing.shared_memory import Room, Weights
 from robot_orl.types import Array, Episode, Spec
 
@@ -117,6 +117,10 @@ class Players:
         """
         return self._players[player].take(self._weights.size)
 
+    def interrupt(self, player: int) -> Episode | None:
+        """The episode under way, which ends now; None: no person acts in it. Raises: as `take`."""
+        return self._players[player].interrupt(self._weights.size)
+
     def measure(self, player: int, seeds: Sequence[int], weights: Array) -> None:
         """Ask an idle player for an evaluation on these seeds."""
         self._players[player].start(Measure(seeds), weights)
@@ -150,7 +154,7 @@ class _Player:
     """One process, its pipe and its memory."""
 
     def __init__(self, name: str, setting: Setting, desk: Desk | None) -> None:
-        self.name, self.is_busy = name, False
+        self.name, self.is_busy, self.is_paced = name, False, False
         self._setting = setting
         self._room: Room | None = None  # known once its environment is made
         self._memory: mmap.mmap | None = None
@@ -178,6 +182,7 @@ class _Player:
             ready = self._receive()
             assert isinstance(ready, Ready)
             self._room = Room(self._setting.spec, ready.sim_state_size, ready.steps)
+            self.is_paced = ready.is_paced
             self._memory = mmap.mmap(self._descriptor, len(weights) + self._room.size)
         self._memory[: len(weights)] = weights.data
         try:
@@ -188,7 +193,21 @@ class _Player:
 
     def take(self, start: int) -> Episode:
         """start: where the episode begins in the memory [bytes]."""
+        return self._read(start, self.answer())
+
+    def interrupt(self, start: int) -> Episode | None:
+        if not (self.is_busy and self.is_paced):
+            return None
+        try:
+            self.connection.send(Stop())
+        except OSError:
+            raise self._death() from None
+        if not self.connection.poll(ENDS_S):
+            return None
         played = self.answer()
+        return None if played is None else self._read(start, played)
+
+    def _read(self, start: int, played: Played) -> Episode:
         assert self._room is not None
         return self._room.read(self._memory, start, played.length, played.has_state, played.meta)
 
