@@ -55,6 +55,7 @@ def test_what_is_scrubbed_through_and_trimmed_is_what_is_saved(browser: Any, tmp
         person.page.keyboard.type("41")
         person.page.keyboard.press("Enter")
         person.until("state.status.seed === 41")
+        assert person.tell("show('begin').textContent") == "Start"
         person.press("Enter")
         person.is_in("recording")
         person.moves_while_held("w")
@@ -63,6 +64,8 @@ def test_what_is_scrubbed_through_and_trimmed_is_what_is_saved(browser: Any, tmp
         person.press("Backspace")
         person.is_in("reviewing")
         person.until("review.isOn")
+        assert person.tell("show('begin').textContent") == "Save, next"
+        assert person.tell("document.querySelectorAll('#record .first:enabled').length") == 1
         steps = person.tell("review.timeline.take.steps")
         last, live = person.tool(), person.tell("Array.from(review.live)")
         assert person.tell("review.timeline.step") == steps, "it shows where it ended"

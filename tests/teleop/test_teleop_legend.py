@@ -90,6 +90,17 @@ def test_what_makes_no_sense_now_is_dim() -> None:
     assert "\x1b[2mS\x1b[0m" in text
 
 
+def test_start_is_said_to_save_where_there_is_an_episode_to_be_saved() -> None:
+    def row(*allowed: Verb) -> str:
+        picture = lines("t", (), STATUS, allowed, Keyboard())
+        (found,) = (row for row in picture if row and row[0][0].strip() == "episode")
+        return "".join(text for text, _ in found)
+
+    assert row(Verb.START).startswith(" episode  enter start   ")
+    assert row(Verb.START, Verb.SAVE).startswith(" episode  enter save, next   ")
+    assert len(row(Verb.START, Verb.SAVE).rstrip()) <= 80
+
+
 def test_only_lines_that_differ_are_sent() -> None:
     assert changes(["a", "b", "c"], ["a", "x", "c", "d"]) == "\x1b[2;1Hx\x1b[K\x1b[4;1Hd\x1b[K"
     assert changes(["a", "b"], ["a"]) == "\x1b[2;1H\x1b[K"

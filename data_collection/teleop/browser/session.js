@@ -38,6 +38,7 @@ function draw() {
   const hasSteps = ["recording", "reviewing", "policy", "person"].includes(status.state) && !replay.isOn;
   put("step", status.state === "reviewing" ? `${status.step} steps` : hasSteps && status.horizon ? `step ${status.step} of ${status.horizon}` : "");
   show("bar").firstElementChild.style.width = hasSteps && status.horizon ? `${100 * status.step / status.horizon}%` : "0";
+  put("begin", status.state === "reviewing" ? "Save, next" : "Start");
   put("rate", status.rate_hz ? `${status.rate_hz.toFixed(1)} Hz · late ${status.lag_ms.toFixed(1)} ms · page ${tripMs.toFixed(0)} ms` : "");
   put("good", String(status.good));
   put("target", status.target ? `of ${status.target} good episodes · ${status.episodes} saved` : `good · ${status.episodes} saved`);

@@ -33,6 +33,7 @@ VERBS: dict[Verb, tuple[str, str]] = {
     Verb.QUIT: ("Q", "quit"),
     Verb.HALT: ("H", "halt the deployed robot"),
 }
+SAVE_NEXT = "save, next"  # what start does while there is an episode to be saved
 GROUPS = {
     "episode": (Verb.START, Verb.STOP, Verb.SAVE, Verb.DISCARD, Verb.REDO),
     "label": (Verb.SUCCESS, Verb.FAILURE, Verb.QUALITY, Verb.NOTE, Verb.TRIM),
@@ -141,6 +142,8 @@ def _verbs(allowed: Collection[Verb]) -> list[list[Piece]]:
             if verb == Verb.HALT and verb not in allowed:  # nothing is deployed here
                 continue
             key, meaning = VERBS[verb]
+            if verb == Verb.START and Verb.SAVE in allowed:  # reviewing
+                meaning = SAVE_NEXT
             styles = (BOLD, PLAIN) if verb in allowed else (DIM, DIM)
             rows[-1] += [(key, styles[0]), (f" {meaning}   ", styles[1])]
     return rows
