@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import category
 
-from data_collection.teleop.session import LONGEST_TEXT
+from data_collection.teleop.settings import LONGEST_TEXT
 
 MAX_BYTES = 2**20
 MAX_NUMBER = 2**32 - 1
