@@ -9,25 +9,26 @@ import gymnasium
 import numpy as np
 import pytest
 from finetuning_toys import Crash, on_call, tune
-from training_toys import LONG, WatchedReplay, assert_bitwise_equal
+from training_toys import LONG, SPARSE, WatchedReplay, assert_bitwise_equal, lines
 
 from data_collection.operators.expert import ExpertConfig
 from robot_orl.data.store.reader import Dataset
 from robot_orl.data.store.writer import SegmentWriter
 from robot_orl.intervention import interventions
-from robot_orl.training.runs.run import Run, read_metrics
+from robot_orl.training.runs.run import Run
 from robot_orl.types import Actor
 
 pytestmark = pytest.mark.e2e  # trains
 
 Env = gymnasium.Env[Any, Any]
 RECIPE = replace(LONG, intervention_share=0.5)
-EXPERT = {"operator": ExpertConfig()}
+EXPERT = {"operator": ExpertConfig(), "cadence": replace(SPARSE, log_every=100)}
 
 
 def test_a_crash_changes_nothing_of_what_was_learned_from_interventions(
     run: Run, env: Env, replay: WatchedReplay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The checkpoint that it goes on from, at step 150, lies between two lines of the log."""
     undisturbed = Run(shutil.copytree(run.path, tmp_path / "undisturbed"))
     tune(undisturbed, env, replay, RECIPE, **EXPERT)
     with monkeypatch.context() as patch:
@@ -45,8 +46,9 @@ def test_a_crash_changes_nothing_of_what_was_learned_from_interventions(
     assert [part["interventions"] for part in found["over_time"]] == counted
     theirs = np.concatenate([episode.actor == Actor.INTERVENTION for episode in episodes])
     assert found["step_share"] == round(float(theirs.mean()), 4)
-    logged = [row for row in read_metrics(run.path) if "interventions/per_episode" in row]
-    assert logged
+    assert lines(run.path) == lines(undisturbed.path)
+    logged = [row["interventions/per_episode"] for row in lines(run.path) if "episode/return" in row]
+    assert [2 * mean for mean in logged] == [sum(counted[i : i + 2]) for i in range(0, 8, 2)]
 
 
 def test_who_stood_by_may_leave_and_come_back(run: Run, env: Env, replay: WatchedReplay) -> None:
