@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import os
 import select
+import signal
 import socket
 import stat
 import time
@@ -281,6 +283,26 @@ def test_without_its_process_nobody_is_there_and_what_waits_for_no_terminal_says
         assert lost not in capsys.readouterr().out
     hands.close()
     assert capsys.readouterr().out.count(lost) == 1
+
+
+def test_hands_that_are_on_when_their_page_or_its_process_falls_silent_are_cut_off() -> None:
+    with served() as hands, page(hands, token_of(hands)) as first:
+
+        def is_heard(connection: ClientConnection) -> bool:
+            jogged(hands, connection, at=1, gripper=1.0)
+            return hands.heard()
+
+        until(lambda: is_heard(first))
+        assert hands._process is not None
+        os.kill(hands._process.pid, signal.SIGSTOP)
+        until(hands.cut_off)
+        assert not hands.heard()
+        os.kill(hands._process.pid, signal.SIGCONT)
+        until(lambda: is_heard(first))
+        assert not hands.cut_off()
+        first.close()
+        until(hands.cut_off)
+        assert not hands.heard()
 
 
 def test_of_a_world_that_cannot_be_drawn_nothing_is_left_open() -> None:
