@@ -9,8 +9,15 @@ from data_collection.teleop.terminal.console import value_of
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3 8", (2, 8)), (" 3,8 ", (2, 8)), ("3 .. 8", (2, 8)), ("0 5", (-1, 5)), ("-5 8", "-5 8")]
-    + [(text, text) for text in ("", "3", "3 -8", "3-8", "1 2 3", "1.5 8", "three 8", "3 8 steps")],
+    [
+        ("3 8", (2, 8)),
+        (" 3,8 ", (2, 8)),
+        ("3 .. 8", (2, 8)),
+        ("3-8", (2, 8)),
+        ("0 5", (-1, 5)),
+        ("-5 8", "-5 8"),
+    ]
+    + [(text, text) for text in ("", "3", "3 -8", "1 2 3", "1.5 8", "three 8", "3 8 steps")],
 )
 def test_a_trim_is_two_whole_numbers_counted_from_1(text: str, value: Value) -> None:
     assert value_of(Verb.TRIM, text) == value
