@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from robot_orl.config import COMMANDS
 from robot_orl.errors import UsageError, unknown
+from robot_orl.intervention import check_takes_over
 from robot_orl.registry import PACKAGES, discover, not_found, schema_of, third_party
 from robot_orl.schema import own_first
 
@@ -33,6 +34,7 @@ GROUPS_OF = {
     "doctor": ("robot",),
     "demo": ("task",),
 }
+BESIDE_A_POLICY = ("finetune", "deploy")  # their operator takes over from it
 
 
 def config_folder() -> Path:
@@ -110,6 +112,8 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
     for override in groups:
         if override.value() not in choices(override.key_or_group):
             raise not_found(override.key_or_group, override.value(), choices(override.key_or_group))
+        if override.key_or_group == "operator" and command in BESIDE_A_POLICY:
+            check_takes_over(override.value())  # before it is asked for what it needs to act by itself
     if command == "collect" and not any(o.key_or_group == "task" for o in groups):
         raise UsageError(f"collect needs task=..., one of: {', '.join(choices('task'))}")
     defaults = deepcopy(_defaults(config_folder(), command, tuple(o.input_line or "" for o in groups)))

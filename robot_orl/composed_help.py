@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from robot_orl.compose import GROUPS_OF, choices, parse, resolve
+from robot_orl.compose import BESIDE_A_POLICY, GROUPS_OF, choices, parse, resolve
 from robot_orl.config import COMMANDS
 from robot_orl.help import field_lines, width
 from robot_orl.intervention import who_can_take_over
@@ -21,7 +21,7 @@ def help_text(command: str, words: list[str]) -> str:
     lines += field_lines(schema, schema(), "", skip=groups)
     for group in groups:
         chosen = _chosen(command, group, words)
-        beside = group == "operator" and command != "collect"
+        beside = group == "operator" and command in BESIDE_A_POLICY
         names = who_can_take_over() if beside else choices(group)
         members = f"{group}=NAME, one of: {', '.join(names)}"
         lines += ["", *textwrap.wrap(members, width(), subsequent_indent="  ")]

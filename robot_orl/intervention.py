@@ -94,11 +94,16 @@ class StandsBy(Protocol):
 
 def standing_by(cfg: Any, spec: Spec) -> StandsBy:
     """The operator with these settings. Raises: UsageError: it cannot take over; the line says who can."""
-    can = who_can_take_over()
-    if cfg.name not in can:  # before it is made, which may take long or fail for a reason of its own
-        raise UsageError(f"operator={cfg.name} cannot take over from a policy; these can: {', '.join(can)}")
+    check_takes_over(cfg.name)  # before it is made, which may take long or fail for a reason of its own
     made: StandsBy = factory("operator", cfg.name)(cfg, spec)
     return made
+
+
+def check_takes_over(name: str) -> None:
+    """Raises: UsageError: that operator cannot; the line says who can."""
+    can = who_can_take_over()
+    if name not in can:
+        raise UsageError(f"operator={name} cannot take over from a policy; these can: {', '.join(can)}")
 
 
 def who_can_take_over() -> list[str]:

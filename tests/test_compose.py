@@ -40,3 +40,12 @@ def test_a_setting_of_the_operator_needs_no_prefix_where_the_command_has_none_of
         build("collect", [*words, "port=9000", "operator.port=9001"])
     with pytest.raises(UsageError, match="no field of collect 'port'"):
         build("collect", ["task=fetch_reach", "out=d", "port=9000"])
+
+
+@pytest.mark.parametrize("words", [["finetune", "run=r"], ["deploy", "bundle=b", "robot=sim"]])
+def test_who_cannot_take_over_is_told_so_before_being_asked_for_a_path(words: list[str]) -> None:
+    command, *more = words
+    for name in ("policy", "mixed", "keyboard"):
+        with pytest.raises(UsageError, match=rf"^operator={name} cannot take over .*: browser, expert"):
+            build(command, [*more, f"operator={name}"])
+    assert build(command, [*more, "operator=expert"]).operator.name == "expert"
