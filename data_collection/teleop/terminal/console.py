@@ -19,7 +19,7 @@ DRAW_EVERY_S = 0.1
 ESCAPE_S = 0.05  # of silence, after which an ESC is the key and not the beginning of another one
 TEXTS = (Verb.NOTE, Verb.INSTRUCTION, Verb.TRIM, Verb.SEED)
 ORDERS = {key: verb for verb, (key, _) in VERBS.items() if verb != Verb.QUALITY}
-TWO_NUMBERS = re.compile(r"([0-9]{1,9})(?: +| *, *| *\.\. *|-| - )([0-9]{1,9})")  # as the screen has it: 3 .. 8
+TWO_NUMBERS = re.compile(r"([0-9]{1,9})(?: +| *, *| *\.\. *|-| - )([0-9]{1,9})")  # the screen: 3 .. 8
 LETTING_GO = (Verb.DISCARD, Verb.REDO)
 
 
