@@ -113,7 +113,7 @@ def resolve(command: str, words: list[str], base: dict[str, Any] | None = None) 
         if override.value() not in choices(override.key_or_group):
             raise not_found(override.key_or_group, override.value(), choices(override.key_or_group))
         if override.key_or_group == "operator" and command in BESIDE_A_POLICY:
-            check_takes_over(override.value())  # before it is asked for what it needs to act by itself
+            check_takes_over(str(override.value()))  # before it is asked for what it needs to act by itself
     if command == "collect" and not any(o.key_or_group == "task" for o in groups):
         raise UsageError(f"collect needs task=..., one of: {', '.join(choices('task'))}")
     defaults = deepcopy(_defaults(config_folder(), command, tuple(o.input_line or "" for o in groups)))
