@@ -59,12 +59,14 @@ def takes_over(person: Person) -> None:
 
 
 def test_a_person_takes_over_while_a_policy_is_finetuned(run: Path) -> None:
-    """In the run: who acted, step by step, in real time; counted, and learned from."""
+    """In the run: who acted, step by step, in real time; counted, and learned from. A stop loses none."""
     words = ["finetune", f"run={run}", "operator=browser", "port=0", "env_steps=5000", *TUNE]
     with served(*words) as (process, person):
         takes_over(person)
         before = person.tell("state.status.episodes")
         person.until(f"state.status.episodes >= {before + 2}")  # so that this one has been taken
+        person.page.keyboard.down("w")  # and does not let go
+        person.is_in("person")
         process.send_signal(signal.SIGINT)
         assert process.stdout.read()  # to its end
     assert process.returncode == 130
@@ -75,10 +77,13 @@ def test_a_person_takes_over_while_a_policy_is_finetuned(run: Path) -> None:
     assert set(actor) == {Actor.POLICY, Actor.INTERVENTION}
     theirs = np.concatenate([np.isfinite(episode.action_operator).all(axis=1) for episode in episodes])
     np.testing.assert_array_equal(theirs, actor == Actor.INTERVENTION)
+    *learned, last = episodes
+    assert last.meta.end_reason == "interrupt"
+    assert last.actor[-1] == Actor.INTERVENTION, "it is learned from when the run goes on"
     found = summary["interventions"]
     assert found["interventions"] >= 1
-    assert found["step_share"] == round(float(theirs.mean()), 4)
-    assert found["lateness_ms"]["ticks"] == sum(len(episode) - 1 for episode in episodes)
+    assert found["step_share"] == round(float(theirs[: -len(last)].mean()), 4)
+    assert found["lateness_ms"]["ticks"] == sum(len(episode) - 1 for episode in learned)
 
 
 def test_a_person_takes_over_from_a_policy_that_is_recorded(run: Path, tmp_path: Path) -> None:

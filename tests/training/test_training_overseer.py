@@ -22,9 +22,12 @@ from robot_orl.data.sampling.replay import Replay
 from robot_orl.deploy.sensors.channel import Channel
 from robot_orl.interrupt import StopFlag
 from robot_orl.tasks import spec_of
+from robot_orl.training.checks.watch import Watch
+from robot_orl.training.finetune import _learn
 from robot_orl.training.online.desk import Desk, Seat
 from robot_orl.training.online.exploration import Source
 from robot_orl.training.online.overseer import PAUSE_S, Overseer, stops, values_of
+from robot_orl.training.online.stage import Stage
 from robot_orl.training.online.takeovers import Takeovers
 from robot_orl.training.runs.run import Run
 from robot_orl.training.state import TrainingState, new_state
@@ -152,6 +155,18 @@ def test_what_was_learned_meanwhile_is_told_amid_the_updates_of_an_episode(watch
         watched.learner.attend("learning", left=9 - updates)
         seen.append(watched.board()["updates"])
     assert seen == [0, 0, 0, 0, 5, 5, 5, 5]
+
+
+def test_the_numbers_of_the_board_agree_amid_the_updates_of_an_episode(watched: Watched) -> None:
+    """An episode whose steps are drawn from is counted."""
+    state, mixture = watched.state, watched.mixture
+    watch = Watch(watched.run, "online", state, [mixture.offline, mixture.online])
+    recipe = replace(LONG, warmup_steps=0)
+    _learn(Stage(state, "here"), mixture, recipe, played(), watch, watched.learner)
+    board = watched.board()
+    assert (board["phase"], board["updates"]) == ("learning", 0), "of the first one, nothing was told since"
+    assert board["env_steps"] == board["replay"]["online"] == len(played())
+    assert (state.progress.updates, state.progress.episodes) == (50, 1)
 
 
 def test_episodes_of_an_earlier_process_are_among_the_last_ones(watched: Watched) -> None:
