@@ -8,13 +8,14 @@ Source: Luo et al. 2024, "Precise and Dexterous Robotic Manipulation via Human-i
 Learning" (HIL-SERL), section IV: a person corrects the policy while it acts, and both are learned from.
 """
 
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from robot_orl.errors import UsageError
 from robot_orl.registry import factory, registered
-from robot_orl.types import Actor, Array, Episode, Observation, Pace, Proposal, Spec
+from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Pace, Proposal, Spec
 
 RAMP_S = 0.15  # in which an action may go through its whole range after hands let go
 HANDS_OFF_S = 0.5  # who is off, or not heard of, for longer has let go; to change keys takes less
@@ -163,6 +164,11 @@ class SharedControl:
         action = np.where(np.abs(way) <= self._most, wanted, ahead).astype(np.float32)
         self._last = None if np.array_equal(action, wanted) else action
         return action
+
+
+def helped(meta: EpisodeMeta, name: str) -> EpisodeMeta:
+    """Of an episode in which somebody took over. name: theirs, such as 'browser'."""
+    return replace(meta, operator=f"{meta.operator}+{name}")
 
 
 def interventions(actor: Array) -> int:

@@ -182,7 +182,8 @@ class EpisodeMeta:
     """What is known about an episode as a whole; None: unknown.
 
     success: at the last step; success_any: at any step.  quality: label in [0, 1].
-    end_reason: horizon, terminated, interrupt, fault, crash, unknown ...  operator: who drove.
+    end_reason: horizon, terminated, interrupt, fault, crash, unknown ...
+    operator: who drove; of a policy from which somebody took over, such as 'policy+browser'.
     reset_options: what the task was reset with beside the seed, plain JSON.
     notes: a person's remark.  instruction: the task in words, as given to whoever acted.
     origin: where an imported episode comes from, such as 'door-v0_demos.pickle#3', or what a trimmed one is a

@@ -165,7 +165,8 @@ def _hosts(
     if cfg.record is not None:
         # Another bundle may take over in the middle of an episode: deploy.json tells which acted when.
         task, policy_hash = bundle.task_kwargs, None if cfg.swap_file else bundle.policy_hash
-        records = Records(cfg.record, robot.spec, policy_hash, asdict(cfg), task)
+        who = None if cfg.operator is None else cfg.operator.name
+        records = Records(cfg.record, robot.spec, policy_hash, asdict(cfg), task, who)
     if cfg.one_process or not hasattr(os, "eventfd"):
         return here(bundle, records)
     return beside(

@@ -62,7 +62,8 @@ def run(
         log.warning(rates.said)
     stop = stop or StopRequest()
     if recording is None and writer is not None:
-        recording = RecordedHere(robot.spec, bundle.policy_hash, writer)
+        name = None if sharing is None else sharing.name
+        recording = RecordedHere(robot.spec, bundle.policy_hash, writer, name)
     with stop_on_signals(stop), realtime_setup(realtime_priority, cpu) as realtime:
         clock = clock or control_clock(realtime.scheduling.obtained)
         asking = asking or AskedHere(Answerer(bundle), clock)

@@ -12,6 +12,7 @@ from typing import Protocol
 from robot_orl.data.store.buffer import EpisodeBuffer
 from robot_orl.data.store.journal import Journal
 from robot_orl.data.store.recovery import CRASH
+from robot_orl.intervention import helped
 from robot_orl.types import Actor, Array, Episode, EpisodeMeta, Observation, Outcome, Proposal, Spec
 
 SETTLE_S = 2.0  # how long a homed robot waits for the disk before it goes on regardless
@@ -80,9 +81,13 @@ class Recording(Protocol):
 class RecordedHere:
     """A `Recording` in this process. It also builds the episodes of the recorder's own process."""
 
-    def __init__(self, spec: Spec, policy_hash: str | None, writer: EpisodeWriter) -> None:
+    def __init__(
+        self, spec: Spec, policy_hash: str | None, writer: EpisodeWriter, beside: str | None = None
+    ) -> None:
+        """beside: the name of who may take over; None: nobody."""
         self.lost = 0
-        self._policy_hash = policy_hash
+        self._policy_hash, self._beside = policy_hash, beside
+        self._is_helped = False
         self._writer = writer
         self._buffer = EpisodeBuffer(spec, spec.horizon, has_safety=True)
         self._slices = {key: spec.slice_of(key) for key in spec.observation}
@@ -98,6 +103,7 @@ class RecordedHere:
     def prepare(self, seed: int) -> None:
         """The journal of the next episode."""
         self._meta = EpisodeMeta(seed=seed, operator="policy", policy_hash=self._policy_hash)
+        self._is_helped = False
         self._journal = self._writer.begin(self._meta)
 
     def begin(self, flat: Array, state: Array | None) -> None:
@@ -117,6 +123,8 @@ class RecordedHere:
             success=outcome.success,
             safety=step.safety,
         )
+        if step.actor is Actor.INTERVENTION and self._beside is not None and not self._is_helped:
+            self._is_helped, self._meta = True, helped(self._meta, self._beside)
         known = self._meta.success_any
         if outcome.success is not None:
             known = bool(known) or outcome.success

@@ -43,6 +43,11 @@ class Sharing:
         self._is_theirs = False
 
     @property
+    def name(self) -> str:
+        """Of who may take over."""
+        return self._intervener.name
+
+    @property
     def longest(self) -> int | None:
         """Steps that an episode may have now, where hands hold it: none ends under them at the horizon."""
         return self._intervener.steps if self._control.is_held else None

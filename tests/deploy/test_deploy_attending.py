@@ -72,7 +72,7 @@ class Somebody:
 class Nobody:
     """Never takes over."""
 
-    env, actor, steps = None, Actor.INTERVENTION, None
+    name, env, actor, steps = "nobody", None, Actor.INTERVENTION, None
 
     def begin(self, rng: Any) -> None: ...
 
@@ -248,6 +248,7 @@ def test_an_expert_takes_over_in_the_real_time_loop_and_figures_and_table_say_so
     assert figures["config"]["operator"]["patience_s"] == 0
     (episode,) = Dataset.open(tmp_path / "data").load_all()
     theirs = episode.actor == Actor.INTERVENTION
+    assert episode.meta.operator == "policy+expert"
     found = figures["interventions"]
     assert (found["times"], found["of_steps"]) == (1, len(episode))
     assert found["steps"] == theirs.sum() > 0
@@ -333,6 +334,9 @@ def test_a_person_takes_over_at_a_page_and_another_page_stops_the_robot(bundle: 
     assert figures["interventions"]["times"] > 0
     episodes = list(Dataset.open(data).load_all())
     acted = np.concatenate([episode.actor for episode in episodes]) == Actor.INTERVENTION
+    assert {episode.meta.operator for episode in episodes if (episode.actor == Actor.INTERVENTION).any()} == {
+        "policy+browser"
+    }
     up = np.concatenate([episode.action_operator[:, 2] for episode in episodes])
     assert acted.sum() == figures["interventions"]["steps"] > 0
     assert up[acted].max() > 0, "the key for up"

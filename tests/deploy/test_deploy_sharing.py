@@ -67,6 +67,7 @@ def test_who_has_taken_over_is_held_to_the_limits_and_recorded_with_what_each_pr
     (episode,) = episodes
     policy, theirs = Actor.POLICY, Actor.INTERVENTION
     assert episode.actor.tolist() == [policy, theirs, theirs, policy, policy]
+    assert episode.meta.operator == "policy+hands"
     assert episode.action[:, 0].tolist() == [0.0, 0.5, 1.0, 0.5, 0.0]
     assert episode.action_policy.tolist() == [[0.0, 0.0]] * 5
     assert episode.action_operator[1:3].tolist() == [[1.0, 0.0]] * 2
@@ -131,14 +132,16 @@ def test_episodes_that_the_policy_did_alone_are_counted_by_themselves(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
     robot.result = Outcome(reward=0.0, success=True)
-    hands = Hands([])
+    hands, episodes = Hands([]), Kept()
     starts = iter([[[0.0, 0.0], None, [0.0, 0.0]], []])
     hands.begin = lambda rng: setattr(hands, "_left", next(starts))  # type: ignore[method-assign]
     bundle = always(make_bundle, spec, 0.0, 0.0)
-    found = run(robot, bundle, duration_s=1.0, clock=clock, sharing=Sharing(hands, spec)).to_dict()
+    sharing = Sharing(hands, spec)
+    found = run(robot, bundle, duration_s=1.0, clock=clock, writer=episodes, sharing=sharing).to_dict()
     assert found["success"]["successes"] == 2
     assert (found["interventions"]["times"], found["interventions"]["steps"]) == (2, 2)
     assert found["interventions"]["alone"] == {"episodes": 1, "successes": 1}
+    assert [episode.meta.operator for episode in episodes] == ["policy+hands", "policy"]
 
 
 class Looking(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -150,7 +150,7 @@ class Beside:
 def played(first: int, last: int, steps: int | None = None) -> Episode:
     env = reach()
     beside: Intervener = Beside(env, first, last, steps)
-    request = Request(3, noise=0.1, noise_seed=(0, 1, 3), keep_state=True)
+    request = Request(3, EpisodeMeta(operator="policy"), 0.1, (0, 1, 3), keep_state=True)
     episode = play(env, policy_for(spec_of(env)), spec_of(env), request, beside)
     assert beside.played == [episode]  # type: ignore[attr-defined]
     return episode
@@ -160,6 +160,7 @@ def test_what_the_policy_wanted_is_kept_while_somebody_else_acts() -> None:
     episode, spec = played(10, 19), spec_of(reach())
     assert episode.actor.tolist() == [P] * 10 + [I] * 10 + [P] * 30
     assert (episode.action[10:20] == 1).all()
+    assert (episode.meta.operator, played(60, 70).meta.operator) == ("policy+beside", "policy")
     np.testing.assert_array_equal(episode.action_operator[10:20], episode.action[10:20])
     assert np.isnan(episode.action_operator[:10]).all()
     seen = {key: rows[12] for key, rows in episode.obs.items()}

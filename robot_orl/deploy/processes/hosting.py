@@ -60,7 +60,7 @@ def here(bundle: Bundle, records: Records | None) -> Hosts:
     hosts = Hosts()
     if records is not None:
         opened = open_records(records)
-        hosts.recording = RecordedHere(records.spec, records.policy_hash, opened.writer)
+        hosts.recording = RecordedHere(records.spec, records.policy_hash, opened.writer, records.beside)
         hosts.cut_off, hosts.episodes = opened.cut_off, opened.episodes
         hosts.add(lambda: _closed(opened.writer))
     return hosts

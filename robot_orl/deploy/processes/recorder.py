@@ -96,7 +96,7 @@ def main() -> None:
             return
         records = Records.from_dict(order)
         opened = open_records(records)
-        recording = RecordedHere(records.spec, records.policy_hash, opened.writer)
+        recording = RecordedHere(records.spec, records.policy_hash, opened.writer, records.beside)
         say({"ready": {"cut_off": opened.cut_off, "episodes": opened.episodes}})
         memory, doorbell = map(int, sys.argv[1:])
         try:

@@ -25,7 +25,7 @@ LEAST_ROWS, ROWS_S = 64, 10.0  # room for as many steps, and for those of this t
 class Records:
     """Where a deployment is recorded, and what is said of it. root: folder or address of the dataset.
 
-    config, env_kwargs: as of `SegmentWriter`, plain JSON.
+    config, env_kwargs: as of `SegmentWriter`, plain JSON.  beside: the name of who may take over, if anybody.
     """
 
     root: str
@@ -33,6 +33,7 @@ class Records:
     policy_hash: str | None
     config: Mapping[str, Any]
     env_kwargs: Mapping[str, Any]
+    beside: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return vars(self) | {"spec": self.spec.to_dict()}

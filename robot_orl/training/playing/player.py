@@ -37,7 +37,7 @@ from torch import nn
 
 from robot_orl.agents.base import act
 from robot_orl.errors import RobotOrlError
-from robot_orl.intervention import Intervener, SharedControl, standing_by
+from robot_orl.intervention import Intervener, SharedControl, helped, interventions, standing_by
 from robot_orl.rollout import End, rollout
 from robot_orl.tasks import TaskConfig, make_env, task_env
 from robot_orl.training.evaluate import figures_of
@@ -148,6 +148,8 @@ def play(
     )
     if episode.meta.end_reason == "recording":  # of `steps`, not of something recorded
         episode = replace(episode, meta=replace(episode.meta, end_reason="horizon"))
+    if interventions(episode.actor):
+        episode = replace(episode, meta=helped(episode.meta, beside.name))
     beside.ended(episode)
     return episode
 
