@@ -132,7 +132,10 @@ class Servo:
     def _record(self, flat: Array, now_ns: int) -> str | None:
         """Complete the step under way. Returns why the episode ends, or None."""
         if (done := self._commanded) is not None and done.executed is not None:
-            self._recorder.sent(done.proposal, self._executed(done), done.sent_ns, done.safety)
+            executed = self._executed(done)
+            self._recorder.sent(done.proposal, executed, done.sent_ns, done.safety)
+            if self._sharing is not None:  # the limits of the joints may have left less of it
+                self._sharing.executed(executed)
         self._commanded = None
         longest = None if self._sharing is None else self._sharing.longest
         ended = self._recorder.observed(flat, self._robot.outcome(), now_ns, longest)

@@ -117,6 +117,19 @@ def test_a_persons_targets_keep_to_the_joints_limits_as_the_policys_do(
     assert report.to_dict()["safety"]["speed"] == 2
 
 
+def test_after_letting_go_joints_go_on_from_what_their_limits_left(
+    clock: FakeClock, spec: Spec, make_bundle: MakeBundle
+) -> None:
+    """Of 1 they left 0.4; towards the policy's -1 by 4/3 a step that is -0.93, of which -0.4 is left."""
+    arm, episodes = ToyArm(spec, clock), Kept()
+    arm.limits = Limits(max_speed_rad_s=[2.0])
+    hands = Hands([[1.0, 0.0], None])
+    bundle = always(make_bundle, spec, -1.0, 0.0)
+    run(arm, bundle, duration_s=0.2, clock=clock, writer=episodes, sharing=Sharing(hands, spec))
+    np.testing.assert_allclose(episodes[0].action[:, 0], [0.4, -0.4], rtol=1e-6)
+    np.testing.assert_allclose([heard[0] for heard in hands.heard], [1, 1, 0.4, -14 / 15, -14 / 15, -0.4])
+
+
 def test_garbage_of_hands_stops_the_robot_and_says_whose_it_was(
     robot: ToyRobot, clock: FakeClock, spec: Spec, make_bundle: MakeBundle
 ) -> None:
