@@ -58,7 +58,8 @@ def finished(result_code: int, said: str) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_pretraining_goes_on_where_it_was(made: Made, tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "run"
     words: list[object] = ["pretrain", f"data={made.reach}", f"out={folder}", *TRAIN, "threads=1"]

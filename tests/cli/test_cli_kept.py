@@ -127,7 +127,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_stopping_an_evaluation_leaves_no_process_behind(number: int, made: Made) -> None:
     process = start(["evaluate", f"run={made.run}", "episodes=10000", "workers=2"])
     seen: list[int] = []

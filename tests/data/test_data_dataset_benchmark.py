@@ -23,6 +23,7 @@ ROWS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_every_reader_is_measured_in_one_table_and_kept(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"

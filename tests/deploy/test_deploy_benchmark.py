@@ -8,6 +8,7 @@ import pytest
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "realtime.py"
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_the_benchmark_runs_and_compares_every_loop_and_runtime(tmp_path: Path) -> None:
     short = ["--seconds", "0.2", "--hz", "100", "--load", "0", "--calls", "20", "--taste", "0.1"]

@@ -13,6 +13,7 @@ import pytest
 from page_toys import PATIENCE_S, Person, episodes_of
 from test_teleop_finetune import TUNE, run, served
 
+from robot_orl.intervention import interventions
 from robot_orl.training.runs.run import Run
 from robot_orl.training.state import unpack
 from robot_orl.types import Actor
@@ -114,7 +115,8 @@ def test_a_person_watches_helps_and_orders_while_a_policy_learns(run: Path, temp
     actors = [episode.actor for episode in episodes_of(run / "online")]
     learned = actors[: unpack(Run(run).load("online")).progress.episodes]
     assert found["episodes"] == len(learned)
-    assert found["interventions"] == 1
-    assert found["episodes_with"] == 1
+    counts = [interventions(actor) for actor in learned]  # a busy machine may have let go for them
+    assert found["interventions"] == sum(counts) > 0
+    assert found["episodes_with"] == sum(count > 0 for count in counts)
     theirs = np.concatenate(learned) == Actor.INTERVENTION
     assert found["step_share"] == round(float(theirs.mean()), 4)

@@ -129,6 +129,7 @@ def test_a_crash_at_any_moment_changes_nothing(
 # real kills
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_loses_no_committed_episode_and_changes_nothing(
     two: Run, run: Run, env: Env, replay: WatchedReplay
 ) -> None:
