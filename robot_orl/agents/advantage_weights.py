@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from robot_orl.agents.awac_config import AWACConfig
+from robot_orl.agents.base import TensorMetrics
+from robot_orl.nn.actors import log_prob
+from robot_orl.nn.compute import Network
 
 TEMPERATURES = 64  # tried for a KL bound, over four decades around the deviation of the advantages
 
@@ -36,6 +39,21 @@ def within_kl(advantage: Tensor, bound: float) -> Tensor:
     divergence = (log_weight.exp() * (log_weight + math.log(len(advantage)))).sum(dim=1)
     first = (divergence > bound).sum().clamp(max=TEMPERATURES - 1)[None]  # (1,)
     return torch.softmax(advantage / temperature.index_select(0, first), dim=0) * len(advantage)
+
+
+def weighted_likelihood(
+    actor: Network, state: Tensor, action: Tensor, advantage: Tensor, weight: Tensor
+) -> tuple[Tensor, TensorMetrics]:
+    """Minus the log-likelihood of the data's actions, each times its weight. advantage, weight: (B,)."""
+    mean, log_std = actor(state)
+    loss = -(weight * log_prob(mean, log_std, action)).mean()
+    return loss, {
+        "actor/loss": loss.detach(),
+        "actor/advantage": advantage.mean(),
+        "actor/weight_max": weight.max(),
+        "actor/effective_samples": weight.sum().square() / weight.square().sum() / len(weight),
+        "actor/std": log_std.detach().exp().mean(),
+    }
 
 
 def deviation(advantage: Tensor) -> Tensor:

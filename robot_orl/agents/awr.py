@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from robot_orl.agents.actor_critic import PolicyLearner
-from robot_orl.agents.advantage_weights import deviation
+from robot_orl.agents.advantage_weights import deviation, weighted_likelihood
 from robot_orl.agents.base import TensorMetrics, tensors
 from robot_orl.agents.settings import LOG_STD_HIGH, LOG_STD_LOW, OffPolicyConfig, Online
 from robot_orl.data.sampling.normalizer import Normalizer
-from robot_orl.nn.actors import log_prob
 from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Network, gradient
 from robot_orl.nn.mlp import EnsembleMLP, soft_update
@@ -132,15 +131,7 @@ class AWR(PolicyLearner):
         """
         normalised = (advantage - advantage.mean()) / deviation(advantage)
         weight = (normalised / self.cfg.temperature).exp().clamp(max=self.cfg.weight_clip)
-        mean, log_std = actor(state)
-        loss = -(weight * log_prob(mean, log_std, action)).mean()
-        return loss, {
-            "actor/loss": loss.detach(),
-            "actor/advantage": advantage.mean(),
-            "actor/weight_max": weight.max(),
-            "actor/effective_samples": weight.sum().square() / weight.square().sum() / len(weight),
-            "actor/std": log_std.detach().exp().mean(),
-        }
+        return weighted_likelihood(actor, state, action, advantage, weight)
 
     @property
     def _parts(self) -> dict[str, Any]:

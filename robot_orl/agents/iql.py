@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from robot_orl.agents.actor_critic import ActorCritic
+from robot_orl.agents.advantage_weights import weighted_likelihood
 from robot_orl.agents.base import TensorMetrics
 from robot_orl.agents.settings import OffPolicyConfig, Online
 from robot_orl.data.sampling.normalizer import Normalizer
-from robot_orl.nn.actors import log_prob
 from robot_orl.nn.adam import Adam
 from robot_orl.nn.compute import Network, gradient
 from robot_orl.nn.mlp import EnsembleMLP
@@ -113,15 +113,7 @@ class IQL(ActorCritic):
     ) -> tuple[Tensor, TensorMetrics]:
         """Eq. 7: likelihood of the data's actions times exp(A / temperature), clipped. advantage: (B,)."""
         weight = (advantage / self.cfg.temperature).exp().clamp(max=self.cfg.weight_clip)
-        mean, log_std = actor(state)
-        loss = -(weight * log_prob(mean, log_std, action)).mean()
-        return loss, {
-            "actor/loss": loss.detach(),
-            "actor/advantage": advantage.mean(),
-            "actor/weight_max": weight.max(),
-            "actor/effective_samples": weight.sum().square() / weight.square().sum() / len(weight),
-            "actor/std": log_std.detach().exp().mean(),
-        }
+        return weighted_likelihood(actor, state, action, advantage, weight)
 
     @property
     def _parts(self) -> dict[str, Any]:
