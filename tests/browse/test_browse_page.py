@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 from browse_toys import STEPS, episode, recorded, spec
-from browsers import chromium
+from browsers import PATIENCE_S, Visitor, chromium
 from children import child
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -23,7 +22,6 @@ from websockets.sync.client import connect
 from robot_orl.data.store import Dataset, SegmentWriter
 
 pytestmark = pytest.mark.e2e
-PATIENCE_S = 60.0
 PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
 
 
@@ -57,29 +55,13 @@ HELPERS = """
 """
 
 
-class Person:
-    """At a page of their own. asked: every address that the page requests."""
+class Person(Visitor):
+    SHOWN = "[JSON.stringify(seen), show('problem').innerText, show('toast').innerText]"
 
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.page = browser.new_context(**options).new_page()
-        self.asked: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url, timeout=1_000 * PATIENCE_S)
+        super().__init__(browser, url, **options)
         self.until("table.episodes.length")
         self.tell(HELPERS)
-
-    def tell(self, script: str) -> Any:
-        return self.page.evaluate(script)
-
-    def until(self, script: str) -> None:
-        end_s = time.monotonic() + PATIENCE_S
-        while not self.tell(f"Boolean({script})"):
-            shown = self.tell("[JSON.stringify(seen), show('problem').innerText, show('toast').innerText]")
-            assert time.monotonic() < end_s, f"never {script}; {shown} {self.errors}"
-            self.page.wait_for_timeout(20)
 
     def seeds(self) -> list[int]:
         """Of the listed episodes, in their order."""

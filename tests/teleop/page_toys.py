@@ -3,18 +3,17 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from browsers import Visitor
 from children import child
 
 from robot_orl.data.store.reader import Dataset
 
-PATIENCE_S = 60.0
 DESK = {"viewport": {"width": 900, "height": 420}}
 WITHOUT_END = ("operator.seconds=600", "operator.stop_at_success=false", "operator.grace_s=60")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -34,29 +33,12 @@ def collecting(out: Path, *words: str) -> Iterator[tuple[Any, str]]:
         yield process, found[1]
 
 
-class Person:
-    """At a page of their own. asked: every address that the page requests."""
+class Person(Visitor):
+    SHOWN = "JSON.stringify(state)"
 
     def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        self.context = browser.new_context(**(options or DESK))
-        self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url, timeout=1_000 * PATIENCE_S)
+        super().__init__(browser, url, **(options or DESK))
         self.until("view.poses && state.status && !isBehind()")
-
-    def tell(self, script: str) -> Any:
-        return self.page.evaluate(script)
-
-    def until(self, script: str) -> None:
-        end_s = time.monotonic() + PATIENCE_S
-        while not self.tell(f"Boolean({script})"):
-            shown = self.tell("JSON.stringify(state)")
-            assert time.monotonic() < end_s, f"never {script}; {shown} {self.errors}"
-            self.page.wait_for_timeout(20)
 
     def is_in(self, state: str) -> None:
         self.until(f"state.status.state === '{state}'")

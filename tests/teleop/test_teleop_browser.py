@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsers import chromium
-from page_toys import PATIENCE_S, PHONE, WITHOUT_END, Person, collecting, episodes_of
+from browsers import PATIENCE_S, chromium
+from page_toys import PHONE, WITHOUT_END, Person, collecting, episodes_of
 
 import envs  # noqa: F401  registers the tasks
 from data_collection.teleop.browser.hands import BrowserHands

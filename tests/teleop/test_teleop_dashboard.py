@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from page_toys import PATIENCE_S, Person, episodes_of
+from browsers import PATIENCE_S
+from page_toys import Person, episodes_of
 from test_teleop_finetune import TUNE, run, served
 
 from robot_orl.intervention import interventions
